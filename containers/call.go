@@ -1,0 +1,69 @@
+package containers
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A Call is one script to run, as the agent gets it. The daemon has checked its shape; the agent
+// checks nothing but what only a JavaScript engine can.
+type Call struct {
+	Code    string          `json:"code"`
+	Globals json.RawMessage `json:"globals,omitempty"` // a JSON object
+	Call    *string         `json:"call,omitempty"`    // nil: the value is that of the last expression
+	Caller  string          `json:"caller,omitempty"`
+	Args    json.RawMessage `json:"args,omitempty"` // a JSON array
+
+	// Timeout bounds wall time from evaluation to value, CPU the processor time of the worker in
+	// the same span. The agent applies both to the millisecond; the link has a later deadline of
+	// its own, for agents that do not.
+	Timeout time.Duration `json:"-"`
+	CPU     time.Duration `json:"-"`
+}
+
+// A Result is what a script that came to a value left.
+type Result struct {
+	Value   json.RawMessage // valid JSON
+	Console []string
+	Time    int64 // whole milliseconds from evaluation to value
+}
+
+// Code numbers an outcome that is not a value. The numbers are those of protocol.md.
+type Code int
+
+const (
+	Exception       Code = 1000
+	NotImplemented  Code = 1001
+	Timeout         Code = 1002
+	Cancelled       Code = 1003
+	LimitExceeded   Code = 1004
+	NotSerializable Code = 1008
+)
+
+// A Failure is an outcome that the script itself (or its client, by cancelling) brought about:
+// the container lives on.
+type Failure struct {
+	Code    Code
+	Name    string   // Exception: the error's name, or the thrown string
+	Message string   // Exception: the error's message
+	Stack   string   // the script's own frames
+	Limit   string   // Timeout: wall or cpu; LimitExceeded: which
+	Console []string // what was printed before
+}
+
+func (f *Failure) Error() string { return fmt.Sprintf("script failed: %d %s %s", f.Code, f.Name, f.Limit) }
+
+// A LostError says that the container died under a call. Started is false only where the script
+// certainly never began, so that the call may safely be made again.
+type LostError struct {
+	Started bool
+	Cause   error
+}
+
+func (e *LostError) Error() string { return fmt.Sprintf("container lost: %v", e.Cause) }
+func (e *LostError) Unwrap() error { return e.Cause }
+
+// ErrClosed is the cause in a LostError of calls that met a container closed on purpose.
+var ErrClosed = errors.New("container closed")

@@ -1,0 +1,3 @@
+module github.com/jsd-project/jsd
+
+go 1.26
