@@ -1,0 +1,102 @@
+'use strict';
+// The agent's side of one worker process: starting it, talking with it, looking at what it uses, ending it.
+
+const { spawn } = require('node:child_process');
+const fs = require('node:fs');
+const path = require('node:path');
+const { FrameReader, encode, decode } = require('./frames.js');
+
+const RESULT_ROOM = 256 * 1024; // bytes a result frame may have beyond the value: its header
+
+// The permission model is a second lock behind the container: a script that reaches the worker's own
+// realm still finds no files, no processes and no add-ons there.
+const flags = (heap) => [
+  `--max-old-space-size=${heap}`,
+  '--no-rehash-snapshot', // contexts are made from the snapshot; rehashing it is a tenth of the agent's CPU
+  '--single-threaded-gc', // two cores are for scripts, not for helpers of the collector
+  '--zero-fill-buffers',
+  '--no-warnings',
+  '--permission',
+  `--allow-fs-read=${__dirname}`,
+  '--allow-fs-read=/proc/self/oom_score_adj',
+  '--allow-fs-write=/proc/self/oom_score_adj',
+];
+
+class WorkerProcess {
+  #child;
+  #socket;
+  state = 'starting'; // → idle ⇄ busy → settling → idle; dead from any of them
+  ready = 0; // contexts made ahead, as it last said
+  refilling = true;
+  proven = false; // it has been idle once: it can start here
+  call; // while busy
+  timer; // of the pool: settling too long, or idle too long
+
+  // onFrame(worker, kind, header, body) for each frame; onExit(worker, {code, signal}) once.
+  constructor(limits, onFrame, onExit) {
+    this.#child = spawn(process.execPath, [...flags(limits.heap), path.join(__dirname, 'worker.js'), JSON.stringify(limits)], {
+      stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+      env: {},
+      cwd: '/',
+    });
+    let gone = false;
+    const exit = (how) => {
+      if (gone) return;
+      gone = true;
+      this.state = 'dead';
+      onExit(this, how);
+    };
+    this.#child.on('error', (error) => exit({ error }));
+    this.#child.on('exit', (code, signal) => exit({ code, signal }));
+    this.#socket = this.#child.stdio[3];
+    if (this.#socket === undefined) return; // it could not be started: 'error' follows
+    const reader = new FrameReader(limits.result + RESULT_ROOM, (kind, payload) => {
+      if (this.state === 'dead') return;
+      const { header, body } = decode(payload);
+      onFrame(this, kind, header, body);
+    });
+    this.#socket.on('data', (chunk) => {
+      try {
+        if (this.state !== 'dead') reader.push(chunk);
+      } catch {
+        this.kill(); // a worker that sends nonsense is not one any more; exit tells the pool
+      }
+    });
+    this.#socket.on('error', () => {}); // exit tells
+  }
+
+  get pid() {
+    return this.#child.pid;
+  }
+
+  send(kind, header, body) {
+    this.#socket.write(encode(kind, header, body));
+  }
+
+  kill() {
+    this.#child.kill('SIGKILL');
+  }
+
+  // memory is what the process holds now, in bytes; 0 where the system does not tell.
+  memory() {
+    const match = /^VmRSS:\s+(\d+) kB/m.exec(this.#proc('status'));
+    return match === null ? 0 : Number(match[1]) * 1024;
+  }
+
+  // cpu is the processor time used so far, in ms (in steps of the kernel's clock tick, 10 ms).
+  cpu() {
+    const stat = this.#proc('stat');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' '); // the name before may hold spaces
+    return fields.length < 13 ? 0 : (Number(fields[11]) + Number(fields[12])) * 10;
+  }
+
+  #proc(file) {
+    try {
+      return fs.readFileSync(`/proc/${this.pid}/${file}`, 'utf8');
+    } catch {
+      return '';
+    }
+  }
+}
+
+module.exports = { WorkerProcess };

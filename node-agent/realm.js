@@ -1,0 +1,202 @@
+// What a script finds in its fresh context. This file is evaluated inside that context, once for each,
+// so everything a script can touch belongs to its own realm; `host` never leaves the closure. It returns
+// what the worker needs of the context. Intrinsics are taken at the start, because the script may
+// change them.
+(function (host) {
+  'use strict';
+  const global = globalThis;
+  const { parse, stringify } = JSON;
+  const { apply } = Reflect;
+  const { defineProperty, getPrototypeOf, keys } = Object;
+  const { isInteger } = Number;
+  const RealmPromise = Promise;
+  const PromisePrototype = Promise.prototype;
+  const PromiseThen = Promise.prototype.then;
+  const resolved = Promise.resolve();
+  const RealmError = Error;
+  const RealmTypeError = TypeError;
+
+  const define = (name, value) => defineProperty(global, name, { value, writable: true, enumerable: false, configurable: true });
+
+  // guard runs a callback of the script where nobody above would catch what it throws.
+  const guard = (callback, receiver, args) => {
+    try {
+      apply(callback, receiver, args);
+    } catch (error) {
+      host.fail(error);
+    }
+  };
+
+  const needFunction = (value, name) => {
+    if (typeof value === 'function') return;
+    const error = new RealmTypeError(`The "${name}" argument must be of type function`);
+    error.code = 'ERR_INVALID_ARG_TYPE';
+    throw error;
+  };
+
+  // Console. Formatting is Node's own; the lines go to the call's reply.
+  const console = {};
+  for (const method of host.consoleMethods) {
+    console[method] = { [method](...args) { host.print(method, args); } }[method];
+  }
+  define('console', console);
+
+  // Timers. Each belongs to the call and is stopped with it.
+  class Timer {
+    #id; #kind; #delay; #callback; #args; #live = true; #ref = true;
+
+    constructor(kind, callback, delay, args) {
+      needFunction(callback, 'callback');
+      this.#kind = kind;
+      this.#callback = callback;
+      this.#delay = +delay;
+      this.#args = args;
+      this.#arm();
+    }
+
+    #arm() {
+      this.#id = host.setTimer(this.#kind, this.#delay, () => {
+        if (this.#kind !== 'interval') this.#live = false;
+        guard(this.#callback, this, this.#args);
+      });
+    }
+
+    static clear(timer) {
+      if (typeof timer === 'object' && timer !== null && #id in timer) {
+        timer.#live = false;
+        host.clearTimer(timer.#id);
+      } else if (typeof timer === 'number' || typeof timer === 'string') {
+        host.clearTimer(+timer);
+      }
+    }
+
+    ref() { this.#ref = true; return this; }
+    unref() { this.#ref = false; return this; }
+    hasRef() { return this.#ref; }
+    close() { Timer.clear(this); return this; }
+    refresh() {
+      if (this.#live) {
+        host.clearTimer(this.#id);
+        this.#arm();
+      }
+      return this;
+    }
+    [Symbol.toPrimitive]() { return this.#id; }
+    [Symbol.dispose]() { Timer.clear(this); }
+  }
+  class Timeout extends Timer {}
+  class Immediate extends Timer {}
+
+  const timers = {
+    setTimeout(callback, delay, ...args) { return new Timeout('timeout', callback, delay, args); },
+    setInterval(callback, delay, ...args) { return new Timeout('interval', callback, delay, args); },
+    setImmediate(callback, ...args) { return new Immediate('immediate', callback, 0, args); },
+    clearTimeout(timer) { Timer.clear(timer); },
+    clearInterval(timer) { Timer.clear(timer); },
+    clearImmediate(timer) { Timer.clear(timer); },
+  };
+  for (const name of keys(timers)) define(name, timers[name]);
+  define('queueMicrotask', function queueMicrotask(callback) {
+    needFunction(callback, 'callback');
+    apply(PromiseThen, resolved, [() => guard(callback, undefined, [])]);
+  });
+
+  const delayed = (kind) => (delay, value) => new Promise((resolve) => { new Timeout(kind, resolve, delay, [value]); });
+  const ownModules = {
+    __proto__: null,
+    timers: { ...timers },
+    'timers/promises': { setTimeout: delayed('timeout'), setImmediate: (value) => delayed('immediate')(0, value) },
+  };
+
+  // A constructor too: `new require("x")` is how some scripts of old call it.
+  define('require', function require(name) {
+    if (typeof name !== 'string') throw new RealmTypeError('The "id" argument must be of type string');
+    const plain = name.startsWith('node:') ? name.slice(5) : name;
+    if (plain in ownModules && host.allows(plain)) return ownModules[plain];
+    const found = host.require(plain);
+    if (found.refused === undefined) return found.module;
+    const error = new RealmError(found.refused);
+    error.code = 'MODULE_NOT_FOUND';
+    throw error;
+  });
+
+  // Web globals, each made on first use: most scripts use none, and making all costs more than the script.
+  for (const name of host.lazyGlobals) {
+    defineProperty(global, name, {
+      get() {
+        const value = host.borrow(name);
+        define(name, value);
+        return value;
+      },
+      set(value) { define(name, value); },
+      enumerable: false,
+      configurable: true,
+    });
+  }
+  define('global', global);
+
+  const isThenable = (value) => {
+    if ((typeof value !== 'object' || value === null) && typeof value !== 'function') return false;
+    return typeof value.then === 'function';
+  };
+
+  // settle waits for a promise of the script: undefined ends the call only where nothing else may.
+  // The intrinsics are those of the start: a script that changes Promise must not lose its own reply.
+  const settle = (promise, waitsForCallback) => {
+    apply(PromiseThen, new RealmPromise((resolve) => resolve(promise)), [
+      (value) => { if (value !== undefined || !waitsForCallback) host.done(value); },
+      (error) => host.fail(error),
+    ]);
+  };
+
+  const cb = (value) => host.done(value);
+
+  return {
+    parse,
+    owns: (promise) => getPrototypeOf(promise) === PromisePrototype,
+
+    setGlobals(globals) {
+      for (const name of keys(globals)) {
+        defineProperty(global, name, { value: globals[name], writable: true, enumerable: true, configurable: true });
+      }
+    },
+
+    // stringify gives the JSON text of a value; what has none (undefined, a function) becomes null.
+    stringify: (value) => stringify(value) ?? 'null',
+
+    // finish ends a call that names no function.
+    finish(value) {
+      try {
+        if (isThenable(value)) settle(value, false);
+        else host.done(value);
+      } catch (error) {
+        host.fail(error);
+      }
+    },
+
+    // invoke runs callee by caller, or by the default caller. args is undefined or an array.
+    invoke(callee, caller, args) {
+      try {
+        let returned;
+        if (caller !== undefined) returned = caller(callee, cb, args);
+        else if (args !== undefined) returned = (async () => { cb(await callee(...args)); })();
+        else returned = callee(cb);
+        if (isThenable(returned)) settle(returned, args !== undefined || (caller ?? callee).length > 0);
+      } catch (error) {
+        host.fail(error);
+      }
+    },
+
+    // member walks a dotted path below a value and keeps `this` for the function at its end.
+    member(value, path) {
+      let owner;
+      for (let i = 0; i < path.length; i++) {
+        if (value === null || value === undefined) return undefined;
+        owner = value;
+        value = owner[path[i]];
+      }
+      if (typeof value !== 'function' || path.length === 0) return value;
+      return new Proxy(value, { apply: (target, receiver, args) => apply(target, owner, args) });
+    },
+  };
+})

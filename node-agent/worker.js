@@ -1,0 +1,108 @@
+'use strict';
+// A worker: a process that runs one call at a time, each in a fresh context. The agent starts it, tells it
+// its limits in argv, talks with it over one socket (file descriptor 3), and kills it when a call
+// overruns: nothing here has to survive a hostile script.
+
+const fs = require('node:fs');
+const net = require('node:net');
+const { KIND, FrameReader, encode, decode } = require('./frames.js');
+const { Contexts, ScriptCache } = require('./contexts.js');
+const { LAZY_GLOBALS, Modules } = require('./modules.js');
+const { Run, hostOf } = require('./run.js');
+
+class Worker {
+  #limits;
+  #socket = new net.Socket({ fd: 3, readable: true, writable: true });
+  #modules = new Modules();
+  #scripts = new ScriptCache();
+  #contexts = new Contexts(() => hostOf(this.#modules, LAZY_GLOBALS));
+  #run; // the call that runs, or ran last
+  #busy = false;
+  #refilling = false;
+  #resources = 0; // live handles of a worker at rest
+
+  constructor(limits) {
+    this.#limits = limits;
+  }
+
+  start() {
+    const reader = new FrameReader(this.#limits.frame, (kind, payload) => this.#onCall(decode(payload)));
+    this.#socket.on('data', (chunk) => reader.push(chunk));
+    this.#socket.on('end', () => process.exit(0));
+    this.#socket.on('error', () => process.exit(0));
+    // What a call leaves unhandled would hang it for ever: it ends the call, as it would end a program.
+    process.on('uncaughtException', (error) => this.#run?.fail(error));
+    process.on('unhandledRejection', (reason, promise) => {
+      const foreign = Object.getPrototypeOf(promise) !== Promise.prototype;
+      if (!foreign || this.#run?.owns(promise)) this.#run?.fail(reason);
+    });
+    while (!this.#contexts.full) this.#contexts.add();
+    this.#resources = process.getActiveResourcesInfo().length;
+    this.#idle();
+  }
+
+  #onCall({ header, body }) {
+    this.#busy = true;
+    const context = this.#contexts.take();
+    const run = new Run({
+      limits: this.#limits,
+      modules: this.#modules,
+      report: (outcome) => this.#report(outcome),
+      print: (text) => this.#send(KIND.print, {}, text),
+    });
+    this.#run = run;
+    context.host.run = run;
+    if (header.tell) this.#send(KIND.started, {});
+    run.start(context, this.#scripts, body.toString());
+  }
+
+  // report answers at once; what the script still does on this turn is nobody's. The next turn comes
+  // only if the script lets it: until `idle` the agent counts this worker as occupied.
+  #report({ value, ...header }) {
+    this.#send(value === undefined ? KIND.failure : KIND.result, header, value);
+    setImmediate(() => this.#settle());
+  }
+
+  #settle() {
+    const intact = this.#modules.inUse ? this.#modules.settle() && process.getActiveResourcesInfo().length <= this.#resources : true;
+    if (!intact) process.exit(0); // left dirty: a new worker is cheaper than doubt
+    this.#run = undefined;
+    this.#busy = false;
+    this.#idle();
+  }
+
+  #idle() {
+    const refill = !this.#refilling && this.#contexts.wanting;
+    this.#refilling ||= refill;
+    this.#send(KIND.idle, { ready: this.#contexts.ready, refilling: this.#refilling });
+    if (refill) setImmediate(() => this.#refill());
+  }
+
+  // refill makes one context a turn, so that a call that comes meanwhile does not wait for all of them.
+  #refill() {
+    if (!this.#busy) {
+      this.#contexts.add();
+      if (this.#contexts.full) {
+        this.#refilling = false;
+        this.#send(KIND.idle, { ready: this.#contexts.ready, refilling: false });
+        return;
+      }
+      setImmediate(() => this.#refill());
+    } else {
+      this.#refilling = false; // idle, after the call, begins anew
+    }
+  }
+
+  #send(kind, header, body) {
+    this.#socket.write(encode(kind, header, body));
+  }
+}
+
+// In a container short of memory the kernel takes the greedy process first, and that is never the agent.
+try {
+  fs.writeFileSync('/proc/self/oom_score_adj', '1000');
+} catch {
+  // No such file outside Linux, or not allowed: then the agent's own look at memory has to do.
+}
+Buffer.poolSize = 0; // allocUnsafe would show a call what an earlier one left in the pool
+new Worker(JSON.parse(process.argv[2])).start();
