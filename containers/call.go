@@ -53,7 +53,9 @@ type Failure struct {
 	Console []string // what was printed before
 }
 
-func (f *Failure) Error() string { return fmt.Sprintf("script failed: %d %s %s", f.Code, f.Name, f.Limit) }
+func (f *Failure) Error() string {
+	return fmt.Sprintf("script failed: %d %s %s", f.Code, f.Name, f.Limit)
+}
 
 // A LostError says that the container died under a call. Started is false only where the script
 // certainly never began, so that the call may safely be made again.

@@ -5,10 +5,10 @@
 (function (host) {
   'use strict';
   const global = globalThis;
+  const { isPromise } = host;
   const { parse, stringify } = JSON;
   const { apply } = Reflect;
   const { defineProperty, getPrototypeOf, keys } = Object;
-  const { isInteger } = Number;
   const RealmPromise = Promise;
   const PromisePrototype = Promise.prototype;
   const PromiseThen = Promise.prototype.then;
@@ -136,6 +136,7 @@
   define('global', global);
 
   const isThenable = (value) => {
+    if (isPromise(value)) return true;
     if ((typeof value !== 'object' || value === null) && typeof value !== 'function') return false;
     return typeof value.then === 'function';
   };
@@ -143,7 +144,8 @@
   // settle waits for a promise of the script: undefined ends the call only where nothing else may.
   // The intrinsics are those of the start: a script that changes Promise must not lose its own reply.
   const settle = (promise, waitsForCallback) => {
-    apply(PromiseThen, new RealmPromise((resolve) => resolve(promise)), [
+    const native = isPromise(promise) ? promise : new RealmPromise((resolve) => resolve(promise));
+    apply(PromiseThen, native, [
       (value) => { if (value !== undefined || !waitsForCallback) host.done(value); },
       (error) => host.fail(error),
     ]);

@@ -175,6 +175,7 @@ function hostOf(modules, lazyGlobals) {
     run: undefined,
     consoleMethods: CONSOLE_METHODS,
     lazyGlobals,
+    isPromise: util.types.isPromise,
     done: (value) => host.run?.done(value),
     fail: (error) => host.run?.fail(error),
     print: (method, args) => host.run?.print(method, args),

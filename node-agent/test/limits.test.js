@@ -1,0 +1,71 @@
+'use strict';
+// What ends a call against its will, and that its neighbour and the next call do not notice.
+
+const { test, before, after } = require('node:test');
+const assert = require('node:assert/strict');
+const { start, inFunction } = require('./link.js');
+
+let agent;
+before(async () => { agent = await start(); });
+after(() => agent.close());
+
+for (const [name, body] of [
+  ['an endless loop', 'while (true) {}'],
+  ['an endless promise loop', '(async () => { for (;;) await null })()'],
+  ['a regular expression that never ends', '/^(a+)+$/.test("a".repeat(50) + "b")'],
+  ['native code', 'require("crypto").scryptSync("a", "b", 64, { N: 2 ** 14, r: 8, p: 2 ** 12, maxmem: 2 ** 30 })'],
+  ['a cb that is never called', ''],
+  ['a value whose JSON never ends', 'cb({ toJSON() { for (;;); } })'],
+  ['an error whose name never ends', 'throw { get name() { for (;;); } }'],
+]) {
+  test(`timeout: ${name}`, async () => {
+    assert.deepEqual(await agent.run(inFunction(body), { timeout: 200 }), { code: 1002, limit: 'wall' });
+    assert.equal((await agent.run({ code: '1' })).value, 1);
+  });
+}
+
+test('CPU has a limit of its own, and waiting does not count', async () => {
+  assert.deepEqual(await agent.run(inFunction('for (;;);'), { timeout: 5000, cpu: 100 }), { code: 1002, limit: 'cpu' });
+  assert.equal((await agent.run(inFunction('setTimeout(() => cb(1), 400)'), { timeout: 5000, cpu: 100 })).value, 1);
+});
+
+test('a timeout shows what was printed', async () => {
+  assert.deepEqual(await agent.run(inFunction('console.log("a"); console.log("b"); for (;;);'), { timeout: 200 }),
+    { code: 1002, limit: 'wall', console: ['a', 'b'] });
+});
+
+for (const [name, body] of [
+  ['an array that grows', 'const a = []; for (;;) a.push(a.length + 0.5)'],
+  ['a large array', 'new Array(1e8).fill(1.1)'],
+  ['a split', '"a".repeat(5e8).split("")'],
+  ['buffers', 'const a = []; for (;;) a.push(Buffer.alloc(1e6, 1))'],
+]) {
+  test(`memory: ${name}`, async () => {
+    const neighbour = agent.run(inFunction('setTimeout(() => cb("lives"), 1000)'), { timeout: 20_000 });
+    const { code, limit } = await agent.run(inFunction(body), { timeout: 20_000 });
+    assert.deepEqual({ code, limit }, { code: 1004, limit: 'memory' });
+    assert.equal((await neighbour).value, 'lives');
+  });
+}
+
+test('a result over its limit', async () => {
+  assert.deepEqual(await agent.run({ code: '"x".repeat(2 ** 21)' }), { code: 1004, limit: 'result' });
+});
+
+test('a console over its limit drops the rest and says so', async () => {
+  const lines = await agent.run(inFunction('for (let i = 0; i < 1000; i++) console.log(i); cb()'));
+  assert.deepEqual(lines.console, [...Array.from({ length: 20 }, (_, i) => String(i)), 'console limit reached, the rest is dropped']);
+  const bytes = await agent.run(inFunction('for (;;) { console.log("x".repeat(3000)); if (++globalThis.n > 10) break; globalThis.n ??= 0 } cb()'));
+  assert.deepEqual(bytes.console.map((line) => line.length), [3000, 'console limit reached, the rest is dropped'.length]);
+});
+
+test('what runs on behind a reply is ended', async () => {
+  const outcomes = await Promise.all([1, 2, 3, 4].map((n) => agent.run(inFunction(`cb(${n}); for (;;);`))));
+  assert.deepEqual(outcomes.map(({ value }) => value), [1, 2, 3, 4]);
+  assert.equal((await agent.run({ code: '5' })).value, 5);
+});
+
+test('more calls at once than workers at rest', async () => {
+  const outcomes = await Promise.all(Array.from({ length: 8 }, (_, n) => agent.run(inFunction(`setTimeout(() => cb(${n}), 300)`))));
+  assert.deepEqual(outcomes.map(({ value }) => value), [0, 1, 2, 3, 4, 5, 6, 7]);
+});
