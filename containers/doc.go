@@ -31,5 +31,7 @@
 // timeout and cpu are milliseconds, heap and memory MiB, result and console.bytes bytes; empty
 // fields may be left out. Code 1005 in a failure (with started) says that a worker died by
 // something that was no limit. Lengths are bounded: to the agent by MaxFrame, to the daemon by the
-// result limit plus HeaderRoom. Whatever breaks these rules ends the container.
+// result limit for the body, and by HeaderRoom and what the console limits come to for the header.
+// Whatever breaks these rules ends the container. testdata/frames holds frames as they have to be,
+// for the tests of both sides.
 package containers

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestQuantile(t *testing.T) {
+	hundred := make([]float64, 100)
+	for i := range hundred {
+		hundred[len(hundred)-1-i] = float64(i + 1)
+	}
+	for _, c := range []struct {
+		values []float64
+		q      float64
+		want   float64
+	}{
+		{[]float64{7}, 0.5, 7},
+		{[]float64{7}, 0.99, 7},
+		{[]float64{3, 1, 2}, 0.5, 2},
+		{[]float64{4, 1, 3, 2}, 0.5, 2},
+		{hundred, 0.99, 99},
+		{hundred, 1, 100},
+	} {
+		if got := quantile(c.values, c.q); got != c.want {
+			t.Errorf("quantile %v of %d values = %v, want %v", c.q, len(c.values), got, c.want)
+		}
+	}
+}
+
+func TestSteal(t *testing.T) {
+	parse := func(stat string) cpuTime {
+		t.Helper()
+		parsed, err := parseCPUTime(stat)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return parsed
+	}
+	before := parse("cpu  100 0 100 700 50 25 25 0 0 0\ncpu0 1 2 3 4 5 6 7 8 9 10\n")
+	// 100 ticks more, 10 of them stolen; the 40 of guests are among the user's.
+	after := parse("cpu  150 0 110 730 50 25 25 10 40 0\n")
+	if got := after.stealSince(before); got != 0.1 {
+		t.Errorf("steal = %v, want 0.1", got)
+	}
+	if got := before.stealSince(before); got != 0 {
+		t.Errorf("steal of no time = %v, want 0", got)
+	}
+	for _, stat := range []string{"", "intr 1 2 3", "cpu 1 2 3", "cpu 1 2 3 4 5 6 7 x 9"} {
+		if _, err := parseCPUTime(stat); err == nil {
+			t.Errorf("%q was taken for /proc/stat", stat)
+		}
+	}
+}
+
+func TestServerAddress(t *testing.T) {
+	for _, c := range []struct{ name, script, want string }{
+		{"alone on its line", "echo ws://127.0.0.1:81; exec sleep 60", "ws://127.0.0.1:81"},
+		{"among words, on standard error", "echo starting; echo listening on ws://127.0.0.1:8765, driver docker >&2; exec sleep 60", "ws://127.0.0.1:8765"},
+		{"written in pieces", "printf 'at ws://127.0.0.1:8'; printf '765\\n'; exec sleep 60", "ws://127.0.0.1:8765"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			server, err := startServer(t.Context(), "test", exec.Command("sh", "-c", c.script))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer server.stop()
+			if server.url != c.want {
+				t.Errorf("address %q, want %q", server.url, c.want)
+			}
+		})
+	}
+}
+
+func TestServerThatEnds(t *testing.T) {
+	_, err := startServer(t.Context(), "test", exec.Command("sh", "-c", "echo no engine here >&2; exit 1"))
+	if err == nil || !strings.Contains(err.Error(), "no engine here") {
+		t.Errorf("error %v does not say what the process said", err)
+	}
+}
+
+func TestInterruptStopsServer(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(10*time.Millisecond, cancel)
+	cmd := exec.Command("sleep", "60")
+	_, err := startServer(ctx, "test", cmd)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want that of the context", err)
+	}
+	if cmd.ProcessState == nil {
+		t.Error("the process was left behind")
+	}
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// serveCommand is every setting of `jsd serve`: a flag, an environment variable, a line of --help.
+type serveCommand struct {
+	Listen   string   `default:"127.0.0.1:8765" env:"JSD_LISTEN" help:"Address and port to serve on; port 0 takes a free one."`
+	Origin   []string `env:"JSD_ORIGIN" placeholder:"URL" help:"Origin of web pages that may connect, such as https://app.example.com. May be repeated."`
+	Secret   string   `env:"JSD_SECRET,SECRET" placeholder:"SECRET" help:"What clients send in the header x-runtime-secret. Better given by the environment."`
+	Insecure bool     `env:"JSD_INSECURE" help:"Serve other addresses than loopback without a credential."`
+
+	Driver  string `default:"auto" enum:"auto,docker,process" env:"JSD_DRIVER" help:"What containers are: docker, process (no isolation, for development), or auto: docker where an engine answers."`
+	Image   string `default:"jsd-runtime:latest" env:"JSD_IMAGE" help:"Runtime image (docker). The default one is built when it is missing."`
+	Runtime string `env:"JSD_RUNTIME" placeholder:"NAME" help:"OCI runtime of the engine, such as runsc (docker). Default: the engine's own."`
+	Node    string `default:"node" env:"JSD_NODE" help:"Node 24 or newer (process)."`
+
+	Instance string `env:"JSD_INSTANCE" placeholder:"NAME" help:"Label of this daemon's containers; the next start with the same one removes what is left of them. Default: from the listen address."`
+
+	Memory      int     `default:"256" env:"JSD_MEMORY" placeholder:"MIB" help:"Memory of a container (${default} MiB)."`
+	Heap        int     `default:"64" env:"JSD_HEAP" placeholder:"MIB" help:"JavaScript heap of one worker in it (${default} MiB)."`
+	CPUs        float64 `name:"cpus" default:"1" env:"JSD_CPUS" help:"Processors a container may use (docker)."`
+	PIDs        int     `name:"pids" default:"128" env:"JSD_PIDS" help:"Processes and threads in a container (docker)."`
+	Tmp         int     `default:"16" env:"JSD_TMP" placeholder:"MIB" help:"Size of a container's /tmp (${default} MiB, docker)."`
+	Concurrency int     `default:"8" env:"JSD_CONCURRENCY" help:"Calls at once in a container."`
+
+	Spare         int           `default:"2" env:"JSD_SPARE" help:"Containers kept ready for tenants to come."`
+	MinContainers int           `default:"2" env:"JSD_MIN_CONTAINERS" help:"Containers that exist at any time, at least."`
+	MaxContainers int           `env:"JSD_MAX_CONTAINERS" placeholder:"N" help:"Containers at any time, at most. Default: what 80 % of the machine's memory holds."`
+	IdleTimeout   time.Duration `default:"5m" env:"JSD_IDLE_TIMEOUT" help:"A tenant's container without calls ends after this; 0: never."`
+	QueueTenant   int           `default:"1000" env:"JSD_QUEUE_TENANT" help:"Calls of one tenant that may wait."`
+	QueueAll      int           `default:"10000" env:"JSD_QUEUE_ALL" help:"Calls of all tenants that may wait."`
+	QueueTime     time.Duration `default:"30s" env:"JSD_QUEUE_TIME" help:"How long a call may wait."`
+
+	Timeout      time.Duration `default:"3s" env:"JSD_TIMEOUT" help:"Wall time of a call that names none."`
+	MaxTimeout   time.Duration `default:"60s" env:"JSD_MAX_TIMEOUT" help:"The most a call may ask for."`
+	CPUBudget    time.Duration `name:"cpu-budget" env:"JSD_CPU_BUDGET" placeholder:"TIME" help:"Processor time of a call. Default: its timeout."`
+	Result       int           `default:"8388608" env:"JSD_RESULT" placeholder:"BYTES" help:"Largest value (${default} bytes of JSON)."`
+	ConsoleLines int           `default:"1000" env:"JSD_CONSOLE_LINES" help:"Lines of console that a call may print."`
+	ConsoleBytes int           `default:"65536" env:"JSD_CONSOLE_BYTES" help:"Bytes of console that a call may print."`
+
+	MaxFrame       int64         `default:"16777216" env:"JSD_MAX_FRAME" placeholder:"BYTES" help:"Largest frame from a client (${default} bytes)."`
+	MaxConnections int           `default:"10000" env:"JSD_MAX_CONNECTIONS" help:"Connections at once."`
+	MaxInFlight    int           `default:"1024" env:"JSD_MAX_IN_FLIGHT" help:"Calls in flight on one connection."`
+	DrainTimeout   time.Duration `default:"30s" env:"JSD_DRAIN_TIMEOUT" help:"How long calls in flight may go on after SIGTERM."`
+
+	LogLevel string `default:"info" enum:"debug,info,warn,error,off" env:"JSD_LOG_LEVEL" help:"debug, info, warn, error or off."`
+}
+
+// resolve checks what belongs together and fills in what depends on the machine or on javascriptd's
+// environment: PORT (all addresses, with SECRET), TIMEOUT (ms, also raises the maximum), NOLOGS.
+func (c *serveCommand) resolve(environment func(string) string) error {
+	if port := environment("PORT"); port != "" && environment("JSD_LISTEN") == "" && c.Listen == "127.0.0.1:8765" {
+		host := "127.0.0.1"
+		if c.Secret != "" {
+			host = ""
+		}
+		c.Listen = net.JoinHostPort(host, port)
+	}
+	if ms := environment("TIMEOUT"); ms != "" && environment("JSD_TIMEOUT") == "" {
+		timeout, err := time.ParseDuration(ms + "ms")
+		if err != nil || timeout <= 0 {
+			return fmt.Errorf("TIMEOUT=%s: has to be a number of milliseconds above 0", ms)
+		}
+		c.Timeout = timeout
+		c.MaxTimeout = max(c.MaxTimeout, timeout)
+	}
+	if environment("NOLOGS") != "" {
+		c.LogLevel = "off"
+	}
+	if c.MaxContainers == 0 {
+		c.MaxContainers = containersThatFit(c.Memory)
+	}
+	return c.check()
+}
+
+func (c *serveCommand) check() error {
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("--listen %s: has to be ADDRESS:PORT, such as 127.0.0.1:8765", c.Listen)
+	}
+	if c.Secret == "" && !c.Insecure && !isLoopback(host) {
+		return fmt.Errorf("--listen %s: refusing to serve this address without a credential; set SECRET, or say --insecure", c.Listen)
+	}
+	if c.Instance == "" {
+		c.Instance = "port-" + port
+	}
+	for name, n := range map[string]int{
+		"--memory": c.Memory, "--heap": c.Heap, "--pids": c.PIDs, "--tmp": c.Tmp, "--concurrency": c.Concurrency,
+		"--max-containers": c.MaxContainers, "--result": c.Result, "--console-lines": c.ConsoleLines,
+		"--console-bytes": c.ConsoleBytes, "--max-connections": c.MaxConnections, "--max-in-flight": c.MaxInFlight,
+		"--queue-tenant": c.QueueTenant, "--queue-all": c.QueueAll, "--max-frame": int(c.MaxFrame),
+		"--timeout": int(c.Timeout), "--max-timeout": int(c.MaxTimeout), "--queue-time": int(c.QueueTime),
+	} {
+		if n <= 0 {
+			return fmt.Errorf("%s has to be above 0", name)
+		}
+	}
+	for name, n := range map[string]int{
+		"--spare": c.Spare, "--min-containers": c.MinContainers, "--idle-timeout": int(c.IdleTimeout),
+		"--cpu-budget": int(c.CPUBudget), "--drain-timeout": int(c.DrainTimeout),
+	} {
+		if n < 0 {
+			return fmt.Errorf("%s may not be negative", name)
+		}
+	}
+	switch {
+	case c.CPUs <= 0:
+		return errors.New("--cpus has to be above 0")
+	case c.MinContainers > c.MaxContainers:
+		return fmt.Errorf("--min-containers %d is more than --max-containers %d", c.MinContainers, c.MaxContainers)
+	case c.Timeout > c.MaxTimeout:
+		return fmt.Errorf("--timeout %v is more than --max-timeout %v", c.Timeout, c.MaxTimeout)
+	case c.Heap > c.Memory:
+		return fmt.Errorf("--heap %d is more than --memory %d", c.Heap, c.Memory)
+	}
+	return nil
+}
+
+// loopbackOnly says that nobody but this machine can reach the daemon, and that anyone on it can.
+func (c *serveCommand) unguardedLoopback() bool {
+	host, _, _ := net.SplitHostPort(c.Listen)
+	return isLoopback(host) && c.Secret == ""
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	address, err := netip.ParseAddr(host)
+	return err == nil && address.Unmap().IsLoopback()
+}
+
+// workers is how many processes of a container wait ready: as many as it may use processors, since
+// more only take turns, and two at least, so that a call need not wait while one makes contexts.
+func (c *serveCommand) workers() int {
+	return min(c.Concurrency, max(2, min(int(c.CPUs+0.5), runtime.NumCPU())))
+}
+
+// containersThatFit is how many containers of memory MiB take 80 % of the machine's.
+func containersThatFit(memory int) int {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil || memory <= 0 {
+		return 8
+	}
+	total := uint64(info.Totalram) * uint64(info.Unit)
+	return max(2, int(total*8/10/(uint64(memory)<<20)))
+}
+
+func environment(name string) string { return os.Getenv(name) }

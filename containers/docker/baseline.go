@@ -1,0 +1,69 @@
+package docker
+
+import (
+	"fmt"
+
+	"github.com/moby/moby/api/types/container"
+)
+
+const (
+	// user is nobody. It is named here and not left to the image, whose author may forget it.
+	user = "65534:65534"
+
+	openFiles = 1024
+	// tmpInodes bounds files in /tmp: an inode costs a KiB of kernel memory and no byte of the
+	// file system's own size.
+	tmpInodes = 4096
+
+	mebibyte = 1 << 20
+)
+
+func (d *Driver) containerConfig() *container.Config {
+	stopTimeout := 1 // seconds; nothing in there has anything to save
+	return &container.Config{
+		Image:        d.config.Image,
+		User:         user,
+		Hostname:     "sandbox",
+		Labels:       map[string]string{InstanceLabel: d.config.Instance},
+		AttachStdin:  true,
+		AttachStdout: true,
+		AttachStderr: true,
+		OpenStdin:    true,
+		StdinOnce:    true, // the agent's input ends with the daemon, and with it the agent
+		StopTimeout:  &stopTimeout,
+		Healthcheck:  &container.HealthConfig{Test: []string{"NONE"}}, // whatever the image brings
+	}
+}
+
+// hostConfig is the baseline: what keeps a container's inside from everything outside. SecurityOpt
+// names no seccomp profile, which leaves the engine's default on; checkEngine sees that there is one.
+func (d *Driver) hostConfig() *container.HostConfig {
+	yes, no := true, false
+	pids := int64(d.config.PIDs)
+	memory := int64(d.config.Memory) * mebibyte
+	return &container.HostConfig{
+		Runtime:        d.config.Runtime,
+		CapDrop:        []string{"ALL"},
+		SecurityOpt:    []string{"no-new-privileges"},
+		ReadonlyRootfs: true,
+		Tmpfs: map[string]string{
+			"/tmp": fmt.Sprintf("rw,noexec,nosuid,nodev,size=%dm,nr_inodes=%d,mode=1777", d.config.Tmp, tmpInodes),
+		},
+		NetworkMode: "none",
+		IpcMode:     "none",
+		LogConfig:   container.LogConfig{Type: "none"},
+		AutoRemove:  true,
+		Init:        &yes,
+		Resources: container.Resources{
+			Memory:         memory,
+			MemorySwap:     memory,
+			NanoCPUs:       int64(d.config.CPUs * 1e9),
+			PidsLimit:      &pids,
+			OomKillDisable: &no,
+			Ulimits: []*container.Ulimit{
+				{Name: "nofile", Soft: openFiles, Hard: openFiles},
+				{Name: "core", Soft: 0, Hard: 0},
+			},
+		},
+	}
+}

@@ -1,0 +1,246 @@
+// Package docker starts agents in containers of a Docker engine, or of anything else that speaks
+// its API. Every container gets the same baseline, see hostConfig.
+package docker
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/client"
+	"github.com/rs/zerolog"
+
+	"github.com/jsd-project/jsd/containers"
+)
+
+const (
+	// DefaultImage is what BuildImage makes, and what containers are made of, unless told otherwise.
+	DefaultImage = "jsd-runtime:latest"
+
+	// InstanceLabel is on every container. Its value says which daemon the container belongs to.
+	InstanceLabel = "jsd.instance"
+
+	engineTime = 5 * time.Second  // for the engine to answer at all
+	startTime  = 30 * time.Second // to create and start; half a second is usual
+	removeTime = 30 * time.Second // to remove; a tenth of a second is usual
+	sweepers   = 8                // containers that Sweep removes at once
+)
+
+// Reasons why there can be no driver. Each error of New that wraps one is a line that says the way out.
+var (
+	ErrNoEngine   = errors.New("no Docker engine answers")
+	ErrNoImage    = errors.New("no such image")
+	ErrBadImage   = errors.New("unfit image")
+	ErrNoRuntime  = errors.New("no such OCI runtime")
+	ErrNoLimit    = errors.New("every limit has to be above 0, and the instance named")
+	ErrUnconfined = errors.New("the Docker engine runs containers without seccomp")
+)
+
+// Config says what containers are made of. Image defaults to DefaultImage, Runtime to the engine's
+// own choice; the rest has to be set.
+type Config struct {
+	Image    string
+	Runtime  string // OCI runtime by the name the engine knows it by, such as runsc
+	Instance string // value of InstanceLabel
+	Memory   int    // MiB, swap included
+	CPUs     float64
+	PIDs     int
+	Tmp      int // MiB of /tmp
+	Log      zerolog.Logger
+}
+
+// A Driver starts containers. Its methods may be called from any goroutine.
+type Driver struct {
+	config Config
+	engine *client.Client
+}
+
+// New connects to the engine that the environment names (DOCKER_HOST and so on, else the local one)
+// and checks that it can make containers of this config.
+func New(ctx context.Context, config Config) (*Driver, error) {
+	if config.Image == "" {
+		config.Image = DefaultImage
+	}
+	if err := config.check(); err != nil {
+		return nil, err
+	}
+	engine, err := connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d := &Driver{config: config, engine: engine}
+	if err := d.checkEngine(ctx); err != nil {
+		_ = engine.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// check refuses a config with a limit left out, since the engine takes none for unlimited.
+func (c Config) check() error {
+	if c.Memory <= 0 || c.CPUs <= 0 || c.PIDs <= 0 || c.Tmp <= 0 || c.Instance == "" {
+		return fmt.Errorf("%w: memory %d, CPUs %g, pids %d, /tmp %d, instance %q", ErrNoLimit, c.Memory, c.CPUs, c.PIDs, c.Tmp, c.Instance)
+	}
+	return nil
+}
+
+func connect(ctx context.Context) (*client.Client, error) {
+	engine, err := client.New(client.FromEnv)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w; check DOCKER_HOST", ErrNoEngine, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, engineTime)
+	defer cancel()
+	if _, err := engine.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
+		_ = engine.Close()
+		return nil, fmt.Errorf("%w at %s: start one (apt-get install docker.io), set DOCKER_HOST, or use --driver process for development (%w)",
+			ErrNoEngine, engine.DaemonHost(), err)
+	}
+	return engine, nil
+}
+
+func (d *Driver) checkEngine(ctx context.Context) error {
+	info, err := d.engine.Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return fmt.Errorf("ask the Docker engine about itself: %w", err)
+	}
+	if !slices.ContainsFunc(info.Info.SecurityOptions, confines) {
+		return fmt.Errorf("%w: start it without --seccomp-profile=unconfined, on a kernel with seccomp", ErrUnconfined)
+	}
+	if name := d.config.Runtime; name != "" {
+		known := make([]string, 0, len(info.Info.Runtimes))
+		for n := range info.Info.Runtimes {
+			known = append(known, n)
+		}
+		slices.Sort(known)
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("%w %q: the Docker engine knows %s; add it to /etc/docker/daemon.json and reload the engine",
+				ErrNoRuntime, name, strings.Join(known, ", "))
+		}
+	}
+	return d.checkImage(ctx)
+}
+
+func confines(option string) bool {
+	return strings.HasPrefix(option, "name=seccomp") && !strings.Contains(option, "profile=unconfined")
+}
+
+func (d *Driver) checkImage(ctx context.Context) error {
+	image, err := d.engine.ImageInspect(ctx, d.config.Image)
+	if errdefs.IsNotFound(err) {
+		return fmt.Errorf("%w %s: make it (jsd image build, for the default one) or pull it, or name another with --image",
+			ErrNoImage, d.config.Image)
+	}
+	if err != nil {
+		return fmt.Errorf("look at image %s: %w", d.config.Image, err)
+	}
+	if image.Config != nil && len(image.Config.Volumes) > 0 {
+		return fmt.Errorf("%w %s: it declares volumes, which scripts could fill; make it without VOLUME", ErrBadImage, d.config.Image)
+	}
+	return nil
+}
+
+// Start creates a container and starts it. The engine is not interrupted in the middle of a step,
+// since what it then leaves cannot be known; when ctx ends, Start removes what there is and returns.
+func (d *Driver) Start(ctx context.Context) (containers.Process, error) {
+	name := "jsd-" + strings.ToLower(rand.Text())
+	steps, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTime)
+	defer cancel()
+	p := &process{
+		id:     name,
+		engine: d.engine,
+		stderr: containers.NewStderr(d.config.Log.With().Str("container", name).Logger()),
+	}
+	p.kill = sync.OnceValue(p.remove)
+	for _, step := range []func(context.Context, *process) error{d.create, d.attach, d.start} {
+		err := ctx.Err()
+		if err == nil {
+			err = step(steps, p)
+		}
+		if err == nil {
+			continue
+		}
+		if killErr := p.Kill(); killErr != nil {
+			err = fmt.Errorf("%w; nor could it be removed: %w", err, killErr)
+		}
+		return nil, err
+	}
+	return p, nil
+}
+
+func (d *Driver) create(ctx context.Context, p *process) error {
+	created, err := d.engine.ContainerCreate(ctx, client.ContainerCreateOptions{
+		Name:       p.id,
+		Config:     d.containerConfig(),
+		HostConfig: d.hostConfig(),
+	})
+	if errdefs.IsNotFound(err) {
+		return fmt.Errorf("%w %s: it was removed; make it with jsd image build, or pull it", ErrNoImage, d.config.Image)
+	}
+	if err != nil {
+		return fmt.Errorf("create container: %w", err)
+	}
+	for _, warning := range created.Warnings {
+		d.config.Log.Warn().Str("container", p.id).Str("warning", warning).Msg("the engine cannot hold the baseline")
+	}
+	return nil
+}
+
+// attach comes before start, so that nothing the agent says is missed and nothing goes to a log.
+func (d *Driver) attach(ctx context.Context, p *process) error {
+	attached, err := d.engine.ContainerAttach(ctx, p.id, client.ContainerAttachOptions{
+		Stream: true, Stdin: true, Stdout: true, Stderr: true,
+	})
+	if err != nil {
+		return fmt.Errorf("attach to container: %w", err)
+	}
+	p.conn = attached.Conn
+	p.stdout = demultiplexer{from: attached.Reader, stderr: p.stderr}
+	return nil
+}
+
+func (d *Driver) start(ctx context.Context, p *process) error {
+	if _, err := d.engine.ContainerStart(ctx, p.id, client.ContainerStartOptions{}); err != nil {
+		return fmt.Errorf("start container of image %s: %w", d.config.Image, err)
+	}
+	return nil
+}
+
+// Sweep removes every container of this instance, also running ones, and says how many. It is for
+// the time before the first Start: what an earlier run of the daemon left is all there can be.
+func (d *Driver) Sweep(ctx context.Context) (int, error) {
+	list, err := d.engine.ContainerList(ctx, client.ContainerListOptions{
+		All:     true,
+		Filters: client.Filters{}.Add("label", InstanceLabel+"="+d.config.Instance),
+	})
+	if err != nil {
+		return 0, fmt.Errorf("list containers of instance %s: %w", d.config.Instance, err)
+	}
+	errs := make([]error, len(list.Items))
+	slots := make(chan struct{}, sweepers)
+	var removals sync.WaitGroup
+	for i, item := range list.Items {
+		slots <- struct{}{}
+		removals.Go(func() {
+			defer func() { <-slots }()
+			errs[i] = removeContainer(ctx, d.engine, item.ID)
+		})
+	}
+	removals.Wait()
+	swept := 0
+	for _, err := range errs {
+		if err == nil {
+			swept++
+		}
+	}
+	return swept, errors.Join(errs...)
+}
+
+// Close lets go of the engine. Containers that still run have to be killed before.
+func (d *Driver) Close() error { return d.engine.Close() }

@@ -1,0 +1,242 @@
+package docker
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/client"
+	"github.com/rs/zerolog"
+
+	"github.com/jsd-project/jsd/containers"
+)
+
+func TestScriptRunsInAContainer(t *testing.T) {
+	d, _ := needDriver(t)
+	p := start(t, d)
+	c, err := containers.Open(t.Context(), p, limits, d.config.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	large := strings.Repeat("é", 400_000) // many pieces of the multiplexed stream
+	call := containers.Call{Args: []byte(`["` + large + `"]`), Timeout: 20 * time.Second, CPU: 20 * time.Second}
+	name := "f"
+	call.Code, call.Call = "console.log('hi'); function f(x) { return x }", &name
+	result, err := c.Execute(t.Context(), call)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(result.Value) != `"`+large+`"` || len(result.Console) != 1 || result.Console[0] != "hi" {
+		t.Errorf("got %d bytes, console %q", len(result.Value), result.Console)
+	}
+}
+
+func TestKillLeavesNothing(t *testing.T) {
+	d, engine := needDriver(t)
+	p := start(t, d)
+	var kills sync.WaitGroup
+	for range 3 {
+		kills.Go(func() {
+			if err := p.Kill(); err != nil {
+				t.Error(err)
+			}
+			_, err := engine.ContainerInspect(t.Context(), p.ID(), client.ContainerInspectOptions{})
+			if !errdefs.IsNotFound(err) {
+				t.Errorf("after Kill the engine says %v", err)
+			}
+		})
+	}
+	kills.Wait()
+	if n, err := p.Read(make([]byte, 1)); err == nil {
+		t.Errorf("read %d bytes", n)
+	}
+	if _, err := p.Write([]byte("x")); err == nil {
+		t.Error("wrote")
+	}
+}
+
+func TestContainerThatEndsByItself(t *testing.T) {
+	d, engine := needDriver(t)
+	p := start(t, d)
+	c, err := containers.Open(t.Context(), p, limits, d.config.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside(t, engine, p.ID(), `kill -9 $(cat /proc/1/task/1/children)`)
+	<-c.Done()
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whenever the caller gives up, what was begun is removed; newDriver checks.
+func TestStartCancelledLeavesNothing(t *testing.T) {
+	d, _ := needDriver(t)
+	for _, after := range []time.Duration{0, 5 * time.Millisecond, 20 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond} {
+		t.Run(after.String(), func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), after)
+			defer cancel()
+			p, err := d.Start(ctx)
+			if err == nil {
+				err = p.Kill() // it was faster
+			} else if errors.Is(err, context.DeadlineExceeded) {
+				err = nil
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestSweepTakesOnlyItsOwn(t *testing.T) {
+	d, engine := needDriver(t)
+	other := newDriver(t, engine, DefaultImage)
+	other.config.Instance = "not-" + d.config.Instance
+	var mine []containers.Process
+	for range 2 {
+		mine = append(mine, start(t, d))
+	}
+	others := start(t, other)
+	if n, err := d.Sweep(t.Context()); n != 2 || err != nil {
+		t.Errorf("swept %d, %v", n, err)
+	}
+	for _, p := range mine {
+		if _, err := engine.ContainerInspect(t.Context(), p.ID(), client.ContainerInspectOptions{}); !errdefs.IsNotFound(err) {
+			t.Errorf("left %s: %v", p.ID(), err)
+		}
+	}
+	if _, err := engine.ContainerInspect(t.Context(), others.ID(), client.ContainerInspectOptions{}); err != nil {
+		t.Errorf("the other instance's: %v", err)
+	}
+	if n, err := d.Sweep(t.Context()); n != 0 || err != nil {
+		t.Errorf("swept %d again, %v", n, err)
+	}
+}
+
+func TestAgentThatDiesAtOnceSaysWhy(t *testing.T) {
+	_, engine := needDriver(t)
+	d := newDriver(t, engine, buildFrom(t, engine, `ENTRYPOINT ["node", "/nothing-here.js"]`))
+	p, err := d.Start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := containers.Open(t.Context(), p, limits, zerolog.Nop())
+	if err == nil {
+		_ = c.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), "Cannot find module '/nothing-here.js'") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestImageThatCannotStart(t *testing.T) {
+	_, engine := needDriver(t)
+	d := newDriver(t, engine, buildFrom(t, engine, `ENTRYPOINT ["/nothing-here"]`))
+	p, err := d.Start(t.Context())
+	if err == nil {
+		// With an init of the engine's own, it is the init that finds nothing to run.
+		var c *containers.Container
+		if c, err = containers.Open(t.Context(), p, limits, zerolog.Nop()); err == nil {
+			_ = c.Close()
+		}
+	}
+	if err == nil || !strings.Contains(err.Error(), "/nothing-here") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestImageWithVolumesIsRefused(t *testing.T) {
+	_, engine := needDriver(t)
+	image := buildFrom(t, engine, "VOLUME /data")
+	if d, err := New(t.Context(), config(t, image)); !errors.Is(err, ErrBadImage) {
+		t.Errorf("got %v, %v", d, err)
+	}
+}
+
+func TestNewSaysTheWayOut(t *testing.T) {
+	check := func(t *testing.T, change func(*Config), want error, way string) {
+		t.Helper()
+		c := config(t, "")
+		change(&c)
+		_, err := New(t.Context(), c)
+		if !errors.Is(err, want) || !strings.Contains(err.Error(), way) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("got %v, want %v and %q", err, want, way)
+		}
+	}
+	t.Run("no engine", func(t *testing.T) {
+		t.Setenv("DOCKER_HOST", "unix://"+t.TempDir()+"/none.sock")
+		check(t, func(*Config) {}, ErrNoEngine, "DOCKER_HOST")
+	})
+	t.Run("no host", func(t *testing.T) {
+		t.Setenv("DOCKER_HOST", "no such thing")
+		check(t, func(*Config) {}, ErrNoEngine, "DOCKER_HOST")
+	})
+	t.Run("no image", func(t *testing.T) {
+		needEngine(t)
+		check(t, func(c *Config) { c.Image = "jsd-no-such-image:x" }, ErrNoImage, "jsd image build")
+	})
+	t.Run("no runtime", func(t *testing.T) {
+		needEngine(t)
+		check(t, func(c *Config) { c.Runtime = "no-such-runtime" }, ErrNoRuntime, "runc")
+	})
+	for name, without := range map[string]func(*Config){
+		"memory":   func(c *Config) { c.Memory = 0 },
+		"CPUs":     func(c *Config) { c.CPUs = 0 },
+		"pids":     func(c *Config) { c.PIDs = 0 },
+		"tmp":      func(c *Config) { c.Tmp = 0 },
+		"instance": func(c *Config) { c.Instance = "" },
+	} {
+		t.Run("without "+name, func(t *testing.T) { check(t, without, ErrNoLimit, "") })
+	}
+}
+
+func TestConfines(t *testing.T) {
+	for option, want := range map[string]bool{
+		"name=seccomp,profile=default":    true,
+		"name=seccomp,profile=builtin":    true,
+		"name=seccomp,profile=unconfined": false,
+		"name=apparmor":                   false,
+	} {
+		if got := confines(option); got != want {
+			t.Errorf("%s: %v", option, got)
+		}
+	}
+}
+
+func TestDemultiplexer(t *testing.T) {
+	piece := func(stream byte, s string) string {
+		return string([]byte{stream, 0, 0, 0, 0, 0, byte(len(s) >> 8), byte(len(s))}) + s
+	}
+	tests := []struct {
+		name, stream, stdout, stderr string
+		err                          error
+	}{
+		{name: "nothing"},
+		{name: "both", stream: piece(1, "ab") + piece(2, "!") + piece(1, "") + piece(1, "c") + piece(2, "?"), stdout: "abc", stderr: "!?"},
+		{name: "cut in a head", stream: piece(1, "a") + "\x01\x00", stdout: "a", err: io.ErrUnexpectedEOF},
+		{name: "another stream", stream: piece(1, "a") + piece(7, "b"), stdout: "a", err: errStream},
+	}
+	for _, test := range tests {
+		for name, slow := range map[string]func(io.Reader) io.Reader{
+			"whole": func(r io.Reader) io.Reader { return r }, "bytes": iotest.OneByteReader, "early error": iotest.DataErrReader,
+		} {
+			t.Run(fmt.Sprint(test.name, " ", name), func(t *testing.T) {
+				var stderr bytes.Buffer
+				got, err := io.ReadAll(&demultiplexer{from: slow(strings.NewReader(test.stream)), stderr: &stderr})
+				if string(got) != test.stdout || stderr.String() != test.stderr || !errors.Is(err, test.err) {
+					t.Errorf("got %q, %q, %v", got, stderr.String(), err)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,216 @@
+package docker
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"sort"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/build"
+	"github.com/moby/moby/api/types/jsonstream"
+	"github.com/moby/moby/client"
+)
+
+// AgentLabel is on a runtime image. Its value is the AgentDigest of the agent inside.
+const AgentLabel = "jsd.agent"
+
+const (
+	dockerfile = "Dockerfile.runtime"
+	agentDir   = "node-agent"
+)
+
+// A Build says what to make a runtime image of.
+type Build struct {
+	Tag      string    // DefaultImage where empty
+	Base     string    // image with Node to build on; where empty, the Dockerfile's default if it can be had, else one made here
+	Fresh    bool      // take nothing from earlier builds: pull or make the base again
+	Files    fs.FS     // Dockerfile.runtime, node-agent and scripts/base-image, as embedded in the binary
+	Progress io.Writer // gets a line for each step; may be nil
+}
+
+// BuildImage makes a runtime image on the engine that New would use. It takes seconds where the base
+// is there, else some minutes.
+func BuildImage(ctx context.Context, b Build) error {
+	engine, err := connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	return b.withDefaults().run(ctx, engine)
+}
+
+// EnsureImage builds the image unless it is there and holds the agent of b.Files. It reports whether
+// it has built one.
+func EnsureImage(ctx context.Context, b Build) (built bool, err error) {
+	b = b.withDefaults()
+	digest, err := AgentDigest(b.Files)
+	if err != nil {
+		return false, err
+	}
+	engine, err := connect(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer engine.Close()
+	image, err := engine.ImageInspect(ctx, b.Tag)
+	if err != nil && !errdefs.IsNotFound(err) {
+		return false, fmt.Errorf("look at image %s: %w", b.Tag, err)
+	}
+	if err == nil && image.Config != nil && image.Config.Labels[AgentLabel] == digest {
+		return false, nil
+	}
+	return true, b.run(ctx, engine)
+}
+
+// AgentDigest is the SHA-256, in hex, of the agent's files and their names.
+func AgentDigest(files fs.FS) (string, error) {
+	names, err := agentFiles(files)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.New()
+	for _, name := range names {
+		content, err := fs.ReadFile(files, name)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(sum, "%s %d\n", name, len(content))
+		sum.Write(content)
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// agentFiles lists what Dockerfile.runtime copies, in order.
+func agentFiles(files fs.FS) ([]string, error) {
+	names, err := fs.Glob(files, path.Join(agentDir, "*.js"))
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("no agent in %s: %w", agentDir, fs.ErrNotExist)
+	}
+	names = append(names, path.Join(agentDir, "package.json"))
+	sort.Strings(names)
+	return names, nil
+}
+
+func (b Build) withDefaults() Build {
+	if b.Tag == "" {
+		b.Tag = DefaultImage
+	}
+	if b.Progress == nil {
+		b.Progress = io.Discard
+	}
+	return b
+}
+
+func (b Build) run(ctx context.Context, engine *client.Client) error {
+	digest, err := AgentDigest(b.Files)
+	if err != nil {
+		return err
+	}
+	base := b.Base
+	if base == "" {
+		if base, err = b.findBase(ctx, engine); err != nil {
+			return err
+		}
+	}
+	return b.build(ctx, engine, base, digest)
+}
+
+func (b Build) build(ctx context.Context, engine *client.Client, base, digest string) error {
+	source, err := b.context()
+	if err != nil {
+		return err
+	}
+	before, _ := engine.ImageInspect(ctx, b.Tag) // none is fine: its ID is empty
+	fmt.Fprintf(b.Progress, "building %s on %s\n", b.Tag, base)
+	built, err := engine.ImageBuild(ctx, source, client.ImageBuildOptions{
+		Tags:        []string{b.Tag},
+		Dockerfile:  dockerfile,
+		BuildArgs:   map[string]*string{"BASE": &base, "AGENT": &digest},
+		NetworkMode: "none",
+		Remove:      true,
+		ForceRemove: true,
+		NoCache:     b.Fresh,
+		Version:     build.BuilderV1,
+	})
+	if err != nil {
+		return fmt.Errorf("build %s: %w", b.Tag, err)
+	}
+	defer built.Body.Close()
+	if err := follow(built.Body, b.Progress); err != nil {
+		return fmt.Errorf("build %s: %w", b.Tag, err)
+	}
+	removeReplaced(ctx, engine, b.Tag, before.ID)
+	return nil
+}
+
+// removeReplaced removes the image that lost its tag to a new one, unless it has other names, or
+// containers or images on top: then the engine refuses, and it stays for as long as somebody needs it.
+func removeReplaced(ctx context.Context, engine *client.Client, tag, before string) {
+	now, err := engine.ImageInspect(ctx, tag)
+	if err != nil || before == "" || now.ID == before {
+		return
+	}
+	old, err := engine.ImageInspect(ctx, before)
+	if err != nil || len(old.RepoTags) > 0 {
+		return
+	}
+	_, _ = engine.ImageRemove(ctx, before, client.ImageRemoveOptions{PruneChildren: true})
+}
+
+// context is the tar that the engine builds from. Owner and modes are set here, whatever the files
+// had where the binary was built.
+func (b Build) context() (io.Reader, error) {
+	names, err := agentFiles(b.Files)
+	if err != nil {
+		return nil, err
+	}
+	var packed bytes.Buffer
+	w := tar.NewWriter(&packed)
+	for _, name := range append(names, dockerfile) {
+		content, err := fs.ReadFile(b.Files, name)
+		if err != nil {
+			return nil, err
+		}
+		// No times, so that the engine sees an unchanged file as unchanged.
+		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))}); err != nil {
+			return nil, err
+		}
+		if _, err := w.Write(content); err != nil {
+			return nil, err
+		}
+	}
+	return &packed, w.Close()
+}
+
+// follow reads the engine's report of a build, a pull or an import to its end. Engines answer 200
+// before they begin, so failure is in the report.
+func follow(report io.Reader, progress io.Writer) error {
+	messages := json.NewDecoder(report)
+	for {
+		var m jsonstream.Message
+		if err := messages.Decode(&m); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("read the engine's report: %w", err)
+		}
+		if m.Error != nil {
+			return errors.New(strings.TrimSpace(m.Error.Message))
+		}
+		if m.Stream != "" {
+			fmt.Fprint(progress, m.Stream)
+		}
+	}
+}

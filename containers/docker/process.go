@@ -1,0 +1,127 @@
+package docker
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+
+	"github.com/jsd-project/jsd/containers"
+)
+
+// A process is the agent in one container, on the connection that was attached to it.
+type process struct {
+	id     string
+	engine *client.Client
+	conn   net.Conn // nil before attach
+	stdout demultiplexer
+	stderr *containers.Stderr
+	kill   func() error // remove, once
+}
+
+func (p *process) ID() string                  { return p.id }
+func (p *process) Kill() error                 { return p.kill() }
+func (p *process) Write(b []byte) (int, error) { return p.conn.Write(b) }
+
+func (p *process) Read(b []byte) (int, error) {
+	n, err := p.stdout.Read(b)
+	if err != nil {
+		err = p.stderr.End(err)
+	}
+	return n, err
+}
+
+func (p *process) remove() error {
+	if p.conn != nil {
+		_ = p.conn.Close() // frees Read and Write; what the peer thinks of it does not matter
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), removeTime)
+	defer cancel()
+	return removeContainer(ctx, p.engine, p.id)
+}
+
+const removeRetry = 200 * time.Millisecond
+
+// removeContainer ends a container with SIGKILL and returns when the engine no longer knows it. An
+// engine that fails to remove a busy file system is asked again until ctx ends.
+func removeContainer(ctx context.Context, engine *client.Client, id string) error {
+	for {
+		_, err := engine.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+		if errdefs.IsConflict(err) { // it is being removed already, since it ended by itself
+			err = waitRemoved(ctx, engine, id)
+		}
+		if err == nil || errdefs.IsNotFound(err) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("remove container %s: %w", id, err)
+		case <-time.After(removeRetry):
+		}
+	}
+}
+
+func waitRemoved(ctx context.Context, engine *client.Client, id string) error {
+	wait := engine.ContainerWait(ctx, id, client.ContainerWaitOptions{Condition: container.WaitConditionRemoved})
+	select {
+	case <-wait.Result:
+		return nil
+	case err := <-wait.Error:
+		return err
+	}
+}
+
+// A demultiplexer reads the standard output out of an attached stream, in which pieces of both
+// outputs come each with a head: stream, three zeros, length. The standard error it passes on.
+type demultiplexer struct {
+	from   io.Reader
+	stderr io.Writer
+	left   uint32 // bytes of standard output still to come of the current piece
+}
+
+const (
+	streamStdout = 1
+	streamStderr = 2
+)
+
+var errStream = errors.New("the engine's stream is garbled")
+
+func (d *demultiplexer) Read(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	for d.left == 0 {
+		if err := d.next(); err != nil {
+			return 0, err
+		}
+	}
+	n, err := d.from.Read(b[:min(len(b), int(d.left))])
+	d.left -= uint32(n)
+	return n, err
+}
+
+// next reads a head, and what comes with it unless that is standard output.
+func (d *demultiplexer) next() error {
+	var head [8]byte
+	if _, err := io.ReadFull(d.from, head[:]); err != nil {
+		return err
+	}
+	length := binary.BigEndian.Uint32(head[4:])
+	switch head[0] {
+	case streamStdout:
+		d.left = length
+		return nil
+	case streamStderr:
+		_, err := io.CopyN(d.stderr, d.from, int64(length))
+		return err
+	default:
+		return fmt.Errorf("%w: stream %d", errStream, head[0])
+	}
+}

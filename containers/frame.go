@@ -1,0 +1,104 @@
+package containers
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+const (
+	// Version of the link. Both sides name it in their hello, and end the link where it differs.
+	Version = 1
+
+	// MaxFrame bounds the payload of a frame to the agent, in bytes: the largest frame of a client
+	// by default, and room for what encoding adds to it.
+	MaxFrame = 17 << 20
+
+	// HeaderRoom bounds what a frame to the daemon may hold beside its body and console, in bytes.
+	HeaderRoom = 1 << 20
+
+	frameHead    = 5        // length and kind
+	smallPayload = 64 << 10 // bytes taken at once for a payload that is only announced
+)
+
+type kind byte
+
+const (
+	kindHello   kind = 1
+	kindCall    kind = 2
+	kindCancel  kind = 3
+	kindResult  kind = 4
+	kindFailure kind = 5
+)
+
+var errFrameTooLong = errors.New("frame too long")
+
+// A frame is one message of the link, cut in its parts.
+type frame struct {
+	kind   kind
+	header []byte
+	body   []byte // nil without a newline behind the header
+}
+
+// readFrame reads one frame. A payload longer than limit bytes is refused before it is read; one
+// that is merely announced takes memory only as it arrives.
+func readFrame(r io.Reader, limit int) (frame, error) {
+	var head [frameHead]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return frame{}, err
+	}
+	length := int64(binary.BigEndian.Uint32(head[:4]))
+	if length > int64(limit) {
+		return frame{}, fmt.Errorf("%w: %d bytes, at most %d are allowed", errFrameTooLong, length, limit)
+	}
+	payload, err := readPayload(r, int(length))
+	if err != nil {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return frame{}, err
+	}
+	f := frame{kind: kind(head[4]), header: payload}
+	if i := bytes.IndexByte(f.header, '\n'); i >= 0 {
+		f.header, f.body = f.header[:i:i], f.header[i+1:]
+	}
+	return f, nil
+}
+
+func readPayload(r io.Reader, length int) ([]byte, error) {
+	if length <= smallPayload {
+		payload := make([]byte, length)
+		_, err := io.ReadFull(r, payload)
+		return payload, err
+	}
+	var payload bytes.Buffer
+	_, err := io.CopyN(&payload, r, int64(length))
+	return payload.Bytes(), err
+}
+
+// encodeFrame makes the bytes of a frame. A nil body leaves the newline out.
+func encodeFrame(k kind, header, body any) ([]byte, error) {
+	var b bytes.Buffer
+	b.Write(make([]byte, frameHead))
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // sources are full of < and >, which would take six bytes each
+	if err := e.Encode(header); err != nil {
+		return nil, err
+	}
+	if body != nil {
+		if err := e.Encode(body); err != nil {
+			return nil, err
+		}
+	}
+	b.Truncate(b.Len() - 1) // Encode ends with the newline that parts header and body; drop the last
+	encoded := b.Bytes()
+	if n := len(encoded) - frameHead; n > MaxFrame {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d are allowed", errFrameTooLong, n, MaxFrame)
+	}
+	binary.BigEndian.PutUint32(encoded, uint32(len(encoded)-frameHead))
+	encoded[4] = byte(k)
+	return encoded, nil
+}

@@ -1,0 +1,179 @@
+package containers
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/iotest"
+)
+
+// A golden frame, as both sides of the link have to write and read it.
+type golden struct {
+	Name   string
+	To     string // agent or daemon
+	Kind   kind
+	Header json.RawMessage
+	Body   *string
+	Hex    string
+}
+
+func goldenFrames(t testing.TB) map[string]golden {
+	text, err := os.ReadFile("testdata/frames/frames.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []golden
+	if err := json.Unmarshal(text, &list); err != nil {
+		t.Fatal(err)
+	}
+	frames := make(map[string]golden)
+	for _, g := range list {
+		frames[g.Name] = g
+	}
+	return frames
+}
+
+func (g golden) bytes(t testing.TB) []byte {
+	b, err := hex.DecodeString(g.Hex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestGoldenFramesAreRead(t *testing.T) {
+	for name, g := range goldenFrames(t) {
+		t.Run(name, func(t *testing.T) {
+			f, err := readFrame(iotest.OneByteReader(bytes.NewReader(g.bytes(t))), MaxFrame)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want bytes.Buffer
+			if err := json.Compact(&want, g.Header); err != nil {
+				t.Fatal(err)
+			}
+			if f.kind != g.Kind || string(f.header) != want.String() {
+				t.Errorf("got kind %d, header %s", f.kind, f.header)
+			}
+			if (f.body == nil) != (g.Body == nil) || g.Body != nil && string(f.body) != *g.Body {
+				t.Errorf("got body %q", f.body)
+			}
+		})
+	}
+}
+
+func TestGoldenFramesAreWritten(t *testing.T) {
+	frames := goldenFrames(t)
+	name := "f"
+	hello, err := encodeHello(Limits{
+		Concurrency: 8, Workers: 2, Heap: 64, Memory: 256, Result: 8 << 20, ConsoleLines: 1000, ConsoleBytes: 64 << 10,
+	})
+	check := func(name string, got []byte, err error) {
+		t.Helper()
+		if want := frames[name].bytes(t); err != nil || !bytes.Equal(got, want) || len(want) == 0 {
+			t.Errorf("%s:\ngot  %q, %v\nwant %q", name, got, err, want)
+		}
+	}
+	check("hello to agent", hello, err)
+	call, err := encodeFrame(kindCall, callHeader{ID: 1, Timeout: 3000, CPU: 2500}, Call{
+		Code:    `function f(cb){ cb("<é>") }`,
+		Globals: []byte(`{"a": 1}`),
+		Call:    &name,
+		Caller:  "function(f, cb){ f(cb) }",
+		Args:    []byte("[1,\n\"2\"]"),
+	})
+	check("call with all fields", call, err)
+	call, err = encodeFrame(kindCall, callHeader{ID: 2, Timeout: 1, CPU: 1}, Call{Code: "1+1"})
+	check("call of an expression", call, err)
+	cancel, err := encodeFrame(kindCancel, cancelHeader{ID: 1<<53 - 1}, nil)
+	check("cancel", cancel, err)
+}
+
+func TestGoldenOutcomes(t *testing.T) {
+	frames := goldenFrames(t)
+	want := map[string]outcome{
+		"result":                 {result: Result{Value: []byte(`{"a":[1,null,"\n"]}`), Console: []string{"a\nb", "ü"}, Time: 3}},
+		"result without console": {result: Result{Value: []byte("null"), Console: []string{}}},
+		"exception": {err: &Failure{Code: Exception, Name: "TypeError", Message: "x",
+			Stack: "TypeError: x\n    at f (script:1:7)", Console: []string{"a"}}},
+		"timeout":     {err: &Failure{Code: Timeout, Limit: "wall", Console: []string{}}},
+		"worker lost": {err: &LostError{Started: true, Cause: errWorkerDied}},
+	}
+	for name, want := range want {
+		f, err := readFrame(bytes.NewReader(frames[name].bytes(t)), MaxFrame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := decodeHeader(f, testLimits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := outcomeOf(f, h, testLimits); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v", name, got)
+		}
+	}
+}
+
+func TestReadFrame(t *testing.T) {
+	tests := []struct {
+		name, bytes string
+		err         error
+	}{
+		{"nothing", "", io.EOF},
+		{"part of a head", "\x00\x00\x00\x01", io.ErrUnexpectedEOF},
+		{"head alone", "\x00\x00\x00\x01\x04", io.ErrUnexpectedEOF},
+		{"part of a payload", "\x00\x00\x00\x03\x04ab", io.ErrUnexpectedEOF},
+		{"part of a large payload", "\x00\x02\x00\x00\x04ab", io.ErrUnexpectedEOF},
+		{"empty payload", "\x00\x00\x00\x00\x04", nil},
+		{"as long as allowed", "\x00\x04\x00\x00\x04" + strings.Repeat("x", 1<<18), nil},
+		{"one byte longer", "\x00\x04\x00\x01\x04" + strings.Repeat("x", 1<<18+1), errFrameTooLong},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			f, err := readFrame(strings.NewReader(test.bytes), 1<<18)
+			if !errors.Is(err, test.err) || test.err == nil && len(f.header) != len(test.bytes)-frameHead {
+				t.Errorf("got %d bytes, %v", len(f.header), err)
+			}
+		})
+	}
+}
+
+func FuzzReadFrame(f *testing.F) {
+	for _, g := range goldenFrames(f) {
+		f.Add(g.bytes(f))
+	}
+	f.Add([]byte("\xff\xff\xff\xff\x04"))
+	f.Add([]byte("\x00\x00\x00\x03\x04\n\n\n"))
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		const limit = 1 << 12
+		r := bytes.NewReader(stream)
+		for {
+			before := r.Len()
+			fr, err := readFrame(r, limit)
+			if err != nil {
+				return
+			}
+			// What was cut apart has to be what was there.
+			whole := fr.header
+			if fr.body != nil {
+				whole = append(append(bytes.Clone(fr.header), '\n'), fr.body...)
+			}
+			taken := stream[len(stream)-before : len(stream)-r.Len()]
+			if len(whole) > limit || !bytes.Equal(whole, taken[frameHead:]) || bytes.IndexByte(fr.header, '\n') >= 0 {
+				t.Fatalf("%q was cut into header %q and body %q", taken, fr.header, fr.body)
+			}
+			if h, err := decodeHeader(fr, testLimits); err == nil {
+				o := outcomeOf(fr, h, testLimits)
+				if o.err == nil && !json.Valid(o.result.Value) {
+					t.Fatalf("took %q for a value", o.result.Value)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,124 @@
+package containers
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+)
+
+// errProtocol is under every error that says an agent broke the rules of the link.
+var errProtocol = errors.New("broken link rules")
+
+const (
+	// maxText bounds name, message and stack of a failure, in bytes: more than an agent sends,
+	// which stops at 16 Ki characters and may mark the cut.
+	maxText  = 64 << 10
+	maxLimit = 64
+
+	// consoleClosing is the line that ends a console which passed its limit. The agent's own
+	// closing line does not count against the limit.
+	consoleClosing = "console limit reached, the rest is dropped"
+
+	codeLost Code = 1005
+)
+
+// header is that of a result or a failure.
+type header struct {
+	ID      uint64   `json:"id"`
+	Time    int64    `json:"time"`
+	Console []string `json:"console"`
+	Code    Code     `json:"code"`
+	Name    string   `json:"name"`
+	Message string   `json:"message"`
+	Stack   string   `json:"stack"`
+	Limit   string   `json:"limit"`
+	Started bool     `json:"started"`
+}
+
+func decodeHeader(f frame, l Limits) (header, error) {
+	if f.kind != kindResult && f.kind != kindFailure {
+		return header{}, fmt.Errorf("%w: unknown kind of frame %d", errProtocol, f.kind)
+	}
+	if len(f.header) > l.headerLimit() || len(f.body) > l.Result {
+		return header{}, fmt.Errorf("%w: header of %d bytes and body of %d", errProtocol, len(f.header), len(f.body))
+	}
+	var h header
+	if err := json.Unmarshal(f.header, &h); err != nil {
+		return header{}, fmt.Errorf("%w: header: %w", errProtocol, err)
+	}
+	if f.kind == kindFailure {
+		switch h.Code {
+		case Exception, NotImplemented, Timeout, Cancelled, LimitExceeded, NotSerializable, codeLost:
+		default:
+			return header{}, fmt.Errorf("%w: a failure with code %d", errProtocol, h.Code)
+		}
+	}
+	return h, nil
+}
+
+var errWorkerDied = errors.New("the worker died under the call")
+
+// outcomeOf turns a checked header and its body into what Execute returns.
+func outcomeOf(f frame, h header, l Limits) outcome {
+	console := boundConsole(h.Console, l)
+	if f.kind == kindFailure {
+		if h.Code == codeLost {
+			return outcome{err: &LostError{Started: h.Started, Cause: errWorkerDied}}
+		}
+		return outcome{err: &Failure{
+			Code:    h.Code,
+			Name:    clip(h.Name, maxText),
+			Message: clip(h.Message, maxText),
+			Stack:   clip(h.Stack, maxText),
+			Limit:   clip(h.Limit, maxLimit),
+			Console: console,
+		}}
+	}
+	// Valid JSON that this daemon cannot pass on is nested deeper than Go's parser goes.
+	if !utf8.Valid(f.body) || !json.Valid(f.body) {
+		return outcome{err: &Failure{
+			Code: NotSerializable, Name: "RangeError", Message: "The value is nested too deeply", Console: console,
+		}}
+	}
+	return outcome{result: Result{Value: f.body, Console: console, Time: max(0, h.Time)}}
+}
+
+// boundConsole applies the limits that the agent should have applied. Lines within them come back as
+// they are, and always as a list that is not nil.
+func boundConsole(lines []string, l Limits) []string {
+	if lines == nil {
+		return []string{}
+	}
+	if n := len(lines); n > 0 && lines[n-1] == consoleClosing {
+		bounded, _ := withinLimits(lines[:n-1], l)
+		return append(bounded, consoleClosing)
+	}
+	bounded, whole := withinLimits(lines, l)
+	if !whole {
+		bounded = append(bounded, consoleClosing)
+	}
+	return bounded
+}
+
+func withinLimits(lines []string, l Limits) (fitting []string, whole bool) {
+	bytes := 0
+	for i, line := range lines {
+		bytes += len(line)
+		if i >= l.ConsoleLines || bytes > l.ConsoleBytes {
+			return lines[:i:i], false
+		}
+	}
+	return lines, true
+}
+
+// clip shortens s to at most limit bytes, at the edge of a character.
+func clip(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit]
+}

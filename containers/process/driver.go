@@ -1,0 +1,162 @@
+// Package process starts agents as plain child processes, for development without a container
+// engine. It isolates nothing: a script that leaves its worker has what the daemon's user has, but for
+// what Node's permission model refuses. Unix only.
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/jsd-project/jsd/containers"
+)
+
+const (
+	oldestNode = 24 // major version
+	entry      = "agent.js"
+
+	versionTime = 10 * time.Second // for node --version; some ms is usual
+)
+
+// Reasons why there can be no driver. Each error of New that wraps one is a line that says the way out.
+var (
+	ErrNoNode  = errors.New("no Node")
+	ErrOldNode = errors.New("too old a Node")
+)
+
+// Config says what processes are made of.
+type Config struct {
+	Node  string // path or name of the Node to use; node where empty
+	Agent fs.FS  // the agent's files, agent.js among them
+	Log   zerolog.Logger
+}
+
+// A Driver starts processes. Its methods may be called from any goroutine.
+type Driver struct {
+	config Config
+	node   string
+	dir    string // where the agent's files are
+	count  atomic.Uint64
+}
+
+// New checks that Node is there and new enough, and writes the agent's files to a directory that
+// nobody else can read.
+func New(config Config) (*Driver, error) {
+	node, err := findNode(config.Node)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := writeAgent(config.Agent)
+	if err != nil {
+		return nil, fmt.Errorf("write the agent's files: %w", err)
+	}
+	return &Driver{config: config, node: node, dir: dir}, nil
+}
+
+const getNode = `"make run" fetches one, or name one with --node`
+
+func findNode(name string) (string, error) {
+	if name == "" {
+		name = "node"
+	}
+	node, err := exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w; %s", ErrNoNode, err, getNode)
+	}
+	if node, err = filepath.Abs(node); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrNoNode, err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), versionTime)
+	defer cancel()
+	command := exec.CommandContext(ctx, node, "--version")
+	command.Env = environment()
+	command.WaitDelay = time.Second
+	said, err := command.Output()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s --version: %w; %s", ErrNoNode, node, err, getNode)
+	}
+	version := strings.TrimSpace(string(said))
+	major, _, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
+	if n, err := strconv.Atoi(major); err != nil {
+		return "", fmt.Errorf("%w: %s says its version is %.40q; %s", ErrNoNode, node, version, getNode)
+	} else if n < oldestNode {
+		return "", fmt.Errorf("%w: %s is %s, the agent wants %d or newer; %s", ErrOldNode, node, version, oldestNode, getNode)
+	}
+	return node, nil
+}
+
+// writeAgent copies the files at the root of agent, which is all it consists of.
+func writeAgent(agent fs.FS) (dir string, err error) {
+	dir, err = os.MkdirTemp("", "jsd-agent-*") // for the daemon's user alone
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+	}()
+	// Node's permission model compares real paths.
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return "", err
+	}
+	files, err := fs.ReadDir(agent, ".")
+	if err != nil {
+		return "", err
+	}
+	for _, file := range files {
+		if !file.Type().IsRegular() {
+			continue
+		}
+		content, err := fs.ReadFile(agent, file.Name())
+		if err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(filepath.Join(dir, file.Name()), content, 0o400); err != nil {
+			return "", err
+		}
+	}
+	_, err = os.Stat(filepath.Join(dir, entry))
+	return dir, err
+}
+
+// environment is all that a child gets to see of the daemon's, which may hold secrets.
+func environment() []string {
+	return []string{"PATH=/usr/local/bin:/usr/bin:/bin", "NODE_ENV=production"}
+}
+
+// Start starts an agent.
+func (d *Driver) Start(ctx context.Context) (containers.Process, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	// The agent may start workers, which it does without that right, and look at their /proc entries.
+	command := exec.Command(d.node,
+		"--disable-warning=SecurityWarning",
+		"--permission",
+		"--allow-child-process",
+		"--allow-fs-read="+d.dir,
+		"--allow-fs-read=/proc",
+		filepath.Join(d.dir, entry))
+	command.Env = environment()
+	command.Dir = d.dir
+	id := fmt.Sprintf("process-%d", d.count.Add(1))
+	p, err := startProcess(id, command, d.config.Log)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", d.node, err)
+	}
+	return p, nil
+}
+
+// Close removes the agent's files. Processes that still run have to be killed before.
+func (d *Driver) Close() error { return os.RemoveAll(d.dir) }

@@ -1,0 +1,69 @@
+package process
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	// goneTime bounds the wait for a killed process group. The kernel needs milliseconds; a process
+	// stuck in the kernel may need for ever.
+	goneTime    = 5 * time.Second
+	gonePoll    = time.Millisecond // at first, then twice as long each time up to
+	goneMaxPoll = 50 * time.Millisecond
+)
+
+// waitGone waits for the workers, which are children of the agent and so not waited for by it.
+func waitGone(id string, group int) error {
+	poll := gonePoll
+	for begun := time.Now(); time.Since(begun) < goneTime; poll = min(2*poll, goneMaxPoll) {
+		if errors.Is(syscall.Kill(-group, 0), syscall.ESRCH) || !living(group) {
+			return nil
+		}
+		time.Sleep(poll)
+	}
+	return fmt.Errorf("%s was killed, but a process of its group %d is still there", id, group)
+}
+
+// living reports whether the group has a process that is not just an entry which init has yet to
+// take. Some inits take their time. Where the system has no /proc, every group counts as living.
+func living(group int) bool {
+	if _, err := os.Stat("/proc/self/stat"); err != nil {
+		return true
+	}
+	for _, fields := range members(group) {
+		if state := fields[0]; state != "Z" && state != "X" {
+			return true
+		}
+	}
+	return false
+}
+
+// members gives, for each process of the group, what /proc tells of it after its name: state,
+// parent, group and so on.
+func members(group int) [][]string {
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return nil
+	}
+	var found [][]string
+	for _, file := range stats {
+		stat, err := os.ReadFile(file)
+		if err != nil {
+			continue // it ended meanwhile
+		}
+		// The name may hold anything, also brackets.
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		if len(fields) > 11 && fields[2] == strconv.Itoa(group) {
+			found = append(found, fields)
+		}
+	}
+	return found
+}

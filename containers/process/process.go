@@ -1,0 +1,112 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/jsd-project/jsd/containers"
+)
+
+const (
+	// lastWordsTime is how long the end of an agent's output waits for the end of its standard
+	// error, which comes at the same moment on another pipe.
+	lastWordsTime = 100 * time.Millisecond
+)
+
+// A process is an agent and its workers: one process group, so that one signal ends them all.
+//
+// The kernel is not asked to kill the agent when the daemon dies: the agent sees its input end then
+// and takes its workers along, which a killed one could not.
+type process struct {
+	id      string
+	command *exec.Cmd
+	stdin   *os.File
+	stdout  *os.File
+	stderr  *containers.Stderr
+	heard   chan struct{} // closed at the end of standard error
+	kill    func() error  // end, once
+}
+
+func startProcess(id string, command *exec.Cmd, log zerolog.Logger) (*process, error) {
+	log = log.With().Str("container", id).Logger()
+	p := &process{id: id, command: command, stderr: containers.NewStderr(log), heard: make(chan struct{})}
+	var err error
+	var theirs [3]*os.File
+	defer func() {
+		for _, file := range theirs {
+			_ = file.Close() // nil is fine
+		}
+	}()
+	var stderr *os.File
+	for _, pipe := range []struct{ read, write **os.File }{{&theirs[0], &p.stdin}, {&p.stdout, &theirs[1]}, {&stderr, &theirs[2]}} {
+		if *pipe.read, *pipe.write, err = os.Pipe(); err != nil {
+			return nil, errors.Join(err, closeAll(p.stdin, p.stdout, stderr))
+		}
+	}
+	command.Stdin, command.Stdout, command.Stderr = theirs[0], theirs[1], theirs[2]
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := command.Start(); err != nil {
+		return nil, errors.Join(err, closeAll(p.stdin, p.stdout, stderr))
+	}
+	go func() {
+		defer close(p.heard)
+		_, _ = io.Copy(p.stderr, stderr)
+	}()
+	p.kill = sync.OnceValue(func() error { return p.end(stderr) })
+	log.Debug().Int("pid", command.Process.Pid).Msg("agent started")
+	return p, nil
+}
+
+func closeAll(files ...*os.File) error {
+	var errs []error
+	for _, file := range files {
+		if file != nil {
+			errs = append(errs, file.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (p *process) ID() string                  { return p.id }
+func (p *process) Kill() error                 { return p.kill() }
+func (p *process) Write(b []byte) (int, error) { return p.stdin.Write(b) }
+
+func (p *process) Read(b []byte) (int, error) {
+	n, err := p.stdout.Read(b)
+	if err != nil {
+		select {
+		case <-p.heard:
+		case <-time.After(lastWordsTime): // it only closed its output
+		}
+		err = p.stderr.End(err)
+	}
+	return n, err
+}
+
+// end kills the group before it waits for the agent: as long as the agent is not waited for, no other
+// group can have its number.
+func (p *process) end(stderr *os.File) error {
+	group := -p.command.Process.Pid
+	killErr := syscall.Kill(group, syscall.SIGKILL)
+	if errors.Is(killErr, syscall.ESRCH) {
+		killErr = nil
+	}
+	closeErr := closeAll(p.stdin, p.stdout, stderr)
+	<-p.heard
+	if killErr != nil {
+		return errors.Join(fmt.Errorf("kill %s: %w", p.id, killErr), closeErr)
+	}
+	var exit *exec.ExitError
+	if err := p.command.Wait(); err != nil && !errors.As(err, &exit) {
+		return errors.Join(err, closeErr)
+	}
+	return errors.Join(waitGone(p.id, -group), closeErr)
+}

@@ -1,0 +1,61 @@
+package rpc
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/coder/websocket"
+	"github.com/sourcegraph/jsonrpc2"
+)
+
+// A loop is a wire without a network: it gives the same frame again and again, each when the one
+// before was answered.
+type loop struct {
+	frame   []byte
+	left    int
+	replied chan struct{}
+}
+
+func (l *loop) read() ([]byte, error) {
+	<-l.replied
+	if l.left--; l.left < 0 {
+		return nil, jsonrpc2.ErrClosed
+	}
+	return l.frame, nil
+}
+
+func (l *loop) write([]byte)                     { l.replied <- struct{}{} }
+func (l *loop) end(websocket.StatusCode, string) {}
+
+// BenchmarkCall is what a call costs here, without network and script.
+func BenchmarkCall(b *testing.B) {
+	r := newRunner()
+	for name, frame := range map[string]string{
+		"small":   request1(`1`, "1"),
+		"typical": `{"jsonrpc":"2.0","id":1,"method":"runtime.execute","params":{"code":"1","globals":` + string(appendJSON(nil, make([]int, 500))) + `}}`,
+	} {
+		b.Run(name, func(b *testing.B) {
+			s := New(Config{Runner: r})
+			c := newClient(b.Context(), s)
+			wire := &loop{frame: []byte(frame), left: b.N, replied: make(chan struct{}, 1)}
+			wire.replied <- struct{}{}
+			c.wire = wire
+			b.ReportAllocs()
+			b.SetBytes(int64(len(frame)))
+			s.serve(c)
+		})
+	}
+}
+
+// BenchmarkRoundTrip adds a WebSocket on loopback and its client.
+func BenchmarkRoundTrip(b *testing.B) {
+	r := start(b)
+	p := r.dial()
+	b.ReportAllocs()
+	for b.Loop() {
+		p.send(request1(`1`, "1"))
+		if !json.Valid([]byte(p.receive())) {
+			b.Fatal("no reply")
+		}
+	}
+}

@@ -1,0 +1,15 @@
+// Package rpc accepts clients: JSON-RPC 2.0 and Duplex over WebSocket, JSON-RPC over POST.
+//
+//	                       ┌──────────────── client, one per connection ───────────────────┐
+//	socket ─► frame ─► dialect ─► request ─► jsonrpc2 ─► Handle ─► method ─► its own goroutine
+//	   ▲               decode     id of ours              checked here        where it has to wait
+//	   │                                                                             │
+//	   └─ writer ◄─ outbox ◄─ dialect ◄── the id it came with ◄── jsonrpc2 ◄─────────┘
+//	      goroutine  bounded   encode
+//
+// A dialect is a codec: both reach the same methods. Everything up to the check of a request's
+// params happens on one goroutine, the reader, so in the order in which frames came; a method that
+// has to wait gives the reader a function for that, which gets a goroutine and one of the slots in
+// flight. Writing never waits for a client: replies go to the outbox, and a client that lets it
+// fill is disconnected.
+package rpc

@@ -1,0 +1,147 @@
+package rpc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/sourcegraph/jsonrpc2"
+
+	"github.com/jsd-project/jsd/containers"
+)
+
+// Codes of the daemon's own, beside those of package containers and of JSON-RPC.
+const (
+	codeLost      containers.Code = 1005
+	codeBusy      containers.Code = 1006
+	codeForbidden containers.Code = 1007
+)
+
+// Busy is an error that says when to come again. What a Runner returns may be one.
+type Busy interface {
+	error
+	RetryAfter() time.Duration
+}
+
+// A refusal is an answer of this package's own making.
+type refusal struct {
+	code    int64
+	message string
+	data    details
+}
+
+func (r *refusal) Error() string { return r.message }
+
+func invalidRequest(why string) error {
+	return &refusal{code: jsonrpc2.CodeInvalidRequest, message: "Invalid Request: " + why}
+}
+
+func invalidParams(why string) error {
+	return &refusal{code: jsonrpc2.CodeInvalidParams, message: "Invalid params: " + why}
+}
+
+func forbidden(what string) error {
+	return &refusal{code: int64(codeForbidden), message: "Forbidden", data: details{What: what}}
+}
+
+func busy(retryAfter time.Duration) error {
+	return &refusal{code: int64(codeBusy), message: "Busy", data: details{RetryAfter: milliseconds(retryAfter)}}
+}
+
+var errBatchReply = &refusal{
+	code: int64(containers.LimitExceeded), message: "Limit exceeded", data: details{Limit: "batch"},
+}
+
+var (
+	errParse          = &refusal{code: jsonrpc2.CodeParseError, message: "Parse error"}
+	errCancelled      = &refusal{code: int64(containers.Cancelled), message: "Cancelled"}
+	errMethodNotFound = &refusal{code: jsonrpc2.CodeMethodNotFound, message: "Method not found"}
+)
+
+// details is the data of an error. What is empty is left out, and so is data that is all empty.
+type details struct {
+	What       string   `json:"what,omitempty"`
+	Limit      string   `json:"limit,omitempty"`
+	RetryAfter *int64   `json:"retryAfter,omitempty"` // ms
+	Started    *bool    `json:"started,omitempty"`
+	Message    string   `json:"message,omitempty"`
+	Stack      string   `json:"stack,omitempty"`
+	Console    []string `json:"console,omitempty"`
+}
+
+// failures is how the outcome of a script looks on the wire. Where message is empty, it is the name
+// of what was thrown.
+var failures = map[containers.Code]struct {
+	message string
+	data    func(*containers.Failure) details
+}{
+	containers.Exception: {"", func(f *containers.Failure) details {
+		return details{Stack: f.Stack, Console: f.Console, Message: f.Message}
+	}},
+	containers.NotImplemented: {"Not implemented", func(*containers.Failure) details {
+		return details{}
+	}},
+	containers.Timeout: {"Timeout", func(f *containers.Failure) details {
+		return details{Limit: f.Limit, Console: f.Console}
+	}},
+	containers.Cancelled: {"Cancelled", func(f *containers.Failure) details {
+		return details{Console: f.Console}
+	}},
+	containers.LimitExceeded: {"Limit exceeded", func(f *containers.Failure) details {
+		return details{Limit: f.Limit, Console: f.Console}
+	}},
+	containers.NotSerializable: {"Not serializable", func(f *containers.Failure) details {
+		return details{Stack: f.Stack, Console: f.Console}
+	}},
+}
+
+// wireError is what a client gets for err, the only place where this is decided.
+func wireError(err error) *jsonrpc2.Error {
+	var (
+		own     *refusal
+		failure *containers.Failure
+		lost    *containers.LostError
+		full    Busy
+	)
+	switch {
+	case errors.As(err, &own):
+		return newError(own.code, own.message, own.data)
+	case errors.As(err, &failure):
+		if row, ok := failures[failure.Code]; ok {
+			message := row.message
+			if message == "" {
+				message = failure.Name
+			}
+			return newError(int64(failure.Code), message, row.data(failure))
+		}
+	case errors.As(err, &lost):
+		return newError(int64(codeLost), "Sandbox lost", details{Started: &lost.Started})
+	case errors.As(err, &full):
+		return newError(int64(codeBusy), "Busy", details{RetryAfter: milliseconds(full.RetryAfter())})
+	}
+	return newError(jsonrpc2.CodeInternalError, "Internal error", details{})
+}
+
+// causeOf is err, or 1003 where all that err says is that ctx ended: only a client ends it.
+func causeOf(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return errCancelled
+	}
+	return err
+}
+
+func newError(code int64, message string, data details) *jsonrpc2.Error {
+	e := &jsonrpc2.Error{Code: code, Message: message}
+	if raw := json.RawMessage(appendJSON(nil, data)); string(raw) != "{}" {
+		e.Data = &raw
+	}
+	return e
+}
+
+// milliseconds rounds up: a client must not come too early.
+func milliseconds(d time.Duration) *int64 {
+	ms := int64(math.Ceil(float64(max(d, 0)) / float64(time.Millisecond)))
+	return &ms
+}

@@ -1,0 +1,60 @@
+package rpc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jsd-project/jsd/containers"
+)
+
+func TestWireError(t *testing.T) {
+	failure := func(code containers.Code) error {
+		return &containers.Failure{Code: code, Name: "N", Message: "M", Stack: "S", Limit: "L", Console: []string{"C"}}
+	}
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{failure(1000), `{"code":1000,"message":"N","data":{"message":"M","stack":"S","console":["C"]}}`},
+		{failure(1001), `{"code":1001,"message":"Not implemented"}`},
+		{failure(1002), `{"code":1002,"message":"Timeout","data":{"limit":"L","console":["C"]}}`},
+		{failure(1003), `{"code":1003,"message":"Cancelled","data":{"console":["C"]}}`},
+		{failure(1004), `{"code":1004,"message":"Limit exceeded","data":{"limit":"L","console":["C"]}}`},
+		{failure(1008), `{"code":1008,"message":"Not serializable","data":{"stack":"S","console":["C"]}}`},
+		{failure(7), `{"code":-32603,"message":"Internal error"}`},
+		{fmt.Errorf("run: %w", failure(1001)), `{"code":1001,"message":"Not implemented"}`},
+		{&containers.Failure{Code: 1000, Name: "", Console: []string{}}, `{"code":1000,"message":""}`},
+		{&containers.Failure{Code: 1003}, `{"code":1003,"message":"Cancelled"}`},
+		{&containers.LostError{}, `{"code":1005,"message":"Sandbox lost","data":{"started":false}}`},
+		{&containers.LostError{Started: true, Cause: errSecretPlace}, `{"code":1005,"message":"Sandbox lost","data":{"started":true}}`},
+		{fmt.Errorf("run: %w", busyError(time.Microsecond)), `{"code":1006,"message":"Busy","data":{"retryAfter":1}}`},
+		{busyError(0), `{"code":1006,"message":"Busy","data":{"retryAfter":0}}`},
+		{forbidden("timeout"), `{"code":1007,"message":"Forbidden","data":{"what":"timeout"}}`},
+		{errSecretPlace, `{"code":-32603,"message":"Internal error"}`},
+		{context.DeadlineExceeded, `{"code":-32603,"message":"Internal error"}`},
+		{context.Canceled, `{"code":-32603,"message":"Internal error"}`},
+	} {
+		got, err := json.Marshal(wireError(test.err))
+		if err != nil || string(got) != test.want {
+			t.Errorf("%v:\ngot  %s, %v\nwant %s", test.err, got, err, test.want)
+		}
+	}
+}
+
+func TestCauseOf(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := causeOf(ended, fmt.Errorf("waiting: %w", context.Canceled)); !errors.Is(err, errCancelled) {
+		t.Errorf("got %v", err)
+	}
+	if err := causeOf(t.Context(), context.Canceled); err != context.Canceled {
+		t.Errorf("a fault elsewhere is taken for a cancel: %v", err)
+	}
+	if err := causeOf(ended, errSecretPlace); err != errSecretPlace {
+		t.Errorf("got %v", err)
+	}
+}

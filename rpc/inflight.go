@@ -1,0 +1,120 @@
+package rpc
+
+import (
+	"context"
+	"time"
+
+	"github.com/sourcegraph/jsonrpc2"
+)
+
+// How long a client should wait that has too many calls in flight, or that meets a daemon about to
+// go. There is nothing to estimate them from: the first ends with any of its own calls.
+const (
+	retryFull     = 100 * time.Millisecond
+	retryDraining = time.Second
+)
+
+// register takes the requests of a frame into the tables, all at once: a batch is in flight from
+// its first request to its reply.
+func (c *client) register(requests []*request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, req := range requests {
+		c.numbers++
+		req.number = c.numbers
+		c.requests[req.number] = req
+		if req.id == nil || req.err != nil {
+			continue
+		}
+		if c.ids[string(req.id)] != nil {
+			req.err = invalidRequest("this id is in flight already")
+			continue
+		}
+		c.ids[string(req.id)] = req
+	}
+	c.unread = requests
+}
+
+func (c *client) request(id jsonrpc2.ID) *request {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.requests[id.Num]
+}
+
+// takeSlot lets a request be in flight; answering it gives the slot back.
+func (c *client) takeSlot(req *request, cancel context.CancelFunc) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.draining:
+		return busy(retryDraining)
+	case c.inFlight >= c.server.cfg.MaxInFlight:
+		return busy(retryFull)
+	}
+	c.inFlight++
+	req.cancel = cancel
+	return nil
+}
+
+// release frees the slot of one request, and the ids of all those that are answered with it.
+func (c *client) release(req *request, answered []*request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if req.cancel != nil {
+		req.cancel = nil
+		c.inFlight--
+	}
+	for _, r := range answered {
+		if c.ids[string(r.id)] == r {
+			delete(c.ids, string(r.id))
+		}
+	}
+}
+
+// settle writes the frame that ends a request, if any. The last one of a draining client ends it.
+func (c *client) settle(frame []byte, req *request) {
+	if frame != nil {
+		c.wire.write(frame)
+	}
+	c.mu.Lock()
+	delete(c.requests, req.number)
+	drained := c.draining && len(c.requests) == 0
+	c.mu.Unlock()
+	if drained {
+		c.goAway()
+	}
+}
+
+// cancel ends the call with this id, as it came. It tells whether there was one in flight.
+func (c *client) cancel(id string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	req := c.ids[id]
+	if req == nil || req.cancel == nil {
+		return false
+	}
+	req.cancel()
+	return true
+}
+
+// cancelAll ends all calls in flight.
+func (c *client) cancelAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, req := range c.requests {
+		if req.cancel != nil {
+			req.cancel()
+		}
+	}
+}
+
+// drain lets what is in flight end, and then the connection.
+func (c *client) drain() {
+	c.mu.Lock()
+	c.draining = true
+	drained := len(c.requests) == 0
+	c.mu.Unlock()
+	if drained {
+		c.goAway()
+	}
+}

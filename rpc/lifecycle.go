@@ -1,0 +1,83 @@
+package rpc
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"slices"
+)
+
+// enter counts a connection in, or says why not. Who enters leaves.
+func (s *Server) enter(w http.ResponseWriter) bool {
+	s.mu.Lock()
+	closing, full := s.closing, s.open >= s.cfg.MaxConnections
+	if !closing && !full {
+		s.open++
+	}
+	s.mu.Unlock()
+	switch {
+	case closing:
+		http.Error(w, "shutting down", http.StatusServiceUnavailable)
+	case full:
+		http.Error(w, "too many connections", http.StatusServiceUnavailable)
+	}
+	return !closing && !full
+}
+
+func (s *Server) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open--
+	s.closeIfEmptyLocked()
+}
+
+func (s *Server) closeIfEmptyLocked() {
+	if s.closing && s.open == 0 {
+		close(s.empty)
+	}
+}
+
+// add makes a client known to Shutdown, or tells that it has already begun.
+func (s *Server) add(c *client) (closing bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clients[c] = struct{}{}
+	return s.closing
+}
+
+func (s *Server) remove(c *client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.clients, c)
+}
+
+func (s *Server) connected() []*client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.clients))
+}
+
+// Shutdown takes no more connections or calls, lets the calls in flight end, closes each connection
+// with 1001 behind its last reply, and returns when nothing of them is left. When ctx ends first, the
+// calls end with 1003, and it returns ctx's error.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	if !s.closing {
+		s.closing = true
+		s.closeIfEmptyLocked()
+	}
+	s.mu.Unlock()
+	for _, c := range s.connected() {
+		c.drain()
+	}
+	select {
+	case <-s.empty:
+		return nil
+	case <-ctx.Done():
+	}
+	for _, c := range s.connected() {
+		c.cancelAll()
+	}
+	<-s.empty
+	return ctx.Err()
+}

@@ -1,0 +1,253 @@
+package rpc
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"github.com/jsd-project/jsd/containers"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what should come at once.
+const patience = 10 * time.Second
+
+type (
+	ctx    = context.Context
+	call   = containers.Call
+	result = containers.Result
+	does   = func(ctx context.Context, tenant string, c call) (result, error)
+)
+
+// A runner stands for the scheduler: what a script does is a Go function, by its code.
+type runner struct {
+	scripts map[string]does
+	started chan string // gets the code of each "wait" that runs
+	ready   error
+}
+
+var errSecretPlace = errors.New("no engine at /some/secret/place")
+
+func newRunner() *runner {
+	value := func(v string) does {
+		return func(context.Context, string, call) (result, error) {
+			return result{Value: json.RawMessage(v), Console: nil, Time: 3}, nil
+		}
+	}
+	fails := func(err error) does {
+		return func(context.Context, string, call) (result, error) { return result{}, err }
+	}
+	r := &runner{started: make(chan string, 10000)}
+	wait := func(ctx context.Context, _ string, c call) (result, error) {
+		r.started <- c.Code
+		<-ctx.Done()
+		return result{}, ctx.Err()
+	}
+	r.scripts = map[string]does{
+		"1":     value(`1`),
+		"null":  value(`null`),
+		"none":  value(``),
+		"order": value(`{"b":1.0,"a":12345678901234567890,"<":"\u003c"}`),
+		"big":   value(`"` + strings.Repeat("x", 1<<20) + `"`),
+		"print": func(context.Context, string, call) (result, error) {
+			return result{Value: json.RawMessage(`0`), Console: []string{"a<b>&", "\u2028é"}, Time: 1}, nil
+		},
+		"call": func(_ context.Context, tenant string, c call) (result, error) {
+			seen := map[string]any{"tenant": tenant, "timeout": c.Timeout.Milliseconds(), "cpu": c.CPU.Milliseconds(), "call": c}
+			b, err := json.Marshal(seen)
+			return result{Value: b}, err
+		},
+		"throw": fails(&containers.Failure{Code: containers.Exception, Name: "TypeError", Message: "x", Stack: "at main.js:1"}),
+		"busy":  fails(busyError(1500 * time.Microsecond)),
+		"lost":  fails(&containers.LostError{Cause: errSecretPlace}),
+		"odd":   fails(errSecretPlace),
+		"wait":  wait,
+		"stubborn": func(ctx context.Context, _ string, c call) (result, error) {
+			r.started <- c.Code
+			<-ctx.Done()
+			return result{}, &containers.Failure{Code: containers.Cancelled, Console: []string{"before"}}
+		},
+	}
+	return r
+}
+
+func (r *runner) Run(ctx context.Context, tenant string, c call) (result, error) {
+	return r.scripts[c.Code](ctx, tenant, c)
+}
+
+func (r *runner) Ready() error { return r.ready }
+
+type busyError time.Duration
+
+func (e busyError) Error() string             { return "queue full" }
+func (e busyError) RetryAfter() time.Duration { return time.Duration(e) }
+
+// A rig is a server on a real socket.
+type rig struct {
+	testing.TB
+	*Server
+	runner *runner
+	http   *httptest.Server
+	log    *lockedBuffer
+}
+
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func start(t testing.TB, change ...func(*Config)) *rig {
+	t.Helper()
+	r := &rig{TB: t, runner: newRunner(), log: &lockedBuffer{}}
+	r.http = httptest.NewUnstartedServer(nil)
+	cfg := Config{
+		Runner: r.runner, Version: "1.2.3", Boot: "b", Listen: r.http.Listener.Addr(),
+		Log: zerolog.New(r.log),
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	r.Server = New(cfg)
+	r.http.Config.Handler = r.Server
+	r.http.Start()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = r.Shutdown(ctx)
+		r.http.Close()
+	})
+	return r
+}
+
+func (r *rig) url() string { return "ws" + strings.TrimPrefix(r.http.URL, "http") }
+
+// A peer is a client's end of a WebSocket.
+type peer struct {
+	testing.TB
+	conn *websocket.Conn
+	ctx  context.Context
+}
+
+func (r *rig) dial(options ...*websocket.DialOptions) *peer {
+	r.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	var o *websocket.DialOptions
+	if len(options) > 0 {
+		o = options[0]
+	}
+	conn, _, err := websocket.Dial(ctx, r.url(), o)
+	if err != nil {
+		r.Fatal(err)
+	}
+	conn.SetReadLimit(-1)
+	r.Cleanup(func() { _ = conn.CloseNow(); cancel() })
+	return &peer{r.TB, conn, ctx}
+}
+
+func (r *rig) dialDuplex() *peer {
+	r.Helper()
+	p := r.dial()
+	p.send("SIMPLEX/1.0;json")
+	p.expect("+OK")
+	return p
+}
+
+func (p *peer) send(frames ...string) {
+	p.Helper()
+	for _, f := range frames {
+		if err := p.conn.Write(p.ctx, websocket.MessageText, []byte(f)); err != nil {
+			p.Fatal(err)
+		}
+	}
+}
+
+func (p *peer) receive() string {
+	p.Helper()
+	_, frame, err := p.conn.Read(p.ctx)
+	if err != nil {
+		p.Fatal(err)
+	}
+	return string(frame)
+}
+
+func (p *peer) expect(want ...string) {
+	p.Helper()
+	for _, w := range want {
+		if got := p.receive(); got != w {
+			p.Fatalf("got  %s\nwant %s", got, w)
+		}
+	}
+}
+
+// expectAll is for replies whose order nothing determines.
+func (p *peer) expectAll(want ...string) {
+	p.Helper()
+	var got []string
+	for range want {
+		got = append(got, p.receive())
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		p.Fatalf("got  %s\nwant %s", strings.Join(got, "\n     "), strings.Join(want, "\n     "))
+	}
+}
+
+// expectClose reads until the connection ends.
+func (p *peer) expectClose(code websocket.StatusCode, reason string) {
+	p.Helper()
+	_, frame, err := p.conn.Read(p.ctx)
+	if err == nil {
+		p.Fatalf("got %.200s, want a close", frame)
+	}
+	var ce websocket.CloseError
+	if !errors.As(err, &ce) || ce.Code != code || !strings.Contains(ce.Reason, reason) {
+		p.Fatalf("got %v, want close %d with %q", err, code, reason)
+	}
+}
+
+// running waits until n calls of the script "wait" run.
+func (r *rig) running(n int) {
+	r.Helper()
+	for range n {
+		select {
+		case <-r.runner.started:
+		case <-time.After(patience):
+			r.Fatal("the call never ran")
+		}
+	}
+}
+
+// eventually waits for what other goroutines bring about and nothing announces.
+func (r *rig) eventually(what string, is func() bool) {
+	r.Helper()
+	for end := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			r.Fatalf("never: %s", what)
+		}
+	}
+}

@@ -1,0 +1,46 @@
+package rpc
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// allow lets only these HTTP methods through.
+func allow(w http.ResponseWriter, r *http.Request, next http.HandlerFunc, methods ...string) {
+	if !slices.Contains(methods, r.Method) {
+		w.Header().Set("Allow", strings.Join(methods, ", "))
+		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+		return
+	}
+	next(w, r)
+}
+
+func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
+	if s.cfg.Playground != nil {
+		s.cfg.Playground.ServeHTTP(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintf(w, "jsd %s. Connect a WebSocket to ws://%s/ and call runtime.execute.\n", s.cfg.Version, r.Host)
+}
+
+func serveAlive(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
+
+// serveReady keeps the reason to the log: anybody may ask here.
+func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
+	s.mu.Lock()
+	closing := s.closing
+	s.mu.Unlock()
+	if closing {
+		http.Error(w, "shutting down", http.StatusServiceUnavailable)
+		return
+	}
+	if err := s.cfg.Runner.Ready(); err != nil {
+		s.cfg.Log.Debug().Err(err).Msg("not ready")
+		http.Error(w, "not ready", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ready")
+}

@@ -1,0 +1,143 @@
+package rpc
+
+import (
+	"bytes"
+	"encoding/json"
+	"iter"
+	"unicode/utf8"
+)
+
+// Frames are checked once, by wellFormed, and then only walked: what lies in a request (globals,
+// args) may be megabytes and is passed on as it came. Walking also keeps what decoding into Go
+// values would lose: the order of keys, numbers to the last digit, and whether a name is exactly
+// the one we know (encoding/json takes "CODE" for "code").
+
+// wellFormed tells whether data is JSON in UTF-8. All else here relies on it.
+func wellFormed(data []byte) bool { return json.Valid(data) && utf8.Valid(data) }
+
+// kind is the first byte of a value: { [ " t f n, or 0 for any number.
+func kind(value []byte) byte {
+	if len(value) == 0 {
+		return 0
+	}
+	switch b := value[0]; b {
+	case '{', '[', '"', 't', 'f', 'n':
+		return b
+	default:
+		return '0'
+	}
+}
+
+// members goes through a well-formed object.
+func members(object []byte) iter.Seq2[string, json.RawMessage] {
+	return func(yield func(string, json.RawMessage) bool) {
+		i := skipSpace(object, 0) + 1
+		for i = skipSpace(object, i); object[i] != '}'; i = nextItem(object, i) {
+			keyEnd := stringEnd(object, i)
+			key := unquote(object[i:keyEnd])
+			i = skipSpace(object, skipSpace(object, keyEnd)+1) // past the colon
+			end := valueEnd(object, i)
+			if !yield(key, object[i:end:end]) {
+				return
+			}
+			i = end
+		}
+	}
+}
+
+// elements goes through a well-formed array.
+func elements(array []byte) iter.Seq[json.RawMessage] {
+	return func(yield func(json.RawMessage) bool) {
+		i := skipSpace(array, 0) + 1
+		for i = skipSpace(array, i); array[i] != ']'; i = nextItem(array, i) {
+			end := valueEnd(array, i)
+			if !yield(array[i:end:end]) {
+				return
+			}
+			i = end
+		}
+	}
+}
+
+// nextItem steps from the end of an item to the next one, or to the closing bracket.
+func nextItem(data []byte, i int) int {
+	i = skipSpace(data, i)
+	if data[i] == ',' {
+		i = skipSpace(data, i+1)
+	}
+	return i
+}
+
+func skipSpace(data []byte, i int) int {
+	for i < len(data) && (data[i] == ' ' || data[i] == '\n' || data[i] == '\t' || data[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// valueEnd is the index behind the value that begins at i.
+func valueEnd(data []byte, i int) int {
+	depth := 0
+	for ; i < len(data); i++ {
+		switch data[i] {
+		case '"':
+			i = stringEnd(data, i) - 1
+		case '{', '[':
+			depth++
+			continue
+		case '}', ']':
+			depth--
+		default:
+			if depth > 0 {
+				continue
+			}
+			return scalarEnd(data, i)
+		}
+		if depth == 0 {
+			return i + 1
+		}
+	}
+	return len(data)
+}
+
+func scalarEnd(data []byte, i int) int {
+	if n := bytes.IndexAny(data[i:], ",]} \n\t\r"); n >= 0 {
+		return i + n
+	}
+	return len(data)
+}
+
+// stringEnd is the index behind the string whose opening quote is at i.
+func stringEnd(data []byte, i int) int {
+	for from := i + 1; ; {
+		quote := from + bytes.IndexByte(data[from:], '"')
+		escapes := quote
+		for data[escapes-1] == '\\' {
+			escapes--
+		}
+		if (quote-escapes)%2 == 0 {
+			return quote + 1
+		}
+		from = quote + 1
+	}
+}
+
+// unquote decodes a well-formed string.
+func unquote(quoted []byte) (s string) {
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return string(quoted[1 : len(quoted)-1])
+	}
+	_ = json.Unmarshal(quoted, &s) // a well-formed string always decodes
+	return s
+}
+
+// appendJSON appends v, which must be of a type that always has a JSON form.
+func appendJSON(to []byte, v any) []byte {
+	buf := bytes.NewBuffer(to)
+	enc := json.NewEncoder(buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		panic("no JSON form: " + err.Error())
+	}
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
+}

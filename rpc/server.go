@@ -1,0 +1,174 @@
+package rpc
+
+import (
+	"cmp"
+	"context"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/rs/zerolog"
+
+	"github.com/jsd-project/jsd/containers"
+)
+
+// Runner is what runs scripts. Run ends soon after ctx does; its errors are *containers.Failure,
+// *containers.LostError, a Busy, ctx's own, or internal ones that clients see nothing of.
+type Runner interface {
+	Run(ctx context.Context, tenant string, call containers.Call) (containers.Result, error)
+	Ready() error // nil when a script could run right now
+}
+
+// Config is read once, by New. Where a default is named, zero stands for it.
+type Config struct {
+	Runner  Runner
+	Version string
+	Boot    string // changes when the daemon restarts
+
+	Listen  net.Addr // the listener's address: Host and Origin are judged against it
+	Origins []string // of web pages that may connect, beside the daemon's own; see ParseOrigin
+	Secret  string   // what the header x-runtime-secret must hold; empty: anything
+
+	Playground http.Handler     // serves GET /; nil: a line of text
+	Modules    func() []string  // for runtime.info: what scripts may require; nil: none are told
+	Limits     map[string]int64 // for runtime.info: limits beside those below
+
+	Timeout    time.Duration // of a call that names none; default 3 s
+	MaxTimeout time.Duration // a call may name; default 60 s, and not below Timeout
+
+	MaxFrame        int64         // bytes of a frame or body from a client; default 16 MiB
+	MaxConnections  int           // at once, POSTs among them; default 10,000
+	MaxInFlight     int           // calls of one connection; default 1,024
+	MaxUnsent       int           // bytes waiting for one client before it is disconnected; default 64 MiB
+	MaxUnsentFrames int           // frames likewise; default 8,192
+	PingInterval    time.Duration // and how long the answer may take; default 30 s
+	CloseGrace      time.Duration // for a peer to take its last replies and answer a close; default 5 s
+
+	Log    zerolog.Logger
+	NoLogs bool // no line per call
+}
+
+func (c Config) withDefaults() Config {
+	c.Timeout = cmp.Or(c.Timeout, 3*time.Second)
+	c.MaxTimeout = max(cmp.Or(c.MaxTimeout, time.Minute), c.Timeout)
+	c.MaxFrame = cmp.Or(c.MaxFrame, 16<<20)
+	c.MaxConnections = cmp.Or(c.MaxConnections, 10_000)
+	c.MaxInFlight = cmp.Or(c.MaxInFlight, 1024)
+	c.MaxUnsent = cmp.Or(c.MaxUnsent, 64<<20)
+	c.MaxUnsentFrames = cmp.Or(c.MaxUnsentFrames, 8192)
+	c.PingInterval = cmp.Or(c.PingInterval, 30*time.Second)
+	c.CloseGrace = cmp.Or(c.CloseGrace, 5*time.Second)
+	return c
+}
+
+// A Server is the http.Handler of the daemon's one port. Its methods may be called from any
+// goroutine.
+type Server struct {
+	cfg        Config
+	access     access
+	methods    map[string]method
+	executions atomic.Uint64 // numbers calls, for the log
+
+	mu      sync.Mutex // guards all below
+	open    int        // connections, from before their upgrade until nothing of them is left
+	clients map[*client]struct{}
+	closing bool
+	empty   chan struct{} // closed when closing and open is 0
+}
+
+// New makes a server that takes connections until Shutdown.
+func New(cfg Config) *Server {
+	s := &Server{
+		cfg:     cfg.withDefaults(),
+		access:  newAccess(cfg.Listen, cfg.Origins, cfg.Secret),
+		clients: map[*client]struct{}{},
+		empty:   make(chan struct{}),
+	}
+	s.methods = s.allMethods()
+	return s
+}
+
+// ServeHTTP returns when the request is answered, for a WebSocket when nothing of it is left.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if d := s.access.host(r); d != nil {
+		s.deny(w, r, d)
+		return
+	}
+	switch {
+	case isUpgrade(r):
+		s.ifAllowed(s.serveSocket)(w, r)
+	case r.URL.Path == "/rpc":
+		allow(w, r, s.ifAllowed(s.servePost), http.MethodPost)
+	case r.URL.Path == "/":
+		allow(w, r, s.servePage, http.MethodGet, http.MethodHead)
+	case r.URL.Path == "/healthz":
+		allow(w, r, serveAlive, http.MethodGet, http.MethodHead)
+	case r.URL.Path == "/readyz":
+		allow(w, r, s.serveReady, http.MethodGet, http.MethodHead)
+	default:
+		http.Error(w, "not found: connect a WebSocket, or POST to /rpc", http.StatusNotFound)
+	}
+}
+
+func isUpgrade(r *http.Request) bool {
+	for _, value := range r.Header.Values("Upgrade") {
+		if strings.EqualFold(strings.TrimSpace(value), "websocket") {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Server) ifAllowed(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if d := s.access.call(r); d != nil {
+			s.deny(w, r, d)
+			return
+		}
+		next(w, r)
+	}
+}
+
+func (s *Server) deny(w http.ResponseWriter, r *http.Request, d *denial) {
+	s.cfg.Log.Debug().Str("remote", r.RemoteAddr).Int("status", d.status).Msg("refused")
+	http.Error(w, d.reason, d.status)
+}
+
+// serveSocket holds a WebSocket from its upgrade to its end.
+func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
+	if !s.enter(w) {
+		return
+	}
+	defer s.leave()
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+		Subprotocols:       []string{"jsd"},
+		InsecureSkipVerify: true, // access has judged the Origin, and does not take the Host for it
+	})
+	if err != nil {
+		return // and Accept has answered
+	}
+	socket := newSocket(conn, &s.cfg)
+	defer socket.close()
+	c := newClient(context.Background(), s)
+	c.wire = socket
+	s.serve(c, func() { socket.keepAlive(c.ended, s.cfg.PingInterval) })
+}
+
+// serve runs a client until its reader and its calls have ended.
+func (s *Server) serve(c *client, meanwhile ...func()) {
+	defer c.hangUp()
+	if closing := s.add(c); closing {
+		c.drain()
+	}
+	defer s.remove(c)
+	c.start()
+	for _, f := range meanwhile {
+		f()
+	}
+	<-c.ended
+	c.calls.Wait()
+}

@@ -1,0 +1,151 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/rs/zerolog"
+)
+
+// A socket is the wire of a WebSocket. The reader reads, one writer goroutine writes and closes,
+// keepAlive pings.
+type socket struct {
+	conn    *websocket.Conn
+	max     int64         // bytes of a frame
+	grace   time.Duration // from end to abort
+	out     *outbox
+	log     zerolog.Logger
+	ctx     context.Context
+	abort   context.CancelFunc // ends the connection without a word, and with it reader and writer
+	written chan struct{}      // closed when the writer is done
+	heard   atomic.Int64       // when something came last, in Unix ns
+}
+
+func newSocket(conn *websocket.Conn, cfg *Config) *socket {
+	conn.SetReadLimit(-1) // read has the limit: the library would close in front of replies still to be written
+	s := &socket{
+		conn:    conn,
+		max:     cfg.MaxFrame,
+		grace:   cfg.CloseGrace,
+		out:     newOutbox(cfg.MaxUnsentFrames, cfg.MaxUnsent),
+		log:     cfg.Log,
+		written: make(chan struct{}),
+	}
+	s.ctx, s.abort = context.WithCancel(context.Background())
+	go s.writer()
+	return s
+}
+
+// close waits until nothing of the socket is left. Its end must have been called.
+func (s *socket) close() {
+	<-s.written
+	s.abort()
+	_ = s.conn.CloseNow() // it is closed already, unless the writer was told to abort
+}
+
+func (s *socket) read() ([]byte, error) {
+	kind, r, err := s.conn.Reader(s.ctx)
+	if err != nil {
+		return nil, err
+	}
+	if kind != websocket.MessageText {
+		s.end(websocket.StatusUnsupportedData, "frames are text")
+		return nil, io.EOF
+	}
+	frame, err := io.ReadAll(io.LimitReader(listener{r, &s.heard}, s.max+1))
+	if err == nil && int64(len(frame)) > s.max {
+		s.end(websocket.StatusMessageTooBig, fmt.Sprintf("a frame has at most %d bytes", s.max))
+		err = io.EOF
+	}
+	return frame, err
+}
+
+// listened is how much a slow peer has to send in two ping intervals to count as alive.
+const listened = 32 << 10
+
+// A listener notes when something was read. A long frame may keep a pong waiting behind it. The
+// library fills what it is given before it returns, so it gets little at a time.
+type listener struct {
+	io.Reader
+	heard *atomic.Int64
+}
+
+func (l listener) Read(p []byte) (int, error) {
+	n, err := l.Reader.Read(p[:min(len(p), listened)])
+	l.heard.Store(time.Now().UnixNano())
+	return n, err
+}
+
+// write disconnects a client that does not read, rather than wait for it.
+func (s *socket) write(frame []byte) {
+	if s.ctx.Err() == nil && !s.out.add(frame) {
+		s.log.Info().Msg("client disconnected: it does not read its replies")
+		s.abort()
+	}
+}
+
+// end closes the connection behind what is still to be written.
+func (s *socket) end(code websocket.StatusCode, reason string) {
+	if s.out.end(ending{code, reason}) {
+		time.AfterFunc(s.grace, s.abort)
+	}
+}
+
+func (s *socket) writer() {
+	defer close(s.written)
+	for {
+		frame, end := s.out.next(s.ctx)
+		switch {
+		case frame != nil:
+			if err := s.conn.Write(s.ctx, websocket.MessageText, frame); err != nil {
+				s.abort()
+				return
+			}
+		case end != nil:
+			_ = s.conn.Close(end.code, end.reason) // fails where the peer is gone, which is as well
+			return
+		default:
+			return
+		}
+	}
+}
+
+// keepAlive pings until ended, and aborts when the peer shows no life for an interval after one.
+func (s *socket) keepAlive(ended <-chan struct{}, interval time.Duration) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-ticker.C:
+		}
+		if !s.alive(interval) {
+			s.abort()
+			<-ended
+			return
+		}
+	}
+}
+
+func (s *socket) alive(interval time.Duration) bool {
+	ctx, cancel := context.WithTimeout(s.ctx, interval)
+	defer cancel()
+	for {
+		err := s.conn.Ping(ctx)
+		switch {
+		case err == nil:
+			return true
+		case ctx.Err() != nil:
+			return s.ctx.Err() == nil && time.Since(time.Unix(0, s.heard.Load())) < interval
+		case !errors.Is(err, context.DeadlineExceeded):
+			return false
+		}
+		// The ping waited behind a long frame, longer than the library lets it. So it is sent again.
+	}
+}

@@ -1,0 +1,93 @@
+package scheduler
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/jsd-project/jsd/containers"
+)
+
+// idler is a container whose calls end at once.
+type idler struct{ done chan struct{} }
+
+func (idler) ID() string              { return "idler" }
+func (c idler) Done() <-chan struct{} { return c.done }
+func (idler) Close() error            { return nil }
+func (idler) Execute(context.Context, containers.Call) (containers.Result, error) {
+	return containers.Result{}, nil
+}
+
+func startIdler(context.Context) (Container, error) { return idler{make(chan struct{})}, nil }
+
+func eachSize(b *testing.B, bench func(b *testing.B, tenants int)) {
+	for _, tenants := range []int{10, 1_000, 100_000} {
+		b.Run(fmt.Sprintf("tenants=%d", tenants), func(b *testing.B) {
+			b.ReportAllocs()
+			bench(b, tenants)
+		})
+	}
+}
+
+func names(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprint("tenant-", i)
+	}
+	return names
+}
+
+// BenchmarkWarmCall is a call of a random tenant among those that have a container.
+func BenchmarkWarmCall(b *testing.B) {
+	eachSize(b, func(b *testing.B, tenants int) {
+		s := New(Config{Start: startIdler, Max: tenants, Starts: 8, IdleTimeout: time.Hour})
+		s.Open()
+		defer s.Close(b.Context())
+		names := names(tenants)
+		run := func(name string) {
+			if _, err := s.Run(b.Context(), name, containers.Call{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for _, name := range names {
+			run(name)
+		}
+		rand.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+		i := 0
+		for b.Loop() {
+			run(names[i])
+			if i++; i == len(names) {
+				i = 0
+			}
+		}
+	})
+}
+
+// BenchmarkTurn is one place changing hands: a tenant's only call ends, its idle container gives
+// way, the next one is given to the first of all waiting tenants, and the old one waits again.
+func BenchmarkTurn(b *testing.B) {
+	eachSize(b, func(b *testing.B, tenants int) {
+		s := New(Config{Max: 1, QueueAll: tenants + 1, IdleTimeout: time.Hour})
+		s.state = open
+		s.starting = 1 // no real starts: the loop plays the part of the container's goroutine
+		for _, name := range names(tenants) {
+			if _, err := s.enqueueLocked(s.tenantLocked(name)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for b.Loop() {
+			c := s.started(idler{})
+			name := c.tenant.name
+			s.release(c, time.Now())
+			s.mu.Lock()
+			s.retired, s.starting = 0, 1
+			_, err := s.enqueueLocked(s.tenantLocked(name))
+			s.mu.Unlock()
+			if err != nil || s.turns.length() != tenants || !c.retired {
+				b.Fatalf("%v, %d in turns", err, s.turns.length())
+			}
+		}
+	})
+}

@@ -1,0 +1,93 @@
+package scheduler
+
+import (
+	"fmt"
+	"time"
+)
+
+// A BusyReason says which bound a call met.
+type BusyReason string
+
+const (
+	QueueTenantFull BusyReason = "too many calls of this tenant wait"
+	QueueFull       BusyReason = "too many calls wait"
+	QueueTimeSpent  BusyReason = "no free slot within the queue time"
+)
+
+// A BusyError says that a call was not begun, because too many wait or because it waited too long.
+// It unwraps to the error of the last start while starting fails; that one is for logs, not clients.
+type BusyError struct {
+	Reason     BusyReason
+	retryAfter time.Duration
+	cause      error
+}
+
+func (e *BusyError) Error() string {
+	if e.cause != nil {
+		return fmt.Sprintf("busy: %s: containers do not start: %v", e.Reason, e.cause)
+	}
+	return fmt.Sprintf("busy: %s", e.Reason)
+}
+
+func (e *BusyError) Unwrap() error { return e.cause }
+
+// RetryAfter estimates when a call of this tenant would find its way free: what waits before it
+// now, at the pace of late.
+func (e *BusyError) RetryAfter() time.Duration { return e.retryAfter }
+
+// shortestRetry keeps an estimate of next to nothing from becoming a tight loop of retries.
+const shortestRetry = 100 * time.Millisecond
+
+func (s *Scheduler) busyLocked(t *tenant, why BusyReason) error {
+	e := &BusyError{Reason: why, retryAfter: s.estimateLocked(t)}
+	if why == QueueFull {
+		all := s.meanRun.of(s.queued, s.cfg.Concurrency*max(1, s.owned))
+		e.retryAfter = max(e.retryAfter, all)
+	}
+	if s.failures > 0 {
+		e.cause = s.startErr
+		e.retryAfter = max(e.retryAfter, time.Until(s.retryAt))
+	}
+	return e
+}
+
+// estimateLocked is how long a call would wait that joined the tenant's queue now.
+func (s *Scheduler) estimateLocked(t *tenant) time.Duration {
+	pace := t.meanRun
+	if pace == 0 {
+		pace = s.meanRun
+	}
+	wait := pace.of(t.waiting.length+1, s.cfg.Concurrency*max(1, len(t.containers)))
+	if len(t.containers) == 0 {
+		// As long as others waited for a container of late, and not less than the first in line
+		// has waited by now: when nothing moves, there is no late to go by.
+		forTurn := time.Duration(s.meanTurn)
+		if first := s.turns.front(); first != nil {
+			forTurn = max(forTurn, time.Since(first.turnSince))
+		}
+		wait += forTurn
+	}
+	if first := t.waiting.front(); first != nil {
+		wait = max(wait, time.Since(first.since)) // the pace of late may be past
+	}
+	return max(wait, shortestRetry)
+}
+
+// A mean is a moving average of durations, the last few weighing most; zero before the first.
+type mean time.Duration
+
+func (m *mean) add(d time.Duration) {
+	if *m == 0 {
+		*m = mean(d)
+		return
+	}
+	*m += (mean(d) - *m) / 8
+}
+
+// of is how long that many calls take with so many slots to run them.
+func (m mean) of(calls, slots int) time.Duration {
+	if m == 0 {
+		m = mean(time.Second) // nothing known: a guess that neither hammers nor sends away
+	}
+	return time.Duration(m) * time.Duration(calls) / time.Duration(slots)
+}

@@ -1,0 +1,229 @@
+package scheduler
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jsd-project/jsd/containers"
+)
+
+func TestNewTenantGetsASpareAtOnce(t *testing.T) {
+	in(t, Config{Max: 4, Spare: 2}, func(t *testing.T, w *world, s *Scheduler) {
+		if o := run(t, s, "a", time.Millisecond); o.took != time.Millisecond {
+			t.Errorf("took %v", o.took)
+		}
+	})
+}
+
+func TestSparesAreRefilledAtOnceAsFarAsMaxAllows(t *testing.T) {
+	in(t, Config{Max: 4, Spare: 2}, func(t *testing.T, w *world, s *Scheduler) {
+		for i, tenant := range []string{"a", "b", "c", "d"} {
+			wantStats(t, s, "spares", spares, min(2, 4-i))
+			run(t, s, tenant, time.Millisecond)
+			wantStats(t, s, "starting", func(st Stats) int { return st.Starting }, min(1, max(0, 2-i)))
+			time.Sleep(300 * time.Millisecond)
+		}
+		wantStats(t, s, "ready", ready, 4)
+	})
+}
+
+func TestMinContainersExistAndAreTheSparesOfATenantToCome(t *testing.T) {
+	in(t, Config{Max: 8, Min: 5}, func(t *testing.T, w *world, s *Scheduler) {
+		wantStats(t, s, "spares", spares, 5)
+		run(t, s, "a", time.Millisecond)
+		time.Sleep(time.Second)
+		wantStats(t, s, "ready", ready, 5)
+	})
+}
+
+func TestMaxBoundsMinAndSpare(t *testing.T) {
+	in(t, Config{Max: 3, Min: 5, Spare: 5}, func(t *testing.T, w *world, s *Scheduler) {
+		wantStats(t, s, "ready", ready, 3)
+	})
+}
+
+func TestTenantKeepsItsContainer(t *testing.T) {
+	in(t, Config{Max: 4, Spare: 2}, func(t *testing.T, w *world, s *Scheduler) {
+		first := run(t, s, "a", time.Millisecond)
+		run(t, s, "b", time.Millisecond)
+		if again := run(t, s, "a", time.Millisecond); again.container != first.container {
+			t.Errorf("ran in %s, then in %s", first.container, again.container)
+		}
+	})
+}
+
+func TestNewContainerBelowMaxWhereThereIsNoSpare(t *testing.T) {
+	in(t, Config{Max: 2}, func(t *testing.T, w *world, s *Scheduler) {
+		if o := run(t, s, "a", 0); o.took != 300*time.Millisecond {
+			t.Errorf("took %v, a start takes 300ms", o.took)
+		}
+	})
+}
+
+func TestLongestIdleGivesWay(t *testing.T) {
+	in(t, Config{Max: 3}, func(t *testing.T, w *world, s *Scheduler) {
+		a, b := run(t, s, "a", 0), run(t, s, "b", 0)
+		run(t, s, "c", 0)
+		run(t, s, "a", 0) // now b is idle longest
+		if o := run(t, s, "d", 0); o.took != 380*time.Millisecond {
+			t.Errorf("took %v, closing takes 80ms and a start 300ms", o.took)
+		}
+		if again := run(t, s, "a", 0); again.container != a.container {
+			t.Error("a has lost its container")
+		}
+		if again := run(t, s, "b", 0); again.container == b.container {
+			t.Error("b has kept its container")
+		}
+	})
+}
+
+func TestBusyContainerDoesNotGiveWayWithinItsTurn(t *testing.T) {
+	in(t, Config{Max: 1, Turn: 10 * time.Second}, func(t *testing.T, w *world, s *Scheduler) {
+		a := send(t.Context(), s, "a", 5*time.Second)
+		time.Sleep(time.Second)
+		b := run(t, s, "b", 0)
+		if o := <-a; o.err != nil {
+			t.Errorf("a: %v", o.err)
+		}
+		// a began after a start; b waited for the rest, a closing and a start.
+		if want := 4*time.Second + 300*time.Millisecond + 380*time.Millisecond; b.took != want {
+			t.Errorf("b took %v, want %v", b.took, want)
+		}
+	})
+}
+
+func TestTenantThatIsNeverIdleGivesWayAfterItsTurn(t *testing.T) {
+	in(t, Config{Max: 1, Concurrency: 2, Turn: 3 * time.Second}, func(t *testing.T, w *world, s *Scheduler) {
+		var flood []<-chan outcome
+		for range 100 {
+			flood = append(flood, send(t.Context(), s, "a", 200*time.Millisecond))
+		}
+		if b := run(t, s, "b", 0); b.took > 4*time.Second {
+			t.Errorf("b waited %v behind a's flood", b.took)
+		}
+		for _, ch := range flood {
+			if o := <-ch; o.err != nil {
+				t.Errorf("a: %v", o.err)
+			}
+		}
+	})
+}
+
+func TestStartsAtOnceAreBounded(t *testing.T) {
+	in(t, Config{Max: 20, Starts: 3}, func(t *testing.T, w *world, s *Scheduler) {
+		var calls []<-chan outcome
+		for i := range 10 {
+			calls = append(calls, send(t.Context(), s, string(rune('a'+i)), 0))
+			wantStats(t, s, "starting", func(st Stats) int { return st.Starting }, min(i+1, 3))
+		}
+		for _, ch := range calls {
+			if o := <-ch; o.err != nil {
+				t.Error(o.err)
+			}
+		}
+	})
+}
+
+func TestDeadSpareIsReplaced(t *testing.T) {
+	in(t, Config{Max: 4, Spare: 2}, func(t *testing.T, w *world, s *Scheduler) {
+		w.containers()[0].die()
+		wantStats(t, s, "spares", spares, 1)
+		time.Sleep(300 * time.Millisecond)
+		wantStats(t, s, "spares", spares, 2)
+		if o := run(t, s, "a", 0); o.container == w.containers()[0].id {
+			t.Error("got the dead one")
+		}
+	})
+}
+
+func TestSparesThatDieYoungAreReplacedWithBackoff(t *testing.T) {
+	in(t, Config{Max: 4}, func(t *testing.T, w *world, s *Scheduler) {
+		s.mu.Lock()
+		s.cfg.Spare = 1
+		s.balanceLocked()
+		s.mu.Unlock()
+		for range 100 {
+			time.Sleep(300 * time.Millisecond)
+			synctest.Wait()
+			for _, f := range w.containers() {
+				f.die()
+			}
+			synctest.Wait()
+		}
+		if starts, _ := w.count(); starts > 10 {
+			t.Errorf("%d starts in 30 s", starts)
+		}
+		if err := s.Ready(); err == nil {
+			t.Error("ready, with containers that die at once")
+		}
+	})
+}
+
+func TestDeathUnderACallIsPassedOnAndTheNextCallWorks(t *testing.T) {
+	in(t, Config{Max: 4, Spare: 1, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
+		other := run(t, s, "b", 0)
+		time.Sleep(time.Second)
+		call, next := send(t.Context(), s, "a", time.Minute), send(t.Context(), s, "a", time.Second)
+		for _, f := range w.containers() {
+			if f.owner() == "a" {
+				f.die()
+			}
+		}
+		var lost *containers.LostError
+		if o := <-call; !errors.As(o.err, &lost) || !lost.Started {
+			t.Errorf("call in the dead container: %v", o.err)
+		}
+		if o := <-next; o.err != nil {
+			t.Errorf("call that waited: %v", o.err)
+		}
+		if again := run(t, s, "b", 0); again.container != other.container {
+			t.Error("another tenant's container is gone")
+		}
+	})
+}
+
+// The death of an idle container and a call may meet: the container is chosen before its goroutine
+// can take it out of the table.
+func TestCallGivenToADeadContainerRunsInAnother(t *testing.T) {
+	in(t, Config{Max: 4, Spare: 1}, func(t *testing.T, w *world, s *Scheduler) {
+		run(t, s, "a", 0)
+		time.Sleep(time.Second)
+		s.mu.Lock()
+		dead := s.tenants["a"].containers[0]
+		s.takeLocked(dead)
+		dead.Container.(*fake).die()
+		s.mu.Unlock()
+		c, err := s.reacquire(t.Context(), dead)
+		if err != nil || c == dead {
+			t.Fatalf("got %v, %v", c, err)
+		}
+		s.release(c, time.Now())
+		wantStats(t, s, "deaths", func(st Stats) int { return int(st.Deaths) }, 1)
+		time.Sleep(time.Second)
+		wantStats(t, s, "closing", func(st Stats) int { return st.Closing }, 0)
+	})
+}
+
+// The same with calls waiting, and a spare at hand: taking the spare at once left the tenant in
+// turns with all the containers it may have.
+func TestCallGivenToADeadContainerGoesBeforeThoseThatWait(t *testing.T) {
+	in(t, Config{Max: 4, Spare: 1, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
+		dead, err := s.acquire(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := send(t.Context(), s, "a", 0)
+		time.Sleep(time.Second)
+		c, err := s.reacquire(t.Context(), dead) // before its goroutine sees the death
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantStats(t, s, "waiting for a container", func(st Stats) int { return st.TenantsWaiting }, 0)
+		s.release(c, time.Now())
+		if o := <-next; o.err != nil {
+			t.Error(o.err)
+		}
+	})
+}

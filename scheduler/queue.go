@@ -1,0 +1,137 @@
+package scheduler
+
+import (
+	"context"
+	"time"
+)
+
+// A waiter is a call that waits for a slot. It is in its tenant's queue until it is granted one or
+// gives up, and whichever comes first under the mutex is what happened.
+type waiter struct {
+	tenant  *tenant
+	since   time.Time
+	place   link[*waiter]
+	granted chan *container // has room for one, so that granting never blocks
+}
+
+func newWaiter(t *tenant) *waiter {
+	w := &waiter{tenant: t, since: time.Now(), granted: make(chan *container, 1)}
+	w.place.item = w
+	return w
+}
+
+// turns is the order in which tenants without a container get one: each is in it once, however many
+// of its calls wait, and joins at the end. Weights would change this type and nothing else.
+type turns struct {
+	line list[*tenant]
+}
+
+func (q *turns) length() int { return q.line.length }
+
+func (q *turns) front() *tenant { return q.line.front() }
+
+func (q *turns) join(t *tenant, now time.Time) {
+	if t.turn.in == nil {
+		t.turnSince = now
+		q.line.push(&t.turn)
+	}
+}
+
+func (q *turns) leave(t *tenant) { t.turn.leave() }
+
+// enqueueLocked lets a call wait, or refuses it where too many do.
+func (s *Scheduler) enqueueLocked(t *tenant) (*waiter, error) {
+	var err error
+	switch {
+	case t.waiting.length >= s.cfg.QueueTenant:
+		err = s.busyLocked(t, QueueTenantFull)
+	case s.queued >= s.cfg.QueueAll:
+		err = s.busyLocked(t, QueueFull)
+	}
+	if err != nil {
+		s.count.refused++
+		s.forgetLocked(t)
+		return nil, err
+	}
+	w := newWaiter(t)
+	t.waiting.push(&w.place)
+	s.queuedLocked(t)
+	return w, nil
+}
+
+// queuedLocked follows a waiter that joined its tenant's queue.
+func (s *Scheduler) queuedLocked(t *tenant) {
+	s.queued++
+	s.joinTurnsLocked(t)
+	s.balanceLocked()
+}
+
+// joinTurnsLocked lines the tenant up for a container if it has waiters and may have one more.
+func (s *Scheduler) joinTurnsLocked(t *tenant) {
+	if t.waiting.length > 0 && len(t.containers) < perTenant {
+		s.turns.join(t, time.Now())
+	}
+}
+
+// dispatchLocked gives free slots of a container to its tenant's waiters.
+func (s *Scheduler) dispatchLocked(c *container) {
+	for c.running < s.cfg.Concurrency {
+		w := c.tenant.waiting.front()
+		if w == nil {
+			return
+		}
+		s.dequeueLocked(w)
+		s.takeLocked(c)
+		w.granted <- c
+	}
+}
+
+func (s *Scheduler) dequeueLocked(w *waiter) {
+	w.place.leave()
+	s.queued--
+	if w.tenant.waiting.length == 0 {
+		s.turns.leave(w.tenant)
+	}
+}
+
+// wait returns with a slot, or with why there is none.
+func (s *Scheduler) wait(ctx context.Context, w *waiter) (*container, error) {
+	timer := time.NewTimer(s.cfg.QueueTime)
+	defer timer.Stop()
+	select {
+	case c := <-w.granted:
+		return c, nil
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-s.quit:
+	}
+	return s.giveUp(ctx, w)
+}
+
+// giveUp ends a wait that got nothing in time. A slot that was granted meanwhile is used, unless
+// the caller is gone: then it goes to whoever is next.
+func (s *Scheduler) giveUp(ctx context.Context, w *waiter) (*container, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w.place.in == nil {
+		c := <-w.granted
+		if ctx.Err() == nil {
+			return c, nil
+		}
+		s.returnLocked(c, time.Now())
+		return nil, ctx.Err()
+	}
+	err := ctx.Err()
+	switch {
+	case err != nil:
+	case s.state == closed:
+		err = ErrClosed
+	default:
+		s.count.refused++
+		err = s.busyLocked(w.tenant, QueueTimeSpent) // judged while it is in line: its own wait counts
+	}
+	s.dequeueLocked(w)
+	s.forgetLocked(w.tenant)
+	s.settleLocked()
+	return nil, err
+}

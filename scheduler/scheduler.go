@@ -1,0 +1,263 @@
+// Package scheduler decides which container runs which call.
+//
+// A container belongs to one tenant for life. Spares belong to nobody yet and wait ready.
+//
+//	Run ──┬─ the tenant's container has a free slot ──────────┬─► Execute ─► release ─┬─► next waiter
+//	      ├─ a spare becomes the tenant's ────────────────────┤                       └─► idle
+//	      └─ waits in its tenant's queue ── is granted a slot ┘
+//	                │                            ▲
+//	                └─ a tenant without a container waits in turns, too: balance gives
+//	                   the first one a spare, starts containers, takes the place of idle ones
+//
+//	live, a goroutine per container:  Start ─► spare ─► a tenant's ─► died or ended ─► Close
+//	keep, one goroutine:              what time brings: idle timeout, end of a turn, next try to start
+//
+// All of it meets under one mutex, held for a few steps that do not depend on how many tenants or
+// containers there are; Start, Execute and Close are called without it.
+package scheduler
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/jsd-project/jsd/containers"
+)
+
+// ErrClosed is what Run answers before Open and from the moment Close is called.
+var ErrClosed = errors.New("shutting down: no new calls")
+
+// Container is what the scheduler needs of a started container.
+type Container interface {
+	ID() string
+	Execute(ctx context.Context, call containers.Call) (containers.Result, error)
+	Done() <-chan struct{} // closed when it has died or was closed
+	Close() error          // ends it, waits until nothing of it is left; idempotent
+}
+
+// Start gives a container that is ready for calls. ctx bounds the starting only, it ends when Start
+// returns; a Start that fails leaves nothing behind.
+type Start func(ctx context.Context) (Container, error)
+
+// perTenant is how many containers a tenant may have at once.
+const perTenant = 1
+
+// Config is read once, by New. Where a default is named, zero stands for it.
+type Config struct {
+	Start Start
+
+	Min   int // containers that exist at any time, as far as Max allows
+	Max   int // never more than these, with those being started and closed; at least 1
+	Spare int // kept ready for tenants to come, as far as Max allows
+
+	Concurrency int           // calls at once in a container; default 8
+	IdleTimeout time.Duration // a tenant's container without calls is closed after this; 0: never
+
+	// Turn is how long a container that is never idle stays with its tenant while others wait for
+	// a place; then it gets no new calls and ends with those it has. Default 2 s, several times
+	// what a start costs. Without it Max busy tenants would shut out all others.
+	Turn time.Duration
+
+	QueueTenant int           // calls that wait, of one tenant; default 1,000
+	QueueAll    int           // and of all; default 10,000
+	QueueTime   time.Duration // a call waits no longer; default 30 s
+
+	Starts    int           // starts at once; default 2
+	StartTime time.Duration // a start that takes longer has failed; default 1 min
+
+	Log zerolog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	c.Max = max(c.Max, 1)
+	c.Concurrency = cmp.Or(c.Concurrency, 8)
+	c.Turn = cmp.Or(c.Turn, 2*time.Second)
+	c.QueueTenant = cmp.Or(c.QueueTenant, 1000)
+	c.QueueAll = cmp.Or(c.QueueAll, 10000)
+	c.QueueTime = cmp.Or(c.QueueTime, 30*time.Second)
+	c.Starts = cmp.Or(c.Starts, 2)
+	c.StartTime = cmp.Or(c.StartTime, time.Minute)
+	return c
+}
+
+// A Scheduler shares containers out among tenants. Its methods may be called from any goroutine.
+type Scheduler struct {
+	cfg Config
+
+	ctx     context.Context // ends with quit; for Start
+	cancel  context.CancelFunc
+	quit    chan struct{}  // closed when containers must go and nobody may wait any longer
+	drained chan struct{}  // closed when Close was called and no call is left
+	gone    chan struct{}  // closed when Close has finished
+	wake    chan struct{}  // for keep: the alarm was set to an earlier time
+	live    sync.WaitGroup // keep, and a goroutine per container
+
+	mu      sync.Mutex // guards all below, and the fields of every tenant, container and waiter
+	state   state
+	tenants map[string]*tenant // with a container or a waiter; others are forgotten
+	turns   turns              // tenants that wait for a container
+
+	// A ready container is in exactly one of these, each with the longest there in front. One that
+	// was retired is in none and only counted, until it is closed.
+	spares, idle, busy list[*container]
+
+	starting, owned, retired int // containers; owned are idle and busy ones
+	running, queued          int // calls
+
+	failures int       // starts that failed in a row
+	startErr error     // of the last start, if it failed
+	retryAt  time.Time // no start before, while failures > 0
+	alarm    time.Time // when keep looks again at the latest, zero: when woken
+
+	meanRun, meanTurn mean // how long calls run, and tenants wait for a container
+	count             counters
+	closeErrs         []error // of containers closed by Close
+}
+
+type state int
+
+const (
+	fresh    state = iota // New, not yet Open
+	open                  // takes calls
+	draining              // takes none, those it has taken go on
+	settled               // none are left
+	closed                // quit is closed
+)
+
+// New makes a scheduler, which does nothing before Open.
+func New(cfg Config) *Scheduler {
+	s := &Scheduler{
+		cfg:     cfg.withDefaults(),
+		quit:    make(chan struct{}),
+		drained: make(chan struct{}),
+		gone:    make(chan struct{}),
+		wake:    make(chan struct{}, 1),
+		tenants: map[string]*tenant{},
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// Open begins to start containers and to take calls. It does not wait for them; see Ready. It may
+// be called once, and wants a Close later.
+func (s *Scheduler) Open() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != fresh {
+		return
+	}
+	s.state = open
+	s.live.Go(s.keep)
+	s.balanceLocked()
+}
+
+// Run executes a call in a container of the tenant, after waiting for one if need be. Its errors
+// are those of Container.Execute, ctx's if the caller gave up while waiting, a *BusyError, or
+// ErrClosed. A script that may have started is never started again.
+func (s *Scheduler) Run(ctx context.Context, tenant string, call containers.Call) (containers.Result, error) {
+	c, err := s.acquire(ctx, tenant)
+	if err == nil && c.dead() {
+		// It died after it was chosen, or just before its goroutine could say so. Nothing was sent,
+		// so the call may go elsewhere; only once, lest it chase containers that keep dying.
+		c, err = s.reacquire(ctx, c)
+	}
+	if err != nil {
+		return containers.Result{}, err
+	}
+	defer s.release(c, time.Now())
+	return c.Execute(ctx, call)
+}
+
+// acquire gives a container with a slot taken for the caller, who must release it.
+func (s *Scheduler) acquire(ctx context.Context, name string) (*container, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	if s.state != open {
+		s.mu.Unlock()
+		return nil, ErrClosed
+	}
+	t := s.tenantLocked(name)
+	if c := s.claimLocked(t); c != nil {
+		s.mu.Unlock()
+		return c, nil
+	}
+	w, err := s.enqueueLocked(t)
+	s.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	return s.wait(ctx, w)
+}
+
+// reacquire gives back a slot in a dead container for one elsewhere. The call keeps its rank, so it
+// goes in front of its tenant's queue, and past the bounds, which it was judged by already.
+func (s *Scheduler) reacquire(ctx context.Context, dead *container) (*container, error) {
+	s.mu.Lock()
+	s.running--
+	dead.running--
+	s.retireLocked(dead, whyDied)
+	t := s.tenantLocked(dead.tenant.name)
+	if c := s.claimLocked(t); c != nil {
+		s.balanceLocked()
+		s.mu.Unlock()
+		return c, nil
+	}
+	w := newWaiter(t)
+	t.waiting.pushFront(&w.place)
+	s.queuedLocked(t)
+	s.mu.Unlock()
+	return s.wait(ctx, w)
+}
+
+// release gives back the slot of a call that has ended.
+func (s *Scheduler) release(c *container, began time.Time) {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count.calls++
+	s.meanRun.add(now.Sub(began))
+	c.tenant.meanRun.add(now.Sub(began))
+	s.returnLocked(c, now)
+}
+
+// returnLocked gives a slot back, to the tenant's next waiter if there is one.
+func (s *Scheduler) returnLocked(c *container, now time.Time) {
+	s.running--
+	c.running--
+	if c.retired {
+		c.endIfUnusedLocked()
+	} else {
+		s.dispatchLocked(c)
+		if c.running == 0 {
+			s.idleLocked(c, now)
+		}
+	}
+	s.settleLocked()
+}
+
+// claimLocked takes a slot of the tenant, or a spare, if there is one to be had at once.
+func (s *Scheduler) claimLocked(t *tenant) *container {
+	if t.waiting.length > 0 {
+		return nil // they are before it, and line up for that spare already
+	}
+	for _, c := range t.containers {
+		if c.running < s.cfg.Concurrency {
+			s.takeLocked(c)
+			return c
+		}
+	}
+	c := s.spares.front()
+	if c == nil || len(t.containers) >= perTenant {
+		return nil
+	}
+	s.ownLocked(c, t)
+	s.takeLocked(c)
+	s.balanceLocked()
+	return c
+}

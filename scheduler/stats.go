@@ -1,0 +1,81 @@
+package scheduler
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrStarting is what Ready answers before the first container is ready.
+var ErrStarting = errors.New("no container is ready yet")
+
+// Ready says whether a script could run right now: nil, ErrClosed, or why no container is there.
+func (s *Scheduler) Ready() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.state != open:
+		return ErrClosed
+	case s.spares.length+s.owned > 0:
+		return nil
+	case s.failures > 0:
+		return fmt.Errorf("containers do not start: %w", s.startErr)
+	case s.count.started == 0 && s.cfg.Min+s.cfg.Spare > 0:
+		return ErrStarting
+	default:
+		return nil // none is kept ready, or the next is on its way
+	}
+}
+
+type counters struct {
+	calls, refused              uint64
+	starts, started, failed     uint64
+	deaths, evictions, recycled uint64
+}
+
+// Stats is a snapshot. The first groups add up to what is there now, the last counts since Open.
+type Stats struct {
+	Tenants int // that have a container or a waiter
+
+	// Containers; Starting + Spare + Idle + Busy + Closing is never more than Config.Max.
+	Starting int
+	Spare    int // ready, nobody's
+	Idle     int // a tenant's, without calls
+	Busy     int // a tenant's, with calls
+	Closing  int // being closed, or about to be after their last calls
+
+	Running        int // calls in containers
+	Queued         int // calls that wait
+	TenantsWaiting int // for a container
+
+	Calls     uint64 // that were executed and have ended
+	Refused   uint64 // with a BusyError
+	Starts    uint64 // of containers, begun
+	Failed    uint64 // of them, and spares that died as soon as they were ready
+	Deaths    uint64 // of ready containers
+	Evictions uint64 // that gave way to another tenant
+	Recycled  uint64 // that were idle too long
+}
+
+// Stats costs the same however much there is to count.
+func (s *Scheduler) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Stats{
+		Tenants:        len(s.tenants),
+		Starting:       s.starting,
+		Spare:          s.spares.length,
+		Idle:           s.idle.length,
+		Busy:           s.busy.length,
+		Closing:        s.retired,
+		Running:        s.running,
+		Queued:         s.queued,
+		TenantsWaiting: s.turns.length(),
+		Calls:          s.count.calls,
+		Refused:        s.count.refused,
+		Starts:         s.count.starts,
+		Failed:         s.count.failed,
+		Deaths:         s.count.deaths,
+		Evictions:      s.count.evictions,
+		Recycled:       s.count.recycled,
+	}
+}
