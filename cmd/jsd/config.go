@@ -126,7 +126,7 @@ func (c *serveCommand) check() error {
 	return nil
 }
 
-// loopbackOnly says that nobody but this machine can reach the daemon, and that anyone on it can.
+// unguardedLoopback says that nobody but this machine can reach the daemon, and that anyone on it can.
 func (c *serveCommand) unguardedLoopback() bool {
 	host, _, _ := net.SplitHostPort(c.Listen)
 	return isLoopback(host) && c.Secret == ""

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/rs/zerolog"
+
+	"github.com/jsd-project/jsd"
+	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/containers/docker"
+	"github.com/jsd-project/jsd/containers/process"
+)
+
+// A driver starts containers of one kind.
+type driver struct {
+	name  string
+	start func(context.Context) (containers.Process, error)
+	sweep func(context.Context) (int, error)
+	close func() error
+}
+
+// openDriver gives the driver that --driver names, or that auto comes to here.
+func openDriver(ctx context.Context, c *serveCommand, log zerolog.Logger) (*driver, error) {
+	switch c.Driver {
+	case "docker":
+		return openDocker(ctx, c, log)
+	case "process":
+		return openProcess(c, log)
+	}
+	d, err := openDocker(ctx, c, log)
+	if err == nil || !errors.Is(err, docker.ErrNoEngine) {
+		return d, err
+	}
+	if !c.unguardedLoopback() {
+		return nil, fmt.Errorf("%w; start an engine, or choose --driver process, which isolates nothing", err)
+	}
+	log.Warn().Msg("no Docker engine answers: scripts run in plain processes, without isolation. For development only")
+	return openProcess(c, log)
+}
+
+func openDocker(ctx context.Context, c *serveCommand, log zerolog.Logger) (*driver, error) {
+	// Only the default image is jsd's to make; another one is what its owner says.
+	if c.Image == docker.DefaultImage {
+		build := docker.Build{Tag: c.Image, Files: jsd.Runtime, Progress: os.Stderr}
+		if _, err := docker.EnsureImage(ctx, build); err != nil {
+			return nil, err
+		}
+	}
+	d, err := docker.New(ctx, docker.Config{
+		Image: c.Image, Runtime: c.Runtime, Instance: c.Instance,
+		Memory: c.Memory, CPUs: c.CPUs, PIDs: c.PIDs, Tmp: c.Tmp, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &driver{name: "docker", start: d.Start, sweep: d.Sweep, close: d.Close}, nil
+}
+
+func openProcess(c *serveCommand, log zerolog.Logger) (*driver, error) {
+	agent, err := fs.Sub(jsd.Runtime, "node-agent")
+	if err != nil {
+		return nil, err
+	}
+	d, err := process.New(process.Config{Node: c.Node, Agent: agent, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	// Processes end with the daemon that started them: nothing is left to sweep.
+	sweep := func(context.Context) (int, error) { return 0, nil }
+	return &driver{name: "process", start: d.Start, sweep: sweep, close: d.Close}, nil
+}
