@@ -12,7 +12,7 @@ const LATE = 10; // ms a call may reach its evaluation later than it was sent, b
 const LARGE = 64 * 1024; // bytes of a body whose way to the worker takes time that is not the script's
 const START = 4000; // ms for a worker to begin a call; then its processor is taken for used up
 const SETTLE = 250; // ms for a worker to come to rest behind a reply; then what the script left still runs
-const GROW = 5; // ms a call waits for a busy worker before another one is started
+const GROW = 10; // ms a call holds its worker before another is started for those that wait
 const SHRINK = 10_000; // ms that a worker above the base stays without work
 const WATCH = 20; // ms between looks at memory and CPU of calls that take longer than that
 const RETRY = 200; // ms before a worker that did not start is tried again
@@ -68,14 +68,18 @@ class Pool {
       if (worker === undefined) break;
       this.#assign(worker, this.#waiting.shift());
     }
-    if (this.#waiting.length > 0 && this.#workers.size < this.#limits.concurrency) {
-      this.#growTimer ??= setTimeout(() => {
-        this.#growTimer = undefined;
-        const starting = [...this.#workers].some((worker) => worker.state === 'starting');
-        if (!starting && this.#waiting.length > 0 && this.#workers.size < this.#limits.concurrency) this.#spawn();
-        this.#dispatch();
-      }, GROW);
-    }
+    if (this.#waiting.length > 0) this.#growTimer ??= setTimeout(() => this.#grow(), GROW);
+  }
+
+  // #grow starts a worker for each one that a long call holds, most likely waiting for something. Short
+  // calls that only have to take turns are no reason: more workers than cores make them slower.
+  #grow() {
+    this.#growTimer = undefined;
+    const now = performance.now();
+    const held = [...this.#workers].filter(({ call }) => call !== undefined && now - call.sentAt > GROW).length;
+    const wanted = Math.min(this.#limits.concurrency, this.#limits.workers + held);
+    if (this.#waiting.length > 0 && this.#workers.size < wanted) this.#spawn();
+    this.#dispatch();
   }
 
   // #pick prefers a worker that is not busy making contexts: a call there begins at once.
@@ -94,6 +98,7 @@ class Pool {
     worker.state = 'busy';
     worker.call = call;
     call.worker = worker;
+    call.sentAt = performance.now();
     // Where the evaluation begins with the sending, no message needs to say so.
     const tell = worker.refilling || worker.ready === 0 || call.body.length > LARGE;
     worker.send(KIND.call, tell ? { tell } : {}, call.body);

@@ -48,7 +48,7 @@ func main() {
 	parser := kong.Must(&cli,
 		kong.Name("jsd"),
 		kong.Description("Runs other people's code: a WebSocket in front, containers of each tenant's own behind."),
-		kong.UsageOnError(),
+		kong.ShortUsageOnError(),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 	)
 	parsed, err := parser.Parse(os.Args[1:])
