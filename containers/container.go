@@ -131,8 +131,9 @@ func (c *Container) ID() string { return c.process.ID() }
 // Agent is what the agent said of itself.
 func (c *Container) Agent() Hello { return c.agent }
 
-// Done is closed when the container has ended, for whatever reason, and nothing of it is left.
-func (c *Container) Done() <-chan struct{} { return c.done }
+// Done is closed as soon as the container takes no calls any more, for whatever reason; Close waits
+// until nothing of it is left.
+func (c *Container) Done() <-chan struct{} { return c.dead }
 
 // Close ends the container and waits until nothing of it is left. Calls in flight get a LostError
 // with ErrClosed as its cause. It may be called more than once.

@@ -3,6 +3,11 @@
 // stdout, hands calls to workers and never runs code of a script itself, so it can always answer.
 // containers/doc.go in the daemon describes the link.
 
+if (Number(process.versions.node.split('.')[0]) < 24) {
+  process.stderr.write(`jsd agent: Node 24 or newer is needed, this is ${process.version}\n`);
+  process.exit(1);
+}
+
 const net = require('node:net');
 const { KIND, FrameReader, encode, decode } = require('./frames.js');
 const { CODE } = require('./failure.js');
@@ -62,7 +67,7 @@ class Agent {
   }
 
   #answer({ id, console }, { value, ...header }) {
-    this.#send(value === undefined ? KIND.failure : KIND.result, { id, ...header, console: console.length > 0 ? console : undefined }, value);
+    this.#send(value === undefined ? KIND.failure : KIND.result, { ...header, id, console: console.length > 0 ? console : undefined }, value);
   }
 
   #send(kind, header, body) {

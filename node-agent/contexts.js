@@ -6,6 +6,7 @@ const path = require('node:path');
 const vm = require('node:vm');
 
 const KEEP = 4;
+const NO_ARROWS = Object.freeze({ displayErrors: false }); // else Node puts source lines, also its own, before stacks
 
 const bootstrap = new vm.Script(fs.readFileSync(path.join(__dirname, 'realm.js'), 'utf8'), { filename: 'jsd:realm' });
 
@@ -22,7 +23,7 @@ class Context {
 
   // evaluate runs a compiled script and returns its completion value, or throws what the script throws.
   evaluate(script) {
-    return script.runInContext(this.global);
+    return script.runInContext(this.global, NO_ARROWS);
   }
 }
 

@@ -3,6 +3,9 @@
 // a call, so what a call borrowed is compared with how it looked before, and a worker whose modules were
 // changed is not used again: no call sees another's state.
 
+const { createHook } = require('node:async_hooks');
+const stream = require('node:stream');
+
 const BUILT_INS = Object.freeze([
   'assert', 'assert/strict', 'buffer', 'crypto', 'events', 'path', 'path/posix', 'path/win32', 'punycode', 'querystring',
   'stream', 'stream/promises', 'stream/web', 'string_decoder', 'timers', 'timers/promises', 'url', 'util', 'util/types', 'zlib',
@@ -16,13 +19,29 @@ const LAZY_GLOBALS = Object.freeze([
 
 const INTRINSICS = [
   Object, Function, Array, String, Number, Boolean, Symbol, Error, TypeError, RangeError, Promise, Map, Set, WeakMap,
-  RegExp, Date, ArrayBuffer, Uint8Array, Object.getPrototypeOf(Uint8Array), JSON, Math, Reflect,
+  RegExp.prototype, Date, ArrayBuffer, Uint8Array, Object.getPrototypeOf(Uint8Array), JSON, Math, Reflect,
 ];
+
+// What changes by itself: RegExp shows the last match.
+const UNSEALED = new Set([process, globalThis, RegExp]);
 
 const MAX_DEPTH = 4;
 const MAX_OBJECTS = 4000;
 
-// Seal remembers the properties of objects and what they hold, down to a few levels.
+const isObject = (value) => (typeof value === 'object' && value !== null) || typeof value === 'function';
+
+// read is what a property gives, also behind a getter; undefined where it needs another receiver.
+function read(object, name, look) {
+  if (look.get === undefined) return look.value;
+  try {
+    return object[name];
+  } catch {
+    return undefined;
+  }
+}
+
+// Seal remembers the properties of objects and what they hold, down to a few levels. Settings behind
+// accessors (events.defaultMaxListeners) count as what they give.
 class Seal {
   #looks = new Map();
 
@@ -30,36 +49,69 @@ class Seal {
     const queue = [[root, 0]];
     while (queue.length > 0 && this.#looks.size < MAX_OBJECTS) {
       const [object, depth] = queue.shift();
-      if (object === process || object === globalThis || this.#looks.has(object)) continue;
-      const look = Object.getOwnPropertyDescriptors(object);
-      const names = Reflect.ownKeys(look);
-      this.#looks.set(object, { look, names, prototype: Object.getPrototypeOf(object) });
-      if (depth === MAX_DEPTH) continue;
-      for (const name of names) {
-        const { value } = look[name];
-        if ((typeof value === 'object' && value !== null) || typeof value === 'function') queue.push([value, depth + 1]);
-      }
+      if (UNSEALED.has(object) || this.#looks.has(object)) continue;
+      const before = Object.getOwnPropertyDescriptors(object);
+      const names = Reflect.ownKeys(before);
+      const values = names.map((name) => read(object, name, before[name]));
+      const look = Object.getOwnPropertyDescriptors(object); // some getters turn into a value when read
+      this.#looks.set(object, { look, names, values, prototype: Object.getPrototypeOf(object) });
+      if (depth < MAX_DEPTH) values.filter(isObject).forEach((value) => queue.push([value, depth + 1]));
     }
   }
 
   intact() {
-    for (const [object, { look, names, prototype }] of this.#looks) {
+    for (const [object, { look, names, values, prototype }] of this.#looks) {
       if (Object.getPrototypeOf(object) !== prototype || Reflect.ownKeys(object).length !== names.length) return false;
-      for (const name of names) {
-        const now = Reflect.getOwnPropertyDescriptor(object, name);
-        const then = look[name];
-        if (now === undefined || !Object.is(now.value, then.value) || now.get !== then.get || now.set !== then.set) return false;
+      for (let i = 0; i < names.length; i++) {
+        const now = Reflect.getOwnPropertyDescriptor(object, names[i]);
+        const then = look[names[i]];
+        if (now === undefined || now.get !== then.get || now.set !== then.set) return false;
+        // An object that a getter makes anew each time tells nothing by its identity.
+        if (now.get !== undefined && isObject(values[i])) continue;
+        if (!Object.is(read(object, names[i], now), values[i])) return false;
       }
     }
     return true;
   }
 }
 
+// Activity sees what a call starts in the host that may outlast it: jobs on other threads, timers that
+// keep nothing alive, message ports. It looks only while something is borrowed, since it costs.
+class Activity {
+  #live = new Map(); // id → the resource
+  #hook = createHook({
+    init: (id, type, trigger, resource) => { if (!Activity.#HARMLESS.has(type)) this.#live.set(id, resource); },
+    after: (id) => this.#live.delete(id),
+    destroy: (id) => this.#live.delete(id),
+    trackPromises: false,
+  });
+  static #HARMLESS = new Set(['PROMISE', 'TickObject', 'Microtask', 'Immediate', 'WRITEWRAP', 'PIPEWRAP']);
+
+  watch() {
+    this.#hook.enable();
+  }
+
+  // rest stops looking, and says whether nothing goes on.
+  rest() {
+    this.#hook.disable();
+    // A job of crypto that was run at once (randomUUID) was never given anyone to call when done.
+    const goesOn = (resource) => !(/Job$/.test(resource.constructor?.name) && resource.ondone === undefined);
+    const quiet = ![...this.#live.values()].some(goesOn);
+    this.#live.clear();
+    return quiet;
+  }
+}
+
+// What modules keep where no property shows it.
+const hidden = () => [stream.getDefaultHighWaterMark(true), stream.getDefaultHighWaterMark(false)].join();
+
 // Modules hands things out and says afterwards whether they came back as they were.
 class Modules {
   #allowed;
   #seals = new Map(); // name → Seal of what it gives
   #borrowed = new Set(); // names given to the call that runs
+  #activity = new Activity();
+  #hidden = hidden();
 
   constructor(allowed = BUILT_INS) {
     this.#allowed = new Set(allowed);
@@ -80,16 +132,15 @@ class Modules {
     return this.#lend(`global ${name}`, () => globalThis[name]);
   }
 
-  // settle ends a call: true when everything it borrowed is as it was.
+  // settle ends a call: true when everything it borrowed is as it was, and nothing of it goes on.
   settle() {
     if (this.#borrowed.size === 0) return true;
+    const quiet = this.#activity.rest();
+    performance.clearMarks();
+    performance.clearMeasures();
     const names = [...this.#borrowed];
     this.#borrowed.clear();
-    return names.every((name) => this.#seals.get(name).intact());
-  }
-
-  get inUse() {
-    return this.#borrowed.size > 0;
+    return quiet && hidden() === this.#hidden && names.every((name) => this.#seals.get(name).intact());
   }
 
   #lend(name, make) {
@@ -103,6 +154,7 @@ class Modules {
       }
       this.#borrowed.add(key);
     }
+    this.#activity.watch(); // behind the sealing, which starts things of its own
     return value;
   }
 }

@@ -22,6 +22,18 @@ const PRINTED = 2; // times the console limits that the agent holds for a call, 
 // How a worker dies when memory is out: by the kernel, or by V8's own hand.
 const OUT_OF_MEMORY = new Set(['SIGKILL', 'SIGABRT', 'SIGTRAP', 'SIGILL']);
 
+// A script may have taken its worker over: what a worker says is taken for no more than an outcome of its
+// own call, in the words that a worker has.
+const SAYS = new Set([CODE.exception, CODE.notImplemented, CODE.notSerializable, CODE.limitExceeded]);
+const textOf = (value) => (typeof value === 'string' ? value : undefined);
+const timeOf = ({ time }) => (Number.isSafeInteger(time) && time >= 0 ? time : 0);
+
+function failureOf({ code, name, message, stack }) {
+  if (!SAYS.has(code)) throw new Error(`a worker does not say ${code}`);
+  if (code === CODE.limitExceeded) return { code, limit: 'result' };
+  return { code, name: textOf(name), message: textOf(message), stack: textOf(stack) };
+}
+
 class Pool {
   #limits;
   #answer;
@@ -110,7 +122,7 @@ class Pool {
     clearTimeout(call.timer);
     call.startedAt = performance.now();
     call.timer = setTimeout(() => this.#end(call, { code: CODE.timeout, limit: 'wall' }), call.timeout + slack);
-    if (call.cpu < call.timeout) call.cpuBefore = call.worker.cpu();
+    if (call.cpu < call.timeout) call.cpuBefore = call.worker.cpu(); // else the wall is nearer
     this.#watchTimer ??= setInterval(() => this.#watch(), WATCH);
   }
 
@@ -125,7 +137,7 @@ class Pool {
     const now = performance.now();
     for (const worker of this.#workers) {
       const { call } = worker;
-      if (call?.startedAt === undefined || now - call.startedAt < WATCH) continue;
+      if (call?.startedAt === undefined || now - call.startedAt < WATCH) continue; // short calls are not worth a look
       if (worker.memory() > this.#limits.memory * 1024 * 1024) this.#end(call, { code: CODE.limitExceeded, limit: 'memory' });
       else if (call.cpuBefore !== undefined && worker.cpu() - call.cpuBefore > call.cpu) this.#end(call, { code: CODE.timeout, limit: 'cpu' });
     }
@@ -182,12 +194,16 @@ class Pool {
       case KIND.result:
       case KIND.failure:
         if (call === undefined) throw new Error('an outcome without a call');
-        worker.state = 'settling';
-        worker.timer = setTimeout(() => this.#discard(worker), SETTLE);
-        return this.#finish(call, kind === KIND.result ? { value: body ?? Buffer.from('null'), time: header.time } : header);
+        return this.#outcome(worker, kind === KIND.result ? { value: body ?? Buffer.from('null'), time: timeOf(header) } : failureOf(header));
       default:
         throw new Error(`an unknown kind ${kind}`);
     }
+  }
+
+  #outcome(worker, outcome) {
+    worker.state = 'settling';
+    worker.timer = setTimeout(() => this.#discard(worker), SETTLE);
+    this.#finish(worker.call, outcome);
   }
 
   // #print keeps a line for the reply. The worker bounds them; the agent only sees to its own memory.
@@ -223,13 +239,15 @@ class Pool {
     if (!wasThere || this.#closed) return;
     const { call } = worker;
     if (call !== undefined) {
-      const memory = OUT_OF_MEMORY.has(signal) || code === 133 || code === 134;
+      const memory = !worker.broken && (OUT_OF_MEMORY.has(signal) || code === 133 || code === 134);
       this.#finish(call, memory ? { code: CODE.limitExceeded, limit: 'memory' } : { code: CODE.lost, started: true });
     }
     if (worker.proven) return this.#replace();
     if (++this.#failedStarts >= GIVE_UP) {
       this.#tellReady(error ?? new Error(`workers end at once (code ${code}, signal ${signal})`));
-      for (const waiting of this.#waiting.splice(0)) this.#finish(waiting, { code: CODE.lost, started: false });
+      // Calls go on waiting for workers that are only busy.
+      const proven = [...this.#workers].some((other) => other.proven);
+      if (!proven) for (const waiting of this.#waiting.splice(0)) this.#finish(waiting, { code: CODE.lost, started: false });
     }
     setTimeout(() => this.#replace(), RETRY);
   }

@@ -28,17 +28,13 @@ class WorkerProcess {
   state = 'starting'; // → idle ⇄ busy → settling → idle; dead from any of them
   ready = 0; // contexts made ahead, as it last said
   refilling = true;
+  broken = false; // it sent what a worker does not say
   proven = false; // it has been idle once: it can start here
   call; // while busy
   timer; // of the pool: settling too long, or idle too long
 
   // onFrame(worker, kind, header, body) for each frame; onExit(worker, {code, signal}) once.
   constructor(limits, onFrame, onExit) {
-    this.#child = spawn(process.execPath, [...flags(limits.heap), path.join(__dirname, 'worker.js'), JSON.stringify(limits)], {
-      stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
-      env: {},
-      cwd: '/',
-    });
     let gone = false;
     const exit = (how) => {
       if (gone) return;
@@ -46,9 +42,19 @@ class WorkerProcess {
       this.state = 'dead';
       onExit(this, how);
     };
+    try {
+      this.#child = spawn(process.execPath, [...flags(limits.heap), path.join(__dirname, 'worker.js'), JSON.stringify(limits)], {
+        stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+        env: {},
+        cwd: '/',
+      });
+    } catch (error) {
+      setImmediate(exit, { error }); // no memory, or no processes left: the pool tries again later
+      return;
+    }
     this.#child.on('error', (error) => exit({ error }));
     this.#child.on('exit', (code, signal) => exit({ code, signal }));
-    this.#socket = this.#child.stdio[3];
+    this.#socket = this.#child.stdio?.[3];
     if (this.#socket === undefined) return; // it could not be started: 'error' follows
     const reader = new FrameReader(limits.result + RESULT_ROOM, (kind, payload) => {
       if (this.state === 'dead') return;
@@ -59,6 +65,7 @@ class WorkerProcess {
       try {
         if (this.state !== 'dead') reader.push(chunk);
       } catch {
+        this.broken = true;
         this.kill(); // a worker that sends nonsense is not one any more; exit tells the pool
       }
     });
@@ -66,7 +73,7 @@ class WorkerProcess {
   }
 
   get pid() {
-    return this.#child.pid;
+    return this.#child?.pid;
   }
 
   send(kind, header, body) {
@@ -74,7 +81,7 @@ class WorkerProcess {
   }
 
   kill() {
-    this.#child.kill('SIGKILL');
+    this.#child?.kill('SIGKILL');
   }
 
   // memory is what the process holds now, in bytes; 0 where the system does not tell.

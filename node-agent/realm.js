@@ -183,7 +183,7 @@
         if (caller !== undefined) returned = caller(callee, cb, args);
         else if (args !== undefined) returned = (async () => { cb(await callee(...args)); })();
         else returned = callee(cb);
-        if (isThenable(returned)) settle(returned, args !== undefined || (caller ?? callee).length > 0);
+        if (isThenable(returned)) settle(returned, (caller === undefined && args !== undefined) || (caller ?? callee).length > 0);
       } catch (error) {
         host.fail(error);
       }

@@ -19,7 +19,6 @@ class Worker {
   #run; // the call that runs, or ran last
   #busy = false;
   #refilling = false;
-  #resources = 0; // live handles of a worker at rest
 
   constructor(limits) {
     this.#limits = limits;
@@ -37,7 +36,6 @@ class Worker {
       if (!foreign || this.#run?.owns(promise)) this.#run?.fail(reason);
     });
     while (!this.#contexts.full) this.#contexts.add();
-    this.#resources = process.getActiveResourcesInfo().length;
     this.#idle();
   }
 
@@ -59,13 +57,12 @@ class Worker {
   // report answers at once; what the script still does on this turn is nobody's. The next turn comes
   // only if the script lets it: until `idle` the agent counts this worker as occupied.
   #report({ value, ...header }) {
-    this.#send(value === undefined ? KIND.failure : KIND.result, header, value);
-    setImmediate(() => this.#settle());
+    this.#send(value === undefined ? KIND.failure : KIND.result, header, value, () => setImmediate(() => this.#settle()));
   }
 
+  // settle comes when the whole reply is out of this process's hands, so that ending here loses nothing.
   #settle() {
-    const intact = this.#modules.inUse ? this.#modules.settle() && process.getActiveResourcesInfo().length <= this.#resources : true;
-    if (!intact) process.exit(0); // left dirty: a new worker is cheaper than doubt
+    if (!this.#modules.settle()) process.exit(0); // left dirty: a new worker is cheaper than doubt
     this.#run = undefined;
     this.#busy = false;
     this.#idle();
@@ -93,8 +90,8 @@ class Worker {
     }
   }
 
-  #send(kind, header, body) {
-    this.#socket.write(encode(kind, header, body));
+  #send(kind, header, body, sent) {
+    this.#socket.write(encode(kind, header, body), sent);
   }
 }
 
@@ -104,5 +101,7 @@ try {
 } catch {
   // No such file outside Linux, or not allowed: then the agent's own look at memory has to do.
 }
+// A script that reaches this realm should not find it easy to stop the agent.
+for (const name of ['kill', '_kill', 'abort', '_debugProcess']) delete process[name];
 Buffer.poolSize = 0; // allocUnsafe would show a call what an earlier one left in the pool
 new Worker(JSON.parse(process.argv[2])).start();

@@ -35,7 +35,7 @@ var ErrClosed = errors.New("shutting down: no new calls")
 type Container interface {
 	ID() string
 	Execute(ctx context.Context, call containers.Call) (containers.Result, error)
-	Done() <-chan struct{} // closed when it has died or was closed
+	Done() <-chan struct{} // closed as soon as it has died or was closed
 	Close() error          // ends it, waits until nothing of it is left; idempotent
 }
 
@@ -230,6 +230,9 @@ func (s *Scheduler) release(c *container, began time.Time) {
 func (s *Scheduler) returnLocked(c *container, now time.Time) {
 	s.running--
 	c.running--
+	if c.dead() {
+		s.retireLocked(c, whyDied) // before its own goroutine says so: waiters must not be sent into it
+	}
 	if c.retired {
 		c.endIfUnusedLocked()
 	} else {
@@ -247,7 +250,7 @@ func (s *Scheduler) claimLocked(t *tenant) *container {
 		return nil // they are before it, and line up for that spare already
 	}
 	for _, c := range t.containers {
-		if c.running < s.cfg.Concurrency {
+		if c.running < s.cfg.Concurrency && !c.dead() {
 			s.takeLocked(c)
 			return c
 		}

@@ -16,6 +16,10 @@ for (const [name, leave, look, want] of [
     'cb([typeof require("util").inspect, typeof require("events").EventEmitter.prototype.left])', ['function', 'undefined']],
   ['prototypes of the host', 'Object.getPrototypeOf(require("util")).left = 1; cb()', 'cb(typeof require("util").left)', 'undefined'],
   ['web globals', 'URL.prototype.left = 1; Buffer.left = 1; cb()', 'cb([typeof URL.prototype.left, typeof Buffer.left])', ['undefined', 'undefined']],
+  ['settings behind accessors', 'require("events").defaultMaxListeners = 77; require("util").inspect.defaultOptions.depth = 0; cb()',
+    'cb([require("events").defaultMaxListeners, require("util").inspect.defaultOptions.depth])', [10, 2]],
+  ['settings behind functions', 'require("stream").setDefaultHighWaterMark(false, 3); cb()', 'cb(require("stream").getDefaultHighWaterMark(false) > 3)', true],
+  ['performance marks', 'performance.mark("secret"); cb()', 'cb(performance.getEntries().length)', 0],
   ['memory of buffers', 'Buffer.from("secret".repeat(100)); cb()', 'cb(Buffer.allocUnsafe(600).every((byte) => byte === 0))', true],
 ]) {
   test(name, async () => {
@@ -28,6 +32,53 @@ test('timers end with their call', async () => {
   await agent.run(inFunction('setInterval(() => { throw new Error("left") }, 1); setTimeout(() => { throw new Error("left") }, 5); cb()'));
   assert.equal((await agent.run(inFunction('setTimeout(() => cb("clean"), 50)'))).value, 'clean');
 });
+
+for (const [name, body] of [
+  ['a job of crypto', 'require("crypto").pbkdf2("a", "b", 200000, 32, "sha256", () => { throw new Error("left") })'],
+  ['a job of zlib', 'require("zlib").deflate("x".repeat(1e7), () => { throw new Error("left") })'],
+  ['a timer that keeps nothing alive', 'AbortSignal.timeout(30).addEventListener("abort", () => { throw new Error("left") })'],
+  ['a message port', 'const { port1, port2 } = new MessageChannel(); port2.onmessage = () => { throw new Error("left") }; port1.postMessage(1)'],
+]) {
+  test(`nothing of a call comes to the next: ${name}`, async () => {
+    assert.equal((await agent.run(inFunction(`${body}; cb(1)`))).value, 1);
+    assert.equal((await agent.run(inFunction('setTimeout(() => cb("clean"), 300)'))).value, 'clean');
+  });
+}
+
+for (const [name, body] of [['clean', ''], ['dirty', 'Buffer.left = 1;']]) {
+  test(`a large value of a ${name} call that used modules arrives`, async () => {
+    const { value } = await agent.run(inFunction(`${body} require("util"); new URL("http://a"); cb("x".repeat(1e6))`));
+    assert.equal(value?.length, 1e6);
+  });
+}
+
+test('harmless use of modules keeps the worker', async () => {
+  const pid = 'require("util").inspect.constructor("return process.pid")()';
+  const body = `new URL("http://a"); require("crypto").createHash("md5"); crypto.randomUUID(); Buffer.from("a"); structuredClone({}); cb(${pid})`;
+  assert.equal((await agent.run(inFunction(body))).value, (await agent.run(inFunction(body))).value);
+});
+
+// What a script can do that has reached its worker's own realm, and writes frames to the agent itself.
+const escape = (frames) => `
+  const process = require("util").inspect.constructor("return process")();
+  const { encode } = process.mainModule.require("./frames.js");
+  const fs = process.getBuiltinModule("fs");
+  ${frames}`;
+for (const [name, frames, want] of [
+  ['a time that is none', 'fs.writeSync(3, encode(4, { time: "x" }, "1"))', { value: 1, time: 0 }],
+  ['another id', 'fs.writeSync(3, encode(4, { id: 1, time: 1 }, "1"))', { value: 1, time: 1 }],
+  ['a code that is not a worker\'s', 'fs.writeSync(3, encode(5, { code: 1005, started: false }))', { code: 1005, started: true }],
+  ['texts that are none', 'fs.writeSync(3, encode(5, { code: 1000, name: {}, stack: 1 }))', { code: 1000 }],
+  ['an unknown kind', 'fs.writeSync(3, encode(77, {}))', { code: 1005, started: true }],
+  ['no frame at all', 'fs.writeSync(3, "GET / HTTP/1.1")', { code: 1005, started: true }],
+]) {
+  test(`a forged frame costs its own call only: ${name}`, async () => {
+    const outcome = await agent.run(inFunction(`${escape(frames)}; for (;;);`));
+    assert.deepEqual(outcome, want);
+    assert.equal((await agent.run({ code: '1' })).value, 1);
+    assert.deepEqual(agent.strays, []);
+  });
+}
 
 test('what is not there', async () => {
   assert.deepEqual((await agent.run({ code: '[typeof process, typeof module, typeof exports, typeof __dirname]' })).value, Array(4).fill('undefined'));

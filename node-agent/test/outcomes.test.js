@@ -27,6 +27,7 @@ const values = [
   ['a caller', { code: 'const f = (x, cb) => cb(x.n)', call: 'f', caller: 'function(callee, cb) { callee({n: 5}, cb) }' }, 5],
   ['a caller that ends in ;', { code: 'const f = (x, cb) => cb(x.n)', call: 'f', caller: 'function(callee, cb) { callee({n: 5}, cb) };' }, 5],
   ['a caller with args', { code: 'const f = (x) => x', call: 'f', args: [9], caller: '(callee, cb, args) => cb(callee(...args))' }, 9],
+  ['an async caller without parameters', { code: 'const f = 1', caller: 'async () => {}', args: [] }, null],
   ['globals of the own realm', { code: 'a instanceof Array && ({}).constructor === o.constructor', globals: { a: [], o: {} } }, true],
   ['__proto__ as a global', { code: 'Object.hasOwn(globalThis, "__proto__")', globals: JSON.parse('{"__proto__": 1}') }, true],
 ];
@@ -73,6 +74,11 @@ test('a stack holds frames of the script only', async () => {
   const { stack } = await agent.run({ code: 'function g() { JSON.parse("{") }\nfunction f() { g() }', call: 'f' });
   const frames = stack.split('\n').filter((line) => /^\s+at /.test(line));
   assert.deepEqual(frames, ['    at JSON.parse (<anonymous>)', '    at g (script.js:1:21)', '    at f (script.js:2:16)']);
+});
+
+test('a stack has no source lines before it', async () => {
+  assert.equal((await agent.run({ code: 'throw new TypeError("x")' })).stack, 'TypeError: x\n    at script.js:1:7');
+  assert.match((await agent.run({ code: 'require("fs")' })).stack, /^Error: Cannot find module 'fs'.*\n    at script.js:1:1$/);
 });
 
 test('no outcome is told twice', () => assert.deepEqual(agent.strays, []));
