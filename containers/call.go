@@ -17,8 +17,8 @@ type Call struct {
 	Args    json.RawMessage `json:"args,omitempty"` // a JSON array
 
 	// Timeout bounds wall time from evaluation to value, CPU the processor time of the worker in
-	// the same span. The agent applies both to the millisecond; the link has a later deadline of
-	// its own, for agents that do not.
+	// the same span. The agent applies the first within some 10 ms and the second within some 30;
+	// the link has a later deadline of its own, for agents that do not.
 	Timeout time.Duration `json:"-"`
 	CPU     time.Duration `json:"-"`
 }

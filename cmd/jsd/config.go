@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -10,11 +11,16 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/jsd-project/jsd/containers"
 )
+
+// maxFrame leaves room for what the link adds to a client's largest script.
+const maxFrame = containers.MaxFrame - 1<<20
 
 // serveCommand is every setting of `jsd serve`: a flag, an environment variable, a line of --help.
 type serveCommand struct {
-	Listen   string   `default:"127.0.0.1:8765" env:"JSD_LISTEN" help:"Address and port to serve on; port 0 takes a free one."`
+	Listen   string   `env:"JSD_LISTEN" placeholder:"ADDRESS:PORT" help:"What to serve on; port 0 takes a free one. Default: 127.0.0.1:8765, or $PORT: on all addresses where there is a secret."`
 	Origin   []string `env:"JSD_ORIGIN" placeholder:"URL" help:"Origin of web pages that may connect, such as https://app.example.com. May be repeated."`
 	Secret   string   `env:"JSD_SECRET,SECRET" placeholder:"SECRET" help:"What clients send in the header x-runtime-secret. Better given by the environment."`
 	Insecure bool     `env:"JSD_INSECURE" help:"Serve other addresses than loopback without a credential."`
@@ -41,7 +47,7 @@ type serveCommand struct {
 	QueueAll      int           `default:"10000" env:"JSD_QUEUE_ALL" help:"Calls of all tenants that may wait."`
 	QueueTime     time.Duration `default:"30s" env:"JSD_QUEUE_TIME" help:"How long a call may wait."`
 
-	Timeout      time.Duration `default:"3s" env:"JSD_TIMEOUT" help:"Wall time of a call that names none."`
+	Timeout      time.Duration `env:"JSD_TIMEOUT" placeholder:"TIME" help:"Wall time of a call that names none. Default: 3s, or $TIMEOUT milliseconds."`
 	MaxTimeout   time.Duration `default:"60s" env:"JSD_MAX_TIMEOUT" help:"The most a call may ask for."`
 	CPUBudget    time.Duration `name:"cpu-budget" env:"JSD_CPU_BUDGET" placeholder:"TIME" help:"Processor time of a call. Default: its timeout."`
 	Result       int           `default:"8388608" env:"JSD_RESULT" placeholder:"BYTES" help:"Largest value (${default} bytes of JSON)."`
@@ -53,20 +59,21 @@ type serveCommand struct {
 	MaxInFlight    int           `default:"1024" env:"JSD_MAX_IN_FLIGHT" help:"Calls in flight on one connection."`
 	DrainTimeout   time.Duration `default:"30s" env:"JSD_DRAIN_TIMEOUT" help:"How long calls in flight may go on after SIGTERM."`
 
-	LogLevel string `default:"info" enum:"debug,info,warn,error,off" env:"JSD_LOG_LEVEL" help:"debug, info, warn, error or off."`
+	LogLevel string `enum:",debug,info,warn,error,off" default:"" env:"JSD_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn, error or off. Default: info, or off with $NOLOGS."`
 }
 
 // resolve checks what belongs together and fills in what depends on the machine or on javascriptd's
 // environment: PORT (all addresses, with SECRET), TIMEOUT (ms, also raises the maximum), NOLOGS.
+// They stand behind the flags and variables of jsd's own.
 func (c *serveCommand) resolve(environment func(string) string) error {
-	if port := environment("PORT"); port != "" && environment("JSD_LISTEN") == "" && c.Listen == "127.0.0.1:8765" {
+	if port := environment("PORT"); port != "" && c.Listen == "" {
 		host := "127.0.0.1"
 		if c.Secret != "" {
 			host = ""
 		}
 		c.Listen = net.JoinHostPort(host, port)
 	}
-	if ms := environment("TIMEOUT"); ms != "" && environment("JSD_TIMEOUT") == "" {
+	if ms := environment("TIMEOUT"); ms != "" && c.Timeout == 0 {
 		timeout, err := time.ParseDuration(ms + "ms")
 		if err != nil || timeout <= 0 {
 			return fmt.Errorf("TIMEOUT=%s: has to be a number of milliseconds above 0", ms)
@@ -74,9 +81,12 @@ func (c *serveCommand) resolve(environment func(string) string) error {
 		c.Timeout = timeout
 		c.MaxTimeout = max(c.MaxTimeout, timeout)
 	}
-	if environment("NOLOGS") != "" {
+	if environment("NOLOGS") != "" && c.LogLevel == "" {
 		c.LogLevel = "off"
 	}
+	c.Listen = cmp.Or(c.Listen, "127.0.0.1:8765")
+	c.Timeout = cmp.Or(c.Timeout, 3*time.Second)
+	c.LogLevel = cmp.Or(c.LogLevel, "info")
 	if c.MaxContainers == 0 {
 		c.MaxContainers = containersThatFit(c.Memory)
 	}
@@ -114,6 +124,8 @@ func (c *serveCommand) check() error {
 		}
 	}
 	switch {
+	case c.MaxFrame > maxFrame:
+		return fmt.Errorf("--max-frame %d is more than the %d bytes that reach a container", c.MaxFrame, maxFrame)
 	case c.CPUs <= 0:
 		return errors.New("--cpus has to be above 0")
 	case c.MinContainers > c.MaxContainers:

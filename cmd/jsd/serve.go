@@ -55,6 +55,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		d.log.Info().Msg("ending: calls in flight may finish")
 	case err = <-d.served:
 		err = fmt.Errorf("serving %s: %w", c.Listen, err)
+		d.served <- err // for Close, which waits for the same end
 	}
 	return errors.Join(err, d.Close())
 }
@@ -164,6 +165,7 @@ func (d *daemon) Close() error {
 	defer cancel()
 	err := ignoreDeadline(d.rpc.Shutdown(drain)) // cut off calls were answered with 1003
 	err = errors.Join(err, d.http.Close())
+	<-d.served
 	remove, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
 	return errors.Join(err, d.scheduler.Close(remove), d.driver.close())
