@@ -129,17 +129,17 @@ func (c *client) oneByOne(ctx context.Context, tenant string, calls int) ([]time
 
 // flood makes calls with width in flight and gives how many a second were answered.
 func (c *client) flood(ctx context.Context, tenant string, calls, width int) (float64, error) {
-	todo := make(chan struct{}, calls)
+	queue := make(chan struct{}, calls)
 	for range calls {
-		todo <- struct{}{}
+		queue <- struct{}{}
 	}
-	close(todo)
+	close(queue)
 	errs := make([]error, width)
 	began := time.Now()
 	var callers sync.WaitGroup
 	for i := range width {
 		callers.Go(func() {
-			for range todo {
+			for range queue {
 				if _, errs[i] = c.call(ctx, tenant); errs[i] != nil {
 					return
 				}

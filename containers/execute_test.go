@@ -77,10 +77,7 @@ func TestCancelReturnsBeforeASlowAgent(t *testing.T) {
 
 func TestAgentThatDoesNotCancelIsEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, process := open(t, testLimits, func(p *peer) {
-			for _, ok := p.next(); ok; _, ok = p.next() {
-			}
-		})
+		c, process := open(t, testLimits, deaf)
 		var neighbour sync.WaitGroup
 		neighbour.Go(func() {
 			_, err := c.Execute(t.Context(), Call{Timeout: time.Minute})
@@ -104,10 +101,7 @@ func TestAgentThatDoesNotCancelIsEnded(t *testing.T) {
 
 func TestDeadlineOfTheLink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, process := open(t, testLimits, func(p *peer) {
-			for _, ok := p.next(); ok; _, ok = p.next() {
-			}
-		})
+		c, process := open(t, testLimits, deaf)
 		var neighbour sync.WaitGroup
 		neighbour.Go(func() {
 			_, err := c.Execute(t.Context(), Call{Timeout: time.Minute})
@@ -217,5 +211,11 @@ func TestCallTooLongForAFrame(t *testing.T) {
 	}
 	if _, err := c.Execute(t.Context(), Call{Timeout: time.Minute}); err != nil {
 		t.Errorf("the next call got %v", err)
+	}
+}
+
+// deaf reads all that it is sent and answers none of it.
+func deaf(p *peer) {
+	for _, ok := p.next(); ok; _, ok = p.next() {
 	}
 }

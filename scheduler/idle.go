@@ -75,7 +75,8 @@ func (s *Scheduler) nextLocked() time.Time {
 			next = at
 		}
 	}
-	if s.failures > 0 && s.retryAt.After(time.Now()) {
+	// A start may have come due since balance looked: then keep has to look again at once.
+	if s.failures > 0 && (s.retryAt.After(time.Now()) || s.wantsStartLocked()) {
 		earliest(s.retryAt)
 	}
 	if c := s.busy.front(); c != nil && s.crowdedLocked() {

@@ -22,25 +22,24 @@ func (l *list[T]) front() (item T) {
 	return item
 }
 
-func (l *list[T]) push(k *link[T]) {
-	k.in, k.prev, k.next = l, l.last, nil
-	if l.last != nil {
-		l.last.next = k
+// push puts a link at the end.
+func (l *list[T]) push(k *link[T]) { l.between(l.last, k, nil) }
+
+func (l *list[T]) pushFront(k *link[T]) { l.between(nil, k, l.first) }
+
+// between puts a link between two neighbours, nil for an end of the list.
+func (l *list[T]) between(prev, k, next *link[T]) {
+	k.in, k.prev, k.next = l, prev, next
+	if prev != nil {
+		prev.next = k
 	} else {
 		l.first = k
 	}
-	l.last = k
-	l.length++
-}
-
-func (l *list[T]) pushFront(k *link[T]) {
-	k.in, k.prev, k.next = l, nil, l.first
-	if l.first != nil {
-		l.first.prev = k
+	if next != nil {
+		next.prev = k
 	} else {
 		l.last = k
 	}
-	l.first = k
 	l.length++
 }
 

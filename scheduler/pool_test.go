@@ -227,3 +227,22 @@ func TestCallGivenToADeadContainerGoesBeforeThoseThatWait(t *testing.T) {
 		}
 	})
 }
+
+// A call may find its container dead before the container's own goroutine does. What takes its place
+// must be started then, not only when the dead one is closed.
+func TestContainerFoundDeadByItsCallIsReplacedAtOnce(t *testing.T) {
+	in(t, Config{Max: 2, Min: 1}, func(t *testing.T, w *world, s *Scheduler) {
+		c, err := s.acquire(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.mu.Lock() // keeps the container's goroutine out
+		c.Container.(*fake).die()
+		s.returnLocked(c, time.Now())
+		starting := s.starting
+		s.mu.Unlock()
+		if starting != 1 {
+			t.Errorf("%d starting, want 1", starting)
+		}
+	})
+}

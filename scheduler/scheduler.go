@@ -231,7 +231,10 @@ func (s *Scheduler) returnLocked(c *container, now time.Time) {
 	s.running--
 	c.running--
 	if c.dead() {
-		s.retireLocked(c, whyDied) // before its own goroutine says so: waiters must not be sent into it
+		// Before its own goroutine says so, which then has nothing left to do: waiters must not be
+		// sent into it, and what takes its place must not wait until it is closed.
+		s.retireLocked(c, whyDied)
+		s.balanceLocked()
 	}
 	if c.retired {
 		c.endIfUnusedLocked()
