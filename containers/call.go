@@ -10,17 +10,28 @@ import (
 // A Call is one script to run, as the agent gets it. The daemon has checked its shape; the agent
 // checks nothing but what only a JavaScript engine can.
 type Call struct {
-	Code    string          `json:"code"`
-	Globals json.RawMessage `json:"globals,omitempty"` // a JSON object
-	Call    *string         `json:"call,omitempty"`    // nil: the value is that of the last expression
-	Caller  string          `json:"caller,omitempty"`
-	Args    json.RawMessage `json:"args,omitempty"` // a JSON array
+	// Script is a JSON object with the fields code, globals, call, caller, args, files, file, language
+	// and secrets of protocol.md. It is passed on as it is, so that nothing a client wrote is lost.
+	Script json.RawMessage
+
+	Bundle *Bundle // its files are the script's; nil: the script brings its own
 
 	// Timeout bounds wall time from evaluation to value, CPU the processor time of the worker in
 	// the same span. The agent applies the first within some 10 ms and the second within some 30;
 	// the link has a later deadline of its own, for agents that do not.
-	Timeout time.Duration `json:"-"`
-	CPU     time.Duration `json:"-"`
+	Timeout time.Duration
+	CPU     time.Duration
+
+	Memory int  // MiB that the call may take; 0: as much as its container has
+	Stats  bool // whether the result says CPU
+	Once   bool // a container for this call alone; the scheduler's to see to
+}
+
+// A Bundle is a folder of sources that calls name instead of bringing it. Its ID stands for its content.
+type Bundle struct {
+	ID    string
+	Parts []json.RawMessage // JSON objects from path to source; later ones win
+	Size  int               // bytes of all parts
 }
 
 // A Result is what a script that came to a value left.
@@ -28,6 +39,11 @@ type Result struct {
 	Value   json.RawMessage // valid JSON
 	Console []string
 	Time    int64 // whole milliseconds from evaluation to value
+
+	CPU       time.Duration // where the call asked for Stats; a claim of the agent's
+	Container string        // the ID of the container
+	Queue     time.Duration // waited for a container; set by the scheduler
+	Cold      bool          // the container's first call; set by the scheduler
 }
 
 // Code numbers an outcome that is not a value. The numbers are those of protocol.md.

@@ -258,9 +258,9 @@ func TestCallsShareTheLink(t *testing.T) {
 	var calls sync.WaitGroup
 	for i := range 300 {
 		calls.Go(func() {
-			code := strings.Repeat("<>", i*i) // from nothing to several batches
-			result, err := c.Execute(t.Context(), Call{Code: code, Timeout: time.Minute})
-			if want := fmt.Sprintf(`{"code":%q}`, code); err != nil || string(result.Value) != want {
+			want := fmt.Sprintf(`{"code":%q}`, strings.Repeat("<>", i*i)) // from nothing to several batches
+			result, err := c.Execute(t.Context(), Call{Script: []byte(want), Timeout: time.Minute})
+			if err != nil || string(result.Value) != want {
 				t.Errorf("call %d got %d bytes, %v, want %d bytes", i, len(result.Value), err, len(want))
 			}
 		})

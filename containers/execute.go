@@ -96,12 +96,12 @@ func (c *Container) begin(ctx context.Context, call Call) (*pendingCall, error) 
 		ID:      pending.id,
 		Timeout: milliseconds(call.Timeout),
 		CPU:     milliseconds(call.CPU),
-	}, call)
+	}, call.Script)
 	if errors.Is(err, errFrameTooLong) {
 		return nil, &Failure{Code: LimitExceeded, Limit: "frame"}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("call has no JSON form: %w", err)
+		return nil, fmt.Errorf("encode a call: %w", err)
 	}
 
 	c.mu.Lock()

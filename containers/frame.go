@@ -80,20 +80,18 @@ func readPayload(r io.Reader, length int) ([]byte, error) {
 }
 
 // encodeFrame makes the bytes of a frame. A nil body leaves the newline out.
-func encodeFrame(k kind, header, body any) ([]byte, error) {
+func encodeFrame(k kind, header any, body []byte) ([]byte, error) {
 	var b bytes.Buffer
 	b.Write(make([]byte, frameHead))
 	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false) // sources are full of < and >, which would take six bytes each
+	e.SetEscapeHTML(false)
 	if err := e.Encode(header); err != nil {
 		return nil, err
 	}
-	if body != nil {
-		if err := e.Encode(body); err != nil {
-			return nil, err
-		}
+	if body == nil {
+		b.Truncate(b.Len() - 1) // Encode ends with the newline that parts header and body
 	}
-	b.Truncate(b.Len() - 1) // Encode ends with the newline that parts header and body; drop the last
+	b.Write(body)
 	encoded := b.Bytes()
 	if n := len(encoded) - frameHead; n > MaxFrame {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d are allowed", errFrameTooLong, n, MaxFrame)

@@ -70,7 +70,6 @@ func TestGoldenFramesAreRead(t *testing.T) {
 
 func TestGoldenFramesAreWritten(t *testing.T) {
 	frames := goldenFrames(t)
-	name := "f"
 	hello, err := encodeHello(Limits{
 		Concurrency: 8, Workers: 2, Heap: 64, Memory: 256, Result: 8 << 20, ConsoleLines: 1000, ConsoleBytes: 64 << 10,
 	})
@@ -81,15 +80,9 @@ func TestGoldenFramesAreWritten(t *testing.T) {
 		}
 	}
 	check("hello to agent", hello, err)
-	call, err := encodeFrame(kindCall, callHeader{ID: 1, Timeout: 3000, CPU: 2500}, Call{
-		Code:    `function f(cb){ cb("<é>") }`,
-		Globals: []byte(`{"a": 1}`),
-		Call:    &name,
-		Caller:  "function(f, cb){ f(cb) }",
-		Args:    []byte("[1,\n\"2\"]"),
-	})
+	call, err := encodeFrame(kindCall, callHeader{ID: 1, Timeout: 3000, CPU: 2500}, []byte(*frames["call with all fields"].Body))
 	check("call with all fields", call, err)
-	call, err = encodeFrame(kindCall, callHeader{ID: 2, Timeout: 1, CPU: 1}, Call{Code: "1+1"})
+	call, err = encodeFrame(kindCall, callHeader{ID: 2, Timeout: 1, CPU: 1}, []byte(`{"code":"1+1"}`))
 	check("call of an expression", call, err)
 	cancel, err := encodeFrame(kindCancel, cancelHeader{ID: 1<<53 - 1}, nil)
 	check("cancel", cancel, err)

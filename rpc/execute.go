@@ -19,10 +19,10 @@ const (
 
 // script is the params of runtime.execute.
 type script struct {
-	Code     *text       `json:"code"`
+	Code     *source     `json:"code"`
 	Globals  *object     `json:"globals"`
-	Call     *text       `json:"call"`
-	Caller   *text       `json:"caller"`
+	Call     *source     `json:"call"`
+	Caller   *source     `json:"caller"`
 	Args     *array      `json:"args"`
 	Timeout  *millis     `json:"timeout"`
 	Tenant   *tenantName `json:"tenant"`
@@ -60,25 +60,40 @@ func (s *Server) permit(p script) error {
 }
 
 func (s *Server) call(p script) containers.Call {
-	call := containers.Call{
-		Code:    string(*p.Code),
-		Call:    (*string)(p.Call),
-		Timeout: s.cfg.Timeout,
-	}
-	if p.Globals != nil {
-		call.Globals = json.RawMessage(*p.Globals)
-	}
-	if p.Caller != nil {
-		call.Caller = string(*p.Caller)
-	}
-	if p.Args != nil {
-		call.Args = json.RawMessage(*p.Args)
-	}
+	call := containers.Call{Script: p.body(), Timeout: s.cfg.Timeout}
 	if p.Timeout != nil {
 		call.Timeout = time.Duration(*p.Timeout)
 	}
 	call.CPU = call.Timeout
 	return call
+}
+
+// body is what the agent gets of the script, each value as the client wrote it.
+func (p script) body() json.RawMessage {
+	var b []byte
+	add := func(name string, value json.RawMessage) {
+		if value == nil {
+			return
+		}
+		b = append(b, ",\""...)
+		b = append(b, name...)
+		b = append(b, "\":"...)
+		b = append(b, value...)
+	}
+	add("code", raw(p.Code))
+	add("globals", raw(p.Globals))
+	add("call", raw(p.Call))
+	add("caller", raw(p.Caller))
+	add("args", raw(p.Args))
+	b[0] = '{'
+	return append(b, '}')
+}
+
+func raw[T ~[]byte](value *T) json.RawMessage {
+	if value == nil {
+		return nil
+	}
+	return json.RawMessage(*value)
 }
 
 func (s *Server) run(ctx context.Context, tenant string, call containers.Call) (json.RawMessage, error) {

@@ -142,7 +142,7 @@ func TestShutdownLetsCallsEnd(t *testing.T) {
 	r := start(t)
 	release := make(chan struct{})
 	r.runner.scripts["held"] = func(ctx context.Context, _ string, c call) (result, error) {
-		r.runner.started <- c.Code
+		r.runner.started <- codeOf(c)
 		<-release
 		return result{Value: json.RawMessage(`1`), Time: 3}, ctx.Err()
 	}

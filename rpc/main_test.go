@@ -51,7 +51,7 @@ func newRunner() *runner {
 	}
 	r := &runner{started: make(chan string, 10000)}
 	wait := func(ctx context.Context, _ string, c call) (result, error) {
-		r.started <- c.Code
+		r.started <- codeOf(c)
 		<-ctx.Done()
 		return result{}, ctx.Err()
 	}
@@ -65,7 +65,7 @@ func newRunner() *runner {
 			return result{Value: json.RawMessage(`0`), Console: []string{"a<b>&", "\u2028é"}, Time: 1}, nil
 		},
 		"call": func(_ context.Context, tenant string, c call) (result, error) {
-			seen := map[string]any{"tenant": tenant, "timeout": c.Timeout.Milliseconds(), "cpu": c.CPU.Milliseconds(), "call": c}
+			seen := map[string]any{"tenant": tenant, "timeout": c.Timeout.Milliseconds(), "cpu": c.CPU.Milliseconds(), "call": c.Script}
 			b, err := json.Marshal(seen)
 			return result{Value: b}, err
 		},
@@ -75,7 +75,7 @@ func newRunner() *runner {
 		"odd":   fails(errSecretPlace),
 		"wait":  wait,
 		"stubborn": func(ctx context.Context, _ string, c call) (result, error) {
-			r.started <- c.Code
+			r.started <- codeOf(c)
 			<-ctx.Done()
 			return result{}, &containers.Failure{Code: containers.Cancelled, Console: []string{"before"}}
 		},
@@ -84,7 +84,16 @@ func newRunner() *runner {
 }
 
 func (r *runner) Run(ctx context.Context, tenant string, c call) (result, error) {
-	return r.scripts[c.Code](ctx, tenant, c)
+	return r.scripts[codeOf(c)](ctx, tenant, c)
+}
+
+// codeOf is the code of a call, which says here what the runner does.
+func codeOf(c call) string {
+	var script struct{ Code string }
+	if err := json.Unmarshal(c.Script, &script); err != nil {
+		return err.Error()
+	}
+	return script.Code
 }
 
 func (r *runner) Ready() error { return r.ready }

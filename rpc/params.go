@@ -19,6 +19,7 @@ type param interface {
 
 type (
 	text       string
+	source     json.RawMessage // a string, as the client wrote it
 	object     json.RawMessage
 	array      json.RawMessage
 	millis     time.Duration
@@ -35,6 +36,13 @@ func (t *text) take(v json.RawMessage) bool {
 }
 
 func (*text) expects() string { return "a string" }
+
+func (s *source) take(v json.RawMessage) bool {
+	*s = source(v)
+	return kind(v) == '"'
+}
+
+func (*source) expects() string { return "a string" }
 
 func (o *object) take(v json.RawMessage) bool {
 	*o = object(v)

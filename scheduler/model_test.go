@@ -92,7 +92,7 @@ func (m *model) send() {
 	m.sent++
 	go func() {
 		defer cancel()
-		_, err := m.s.Run(ctx, tenant, containers.Call{Code: tenant, Timeout: length})
+		_, err := m.s.Run(ctx, tenant, containers.Call{Script: []byte(tenant), Timeout: length})
 		m.answered.Add(1)
 		var busy *BusyError
 		var lost *containers.LostError

@@ -249,7 +249,7 @@ func TestRunDoesNotAnswerForTheScript(t *testing.T) {
 	in(t, Config{Max: 1, Spare: 1}, func(t *testing.T, w *world, s *Scheduler) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := s.Run(ctx, "a", containers.Call{Code: "a", Timeout: time.Minute}); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := s.Run(ctx, "a", containers.Call{Script: []byte("a"), Timeout: time.Minute}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
 		wantStats(t, s, "running", func(st Stats) int { return st.Running }, 0)

@@ -40,7 +40,7 @@ type world struct {
 	all    []*fake // that came up
 }
 
-// A fake container sleeps for a call's Timeout, and takes its Code for the tenant's name.
+// A fake container sleeps for a call's Timeout, and takes its Script for the tenant's name.
 type fake struct {
 	w    *world
 	id   string
@@ -100,10 +100,10 @@ func (f *fake) Execute(ctx context.Context, call containers.Call) (containers.Re
 		return containers.Result{}, &containers.LostError{Cause: errKilled}
 	}
 	if f.tenant == "" {
-		f.tenant = call.Code
+		f.tenant = string(call.Script)
 	}
-	if f.tenant != call.Code {
-		f.w.t.Errorf("container of %s got a call of %s", f.tenant, call.Code)
+	if f.tenant != string(call.Script) {
+		f.w.t.Errorf("container of %s got a call of %s", f.tenant, string(call.Script))
 	}
 	f.calls++
 	f.running++
@@ -229,7 +229,7 @@ func send(ctx context.Context, s *Scheduler, tenant string, length time.Duration
 	ch := make(chan outcome, 1)
 	began := time.Now()
 	go func() {
-		res, err := s.Run(ctx, tenant, containers.Call{Code: tenant, Timeout: length})
+		res, err := s.Run(ctx, tenant, containers.Call{Script: []byte(tenant), Timeout: length})
 		o := outcome{took: time.Since(began), err: err}
 		if err == nil {
 			o.container = res.Console[0]

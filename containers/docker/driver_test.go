@@ -28,9 +28,7 @@ func TestScriptRunsInAContainer(t *testing.T) {
 	}
 	defer c.Close()
 	large := strings.Repeat("é", 400_000) // many pieces of the multiplexed stream
-	call := containers.Call{Args: []byte(`["` + large + `"]`), Timeout: 20 * time.Second, CPU: 20 * time.Second}
-	name := "f"
-	call.Code, call.Call = "console.log('hi'); function f(x) { return x }", &name
+	call := containers.Call{Script: fmt.Appendf(nil, `{"code":"console.log('hi'); function f(x) { return x }","call":"f","args":["%s"]}`, large), Timeout: 20 * time.Second, CPU: 20 * time.Second}
 	result, err := c.Execute(t.Context(), call)
 	if err != nil {
 		t.Fatal(err)

@@ -108,7 +108,7 @@ func openContainer(t *testing.T, p containers.Process) *containers.Container {
 
 func TestScriptRuns(t *testing.T) {
 	c := openContainer(t, start(t, newDriver(t, realAgent(t))))
-	result, err := c.Execute(t.Context(), containers.Call{Code: "console.log('hi'); 1+1", Timeout: 20 * time.Second, CPU: 20 * time.Second})
+	result, err := c.Execute(t.Context(), containers.Call{Script: []byte(`{"code":"console.log('hi'); 1+1"}`), Timeout: 20 * time.Second, CPU: 20 * time.Second})
 	if err != nil || string(result.Value) != "2" || len(result.Console) != 1 {
 		t.Errorf("got %+v, %v", result, err)
 	}
@@ -121,7 +121,7 @@ func TestKillTakesTheWorkersAlong(t *testing.T) {
 	group := p.command.Process.Pid
 	call := make(chan error)
 	go func() {
-		_, err := c.Execute(t.Context(), containers.Call{Code: "while (true) {}", Timeout: time.Minute, CPU: time.Minute})
+		_, err := c.Execute(t.Context(), containers.Call{Script: []byte(`{"code":"while (true) {}"}`), Timeout: time.Minute, CPU: time.Minute})
 		call <- err
 	}()
 	waitBusy(t, group)
@@ -271,7 +271,7 @@ func beDaemon(node string) {
 	c, err := containers.Open(ctx, p, limits, zerolog.Nop())
 	exitOn(err)
 	fmt.Println(p.(*process).command.Process.Pid)
-	_, err = c.Execute(ctx, containers.Call{Code: "while (true) {}", Timeout: time.Hour, CPU: time.Hour})
+	_, err = c.Execute(ctx, containers.Call{Script: []byte(`{"code":"while (true) {}"}`), Timeout: time.Hour, CPU: time.Hour})
 	exitOn(fmt.Errorf("the endless script ended: %w", err))
 }
 
