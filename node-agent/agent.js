@@ -3,19 +3,42 @@
 // stdout, hands calls to workers and never runs code of a script itself, so it can always answer.
 // containers/doc.go in the daemon describes the link.
 
-if (Number(process.versions.node.split('.')[0]) < 24) {
-  process.stderr.write(`jsd agent: Node 24 or newer is needed, this is ${process.version}\n`);
+const [major, minor] = process.versions.node.split('.').map(Number);
+if (major < 24 || (major === 24 && minor < 8)) { // the first with vm modules that link at once
+  process.stderr.write(`jsd agent: Node 24.8 or newer is needed, this is ${process.version}\n`);
   process.exit(1);
 }
 
+const fs = require('node:fs');
+const { isBuiltin } = require('node:module');
 const net = require('node:net');
+const path = require('node:path');
 const { KIND, FrameReader, encode, decode } = require('./frames.js');
 const { CODE } = require('./failure.js');
-const { BUILT_INS } = require('./modules.js');
+const { Modules, BUILT_INS } = require('./modules.js');
 const { Pool } = require('./pool.js');
+const { Packages } = require('./trees.js');
 
-const VERSION = 1;
+const VERSION = 2;
 const MAX_FRAME = 17 * 1024 * 1024; // the daemon's largest client frame, and room for its header
+
+// packagesFolder is where the image has its packages, undefined where it has none. npm installs them beside
+// the Node that runs it; another folder may be named by who starts the agent.
+function packagesFolder() {
+  try {
+    return fs.realpathSync.native(process.env.JSD_PACKAGES || path.join(process.execPath, '../../lib/node_modules'));
+  } catch {
+    return undefined;
+  }
+}
+
+// available names what scripts may load here: built-ins, and packages that are installed.
+function available(allowed, folder) {
+  const modules = new Modules(allowed);
+  const packages = new Packages(folder).names();
+  const builtIns = allowed === undefined ? BUILT_INS : allowed.filter((name) => isBuiltin(name));
+  return [...builtIns, ...packages.filter((name) => modules.allowsPackage(name))];
+}
 
 // giveUp ends the agent, and with it the container: the daemon sees its end, and stderr says why.
 function giveUp(why) {
@@ -47,6 +70,7 @@ class Agent {
   #onFrame(kind, { header, body }) {
     if (kind === KIND.hello) return this.#hello(header);
     if (this.#pool === undefined) return giveUp('the first frame has to be hello');
+    if (kind === KIND.bundle) return this.#pool.addBundle(header, body);
     if (kind === KIND.cancel) return this.#pool.cancel(header.id);
     if (kind !== KIND.call) return giveUp(`unknown kind of frame ${kind}`);
     if (body === undefined) return this.#send(KIND.failure, { id: header.id, code: CODE.lost, started: false });
@@ -56,12 +80,13 @@ class Agent {
   #hello({ version, ...limits }) {
     if (version !== VERSION) return giveUp(`the daemon speaks version ${version} of the link, this agent ${VERSION}`);
     if (this.#pool !== undefined) return giveUp('hello came twice');
+    const packages = packagesFolder();
     this.#pool = new Pool(
-      { ...limits, frame: MAX_FRAME },
+      { ...limits, packages, frame: MAX_FRAME },
       (call, outcome) => this.#answer(call, outcome),
       (error) => {
         if (error !== undefined) return giveUp(error.message);
-        this.#send(KIND.hello, { version: VERSION, node: process.version, modules: BUILT_INS });
+        this.#send(KIND.hello, { version: VERSION, node: process.version, modules: available(limits.modules, packages) });
       },
     );
   }

@@ -59,31 +59,4 @@ class Contexts {
   }
 }
 
-// Compiled scripts by file name and source, the least recently used out first.
-class ScriptCache {
-  #scripts = new Map();
-  #characters = 0;
-  static MAX_CHARACTERS = 4 * 1024 * 1024;
-
-  // compile throws a SyntaxError for what does not parse.
-  compile(source, filename, columnOffset = 0) {
-    const key = `${filename}\0${source}`;
-    let script = this.#scripts.get(key);
-    if (script !== undefined) {
-      this.#scripts.delete(key);
-      this.#scripts.set(key, script);
-      return script;
-    }
-    script = new vm.Script(source, { filename, columnOffset });
-    this.#scripts.set(key, script);
-    this.#characters += key.length;
-    for (const oldest of this.#scripts.keys()) {
-      if (this.#characters <= ScriptCache.MAX_CHARACTERS) break;
-      this.#scripts.delete(oldest);
-      this.#characters -= oldest.length;
-    }
-    return script;
-  }
-}
-
-module.exports = { Contexts, ScriptCache };
+module.exports = { Contexts };

@@ -9,6 +9,7 @@ const KIND = Object.freeze({
   cancel: 3,
   result: 4,
   failure: 5,
+  bundle: 9, // a part of a folder of sources
   // Between agent and worker only:
   print: 6, // a line of the console: header {}, body the text
   started: 7, // evaluation begins, for calls that asked to be told

@@ -3,7 +3,7 @@
 // a call, so what a call borrowed is compared with how it looked before, and a worker whose modules were
 // changed is not used again: no call sees another's state.
 
-const { createHook } = require('node:async_hooks');
+const { AsyncLocalStorage, AsyncResource, createHook } = require('node:async_hooks');
 const stream = require('node:stream');
 
 const BUILT_INS = Object.freeze([
@@ -17,6 +17,8 @@ const LAZY_GLOBALS = Object.freeze([
   'TransformStream', 'URL', 'URLSearchParams', 'WritableStream', 'atob', 'btoa', 'crypto', 'performance', 'structuredClone',
 ]);
 
+const ASYNC_HOOKS = Object.freeze({ AsyncLocalStorage, AsyncResource });
+
 const INTRINSICS = [
   Object, Function, Array, String, Number, Boolean, Symbol, Error, TypeError, RangeError, Promise, Map, Set, WeakMap,
   RegExp.prototype, Date, ArrayBuffer, Uint8Array, Object.getPrototypeOf(Uint8Array), JSON, Math, Reflect,
@@ -24,6 +26,15 @@ const INTRINSICS = [
 
 // What changes by itself: RegExp shows the last match.
 const UNSEALED = new Set([process, globalThis, RegExp]);
+
+// How realms name the same classes; what a script gets from the host may be of any of these.
+const SHARED_CLASSES = Object.freeze([
+  'Object', 'Function', 'Array', 'Promise', 'Map', 'Set', 'WeakMap', 'WeakSet', 'Date', 'RegExp', 'ArrayBuffer', 'SharedArrayBuffer', 'DataView',
+  'Error', 'TypeError', 'RangeError', 'SyntaxError', 'ReferenceError', 'EvalError', 'URIError', 'AggregateError',
+  'Uint8Array', 'Int8Array', 'Uint8ClampedArray', 'Uint16Array', 'Int16Array', 'Uint32Array', 'Int32Array', 'Float32Array', 'Float64Array', 'BigInt64Array', 'BigUint64Array',
+]);
+
+const NOT_LISTED = 'it is not in the list of modules that scripts may use (jsd serve --modules)';
 
 const MAX_DEPTH = 4;
 const MAX_OBJECTS = 4000;
@@ -108,23 +119,35 @@ const hidden = () => [stream.getDefaultHighWaterMark(true), stream.getDefaultHig
 // Modules hands things out and says afterwards whether they came back as they were.
 class Modules {
   #allowed;
+  #allPackages;
   #seals = new Map(); // name → Seal of what it gives
   #borrowed = new Set(); // names given to the call that runs
   #activity = new Activity();
   #hidden = hidden();
 
-  constructor(allowed = BUILT_INS) {
-    this.#allowed = new Set(allowed);
+  // allowed are names of built-ins and packages; undefined stands for the default list and all packages.
+  constructor(allowed) {
+    this.#allowed = new Set(allowed ?? BUILT_INS);
+    this.#allPackages = allowed === undefined;
   }
 
   allows(name) {
     return this.#allowed.has(name);
   }
 
+  allowsPackage(name) {
+    return this.#allPackages || this.#allowed.has(name);
+  }
+
+  // asyncHooks is what packages get of node:async_hooks, allowed or not: what belongs to the one who makes it.
+  asyncHooks() {
+    return this.#lend('async_hooks', () => ASYNC_HOOKS);
+  }
+
   // require gives {module} or {refused: why}; it never throws.
   require(name) {
     if (this.#allowed.has(name)) return { module: this.#lend(name, () => require(`node:${name}`)) };
-    return { refused: `Cannot find module '${name.slice(0, 200)}': it is not in the list of modules that scripts may use` };
+    return { refused: `Cannot find module '${name.slice(0, 200)}': ${NOT_LISTED}` };
   }
 
   // borrow gives a global of the host.
@@ -159,4 +182,7 @@ class Modules {
   }
 }
 
-module.exports = { Modules, BUILT_INS, LAZY_GLOBALS };
+// isInstance says whether an object is of the worker's own class of that name.
+const isInstance = (name, object) => SHARED_CLASSES.includes(name) && object instanceof globalThis[name];
+
+module.exports = { Modules, BUILT_INS, LAZY_GLOBALS, NOT_LISTED, SHARED_CLASSES, isInstance };

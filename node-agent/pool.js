@@ -6,7 +6,10 @@
 
 const { KIND } = require('./frames.js');
 const { CODE } = require('./failure.js');
+const { Bundles } = require('./bundles.js');
 const { WorkerProcess } = require('./process.js');
+
+const MIB = 1024 * 1024;
 
 const LATE = 10; // ms a call may reach its evaluation later than it was sent, before that is said
 const LARGE = 64 * 1024; // bytes of a body whose way to the worker takes time that is not the script's
@@ -27,6 +30,7 @@ const OUT_OF_MEMORY = new Set(['SIGKILL', 'SIGABRT', 'SIGTRAP', 'SIGILL']);
 const SAYS = new Set([CODE.exception, CODE.notImplemented, CODE.notSerializable, CODE.limitExceeded]);
 const textOf = (value) => (typeof value === 'string' ? value : undefined);
 const timeOf = ({ time }) => (Number.isSafeInteger(time) && time >= 0 ? time : 0);
+const cpuOf = ({ cpu }) => (Number.isFinite(cpu) && cpu >= 0 ? cpu : undefined);
 
 function failureOf({ code, name, message, stack }) {
   if (!SAYS.has(code)) throw new Error(`a worker does not say ${code}`);
@@ -38,6 +42,7 @@ class Pool {
   #limits;
   #answer;
   #onReady;
+  #bundles = new Bundles();
   #workers = new Set();
   #waiting = []; // calls, first come first
   #calls = new Map(); // id → call that waits or runs
@@ -55,7 +60,12 @@ class Pool {
     for (let i = 0; i < limits.workers; i++) this.#spawn();
   }
 
-  // run takes {id, timeout, cpu, body}.
+  // addBundle takes a part of a folder of sources that calls will name.
+  addBundle(header, body) {
+    this.#bundles.add(header, body);
+  }
+
+  // run takes {id, timeout, cpu, body}, and perhaps {bundle, memory, stats}.
   run(call) {
     call.console = [];
     call.printed = 0;
@@ -113,7 +123,9 @@ class Pool {
     call.sentAt = performance.now();
     // Where the evaluation begins with the sending, no message needs to say so.
     const tell = worker.refilling || worker.ready === 0 || call.body.length > LARGE;
-    worker.send(KIND.call, tell ? { tell } : {}, call.body);
+    this.#bundles.hand(worker, call.bundle);
+    const { bundle, stats } = call;
+    worker.send(KIND.call, { tell: tell || undefined, bundle, stats }, call.body);
     if (tell) call.timer = setTimeout(() => this.#end(call, { code: CODE.timeout, limit: 'cpu' }), START);
     else this.#begin(call, LATE);
   }
@@ -122,6 +134,7 @@ class Pool {
     clearTimeout(call.timer);
     call.startedAt = performance.now();
     call.timer = setTimeout(() => this.#end(call, { code: CODE.timeout, limit: 'wall' }), call.timeout + slack);
+    if (call.memory > 0) call.memoryBefore = call.worker.memory();
     if (call.cpu < call.timeout) call.cpuBefore = call.worker.cpu(); // else the wall is nearer
     this.#watchTimer ??= setInterval(() => this.#watch(), WATCH);
   }
@@ -138,7 +151,8 @@ class Pool {
     for (const worker of this.#workers) {
       const { call } = worker;
       if (call?.startedAt === undefined || now - call.startedAt < WATCH) continue; // short calls are not worth a look
-      if (worker.memory() > this.#limits.memory * 1024 * 1024) this.#end(call, { code: CODE.limitExceeded, limit: 'memory' });
+      const used = worker.memory();
+      if (used > this.#limits.memory * MIB || used - call.memoryBefore > call.memory * MIB) this.#end(call, { code: CODE.limitExceeded, limit: 'memory' });
       else if (call.cpuBefore !== undefined && worker.cpu() - call.cpuBefore > call.cpu) this.#end(call, { code: CODE.timeout, limit: 'cpu' });
     }
   }
@@ -194,7 +208,7 @@ class Pool {
       case KIND.result:
       case KIND.failure:
         if (call === undefined) throw new Error('an outcome without a call');
-        return this.#outcome(worker, kind === KIND.result ? { value: body ?? Buffer.from('null'), time: timeOf(header) } : failureOf(header));
+        return this.#outcome(worker, kind === KIND.result ? { value: body ?? Buffer.from('null'), time: timeOf(header), cpu: cpuOf(header) } : failureOf(header));
       default:
         throw new Error(`an unknown kind ${kind}`);
     }

@@ -10,14 +10,16 @@ const RESULT_ROOM = 256 * 1024; // bytes a result frame may have beyond the valu
 
 // The permission model is a second lock behind the container: a script that reaches the worker's own
 // realm still finds no files, no processes and no add-ons there.
-const flags = (heap) => [
+const flags = ({ heap, packages }) => [
   `--max-old-space-size=${heap}`,
+  '--experimental-vm-modules',
   '--no-rehash-snapshot', // contexts are made from the snapshot; rehashing it is a tenth of the agent's CPU
   '--single-threaded-gc', // two cores are for scripts, not for helpers of the collector
   '--zero-fill-buffers',
   '--no-warnings',
   '--permission',
   `--allow-fs-read=${__dirname}`,
+  ...(packages === undefined ? [] : [`--allow-fs-read=${packages}`]),
   '--allow-fs-read=/proc/self/oom_score_adj',
   '--allow-fs-write=/proc/self/oom_score_adj',
 ];
@@ -29,6 +31,7 @@ class WorkerProcess {
   ready = 0; // contexts made ahead, as it last said
   refilling = true;
   broken = false; // it sent what a worker does not say
+  bundles = new Map(); // id → bytes of those it was given, the least recently used first
   proven = false; // it has been idle once: it can start here
   call; // while busy
   timer; // of the pool: settling too long, or idle too long
@@ -43,7 +46,7 @@ class WorkerProcess {
       onExit(this, how);
     };
     try {
-      this.#child = spawn(process.execPath, [...flags(limits.heap), path.join(__dirname, 'worker.js'), JSON.stringify(limits)], {
+      this.#child = spawn(process.execPath, [...flags(limits), path.join(__dirname, 'worker.js'), JSON.stringify(limits)], {
         stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
         env: {},
         cwd: '/',

@@ -13,6 +13,8 @@
   const PromisePrototype = Promise.prototype;
   const PromiseThen = Promise.prototype.then;
   const resolved = Promise.resolve();
+  const ObjectPrototype = Object.prototype;
+  const FIXED = { __proto__: null, undefined: true, NaN: true, Infinity: true };
   const RealmError = Error;
   const RealmTypeError = TypeError;
 
@@ -108,12 +110,37 @@
     'timers/promises': { setTimeout: delayed('timeout'), setImmediate: (value) => delayed('immediate')(0, value) },
   };
 
+  // Objects of the host's modules and web globals belong to the worker's realm. A script should not have to
+  // know: `instanceof` counts them to the classes of its own, from when it first gets something of the host.
+  const ordinary = Function.prototype[Symbol.hasInstance];
+  const { hasInstance } = Symbol;
+  let related = false;
+  const relate = () => {
+    if (related) return;
+    related = true;
+    for (const name of host.sharedClasses) {
+      const own = global[name];
+      defineProperty(own, hasInstance, {
+        value(object) { return apply(ordinary, this, [object]) || (this === own && host.isInstance(name, object)); },
+        writable: true,
+        configurable: true,
+      });
+    }
+  };
+
+  // builtIn gives {module}, or {refused: why}.
+  const builtIn = (name) => {
+    if (name in ownModules && host.allows(name)) return { module: ownModules[name] };
+    const found = host.require(name);
+    if (found.refused === undefined) relate();
+    return found;
+  };
+
   // A constructor too: `new require("x")` is how some scripts of old call it.
   define('require', function require(name) {
     if (typeof name !== 'string') throw new RealmTypeError('The "id" argument must be of type string');
-    const plain = name.startsWith('node:') ? name.slice(5) : name;
-    if (plain in ownModules && host.allows(plain)) return ownModules[plain];
-    const found = host.require(plain);
+    if (!host.isBuiltIn(name)) return host.requireModule(name);
+    const found = builtIn(name.startsWith('node:') ? name.slice(5) : name);
     if (found.refused === undefined) return found.module;
     const error = new RealmError(found.refused);
     error.code = 'MODULE_NOT_FOUND';
@@ -124,6 +151,7 @@
   for (const name of host.lazyGlobals) {
     defineProperty(global, name, {
       get() {
+        relate();
         const value = host.borrow(name);
         define(name, value);
         return value;
@@ -155,10 +183,12 @@
 
   return {
     parse,
+    builtIn,
     owns: (promise) => getPrototypeOf(promise) === PromisePrototype,
 
     setGlobals(globals) {
       for (const name of keys(globals)) {
+        if (FIXED[name]) throw new RealmTypeError(`globals: ${name} cannot be set`);
         defineProperty(global, name, { value: globals[name], writable: true, enumerable: true, configurable: true });
       }
     },
@@ -196,6 +226,7 @@
         if (value === null || value === undefined) return undefined;
         owner = value;
         value = owner[path[i]];
+        if (value === ObjectPrototype[path[i]]) return undefined; // what every object has is nothing to call
       }
       if (typeof value !== 'function' || path.length === 0) return value;
       return new Proxy(value, { apply: (target, receiver, args) => apply(target, owner, args) });

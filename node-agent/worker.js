@@ -6,26 +6,39 @@
 const fs = require('node:fs');
 const net = require('node:net');
 const { KIND, FrameReader, encode, decode } = require('./frames.js');
-const { Contexts, ScriptCache } = require('./contexts.js');
+const { Contexts } = require('./contexts.js');
 const { LAZY_GLOBALS, Modules } = require('./modules.js');
+const { Resolver } = require('./resolve.js');
 const { Run, hostOf } = require('./run.js');
+const { ScriptCache } = require('./scripts.js');
+const { Folder, Packages } = require('./trees.js');
 
 class Worker {
-  #limits;
   #socket = new net.Socket({ fd: 3, readable: true, writable: true });
-  #modules = new Modules();
-  #scripts = new ScriptCache();
-  #contexts = new Contexts(() => hostOf(this.#modules, LAZY_GLOBALS));
+  #shared; // what calls share: see Run
+  #contexts;
+  #bundles = new Map(); // id → Folder; the agent says which to forget
   #run; // the call that runs, or ran last
   #busy = false;
   #refilling = false;
 
   constructor(limits) {
-    this.#limits = limits;
+    const modules = new Modules(limits.modules);
+    const packages = new Packages(limits.packages);
+    const imports = { current: () => this.#run.loader };
+    this.#shared = {
+      limits,
+      modules,
+      packages,
+      imports,
+      resolver: new Resolver(packages, (name) => modules.allowsPackage(name)),
+      scripts: new ScriptCache((specifier) => imports.current().importFromScript(specifier)),
+    };
+    this.#contexts = new Contexts(() => hostOf(modules, LAZY_GLOBALS));
   }
 
   start() {
-    const reader = new FrameReader(this.#limits.frame, (kind, payload) => this.#onCall(decode(payload)));
+    const reader = new FrameReader(this.#shared.limits.frame, (kind, payload) => this.#onFrame(kind, decode(payload)));
     this.#socket.on('data', (chunk) => reader.push(chunk));
     this.#socket.on('end', () => process.exit(0));
     this.#socket.on('error', () => process.exit(0));
@@ -39,19 +52,26 @@ class Worker {
     this.#idle();
   }
 
-  #onCall({ header, body }) {
+  #onFrame(kind, { header, body }) {
+    if (kind === KIND.bundle) this.#onBundle(header, body);
+    else this.#onCall(header, body);
+  }
+
+  // A bundle comes in parts, each with some of its files, before the first call that names it.
+  #onBundle({ bundle, drop = [] }, body) {
+    for (const id of drop) this.#bundles.delete(id);
+    if (!this.#bundles.has(bundle)) this.#bundles.set(bundle, new Folder());
+    this.#bundles.get(bundle).add(JSON.parse(body.toString()));
+  }
+
+  #onCall(header, body) {
     this.#busy = true;
     const context = this.#contexts.take();
-    const run = new Run({
-      limits: this.#limits,
-      modules: this.#modules,
-      report: (outcome) => this.#report(outcome),
-      print: (text) => this.#send(KIND.print, {}, text),
-    });
+    const run = new Run(this.#shared, (outcome) => this.#report(outcome), (text) => this.#send(KIND.print, {}, text));
     this.#run = run;
     context.host.run = run;
     if (header.tell) this.#send(KIND.started, {});
-    run.start(context, this.#scripts, body.toString());
+    run.start(context, body.toString(), { folder: this.#bundles.get(header.bundle), measure: header.stats });
   }
 
   // report answers at once; what the script still does on this turn is nobody's. The next turn comes
@@ -62,7 +82,7 @@ class Worker {
 
   // settle comes when the whole reply is out of this process's hands, so that ending here loses nothing.
   #settle() {
-    if (!this.#modules.settle()) process.exit(0); // left dirty: a new worker is cheaper than doubt
+    if (!this.#shared.modules.settle()) process.exit(0); // left dirty: a new worker is cheaper than doubt
     this.#run = undefined;
     this.#busy = false;
     this.#idle();

@@ -28,7 +28,7 @@ async function start(limits = {}) {
   child.stdout.on('data', (chunk) => reader.push(chunk));
   child.stdin.on('error', () => {});
   const send = (kind, header, body) => child.stdin.write(encode(kind, header, body));
-  send(KIND.hello, { version: 1, ...LIMITS, ...limits });
+  send(KIND.hello, { version: 2, ...LIMITS, ...limits });
   return {
     hello: await hello,
     child,

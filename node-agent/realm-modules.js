@@ -1,0 +1,190 @@
+// What modules find in a call's context, beside what realm.js gives every script. It is evaluated inside
+// that context when a call first loads a module that is no built-in, so that all a module can touch belongs to
+// the call: the registry of CommonJS modules, `require`, and for packages a `process` and stand-ins for the
+// built-ins that scripts may not load. `host` never leaves the closure.
+(function (host) {
+  'use strict';
+  const { create, defineProperty, freeze } = Object;
+  const { apply } = Reflect;
+  const RealmError = Error;
+  const RealmTypeError = TypeError;
+  const RealmMap = Map;
+  const RealmSyntaxError = SyntaxError;
+  const RealmProxy = Proxy;
+  const { parse } = JSON;
+
+  const registry = new RealmMap(); // id → module
+  const nothing = () => {};
+
+  const refusal = ({ name, message, code }) => {
+    const error = name === 'SyntaxError' ? new RealmSyntaxError(message) : new RealmError(message);
+    if (code !== undefined) error.code = code;
+    return error;
+  };
+
+  const parseJson = (text, id) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      throw new RealmSyntaxError(`${id}: ${error.message}`);
+    }
+  };
+
+  // load gives the exports of what was found: {builtIn, module}, {id, kind, …} or {refused}.
+  const load = (found) => {
+    if (found.refused !== undefined) throw refusal(found.refused);
+    if (found.builtIn !== undefined) return builtIn(found);
+    if (found.kind === 'module') return host.importNow(found.id);
+    const known = registry.get(found.id);
+    if (known !== undefined) return known.exports;
+    const module = { id: found.filename, filename: found.filename, path: found.dirname, loaded: false, exports: {}, children: [], paths: [] };
+    registry.set(found.id, module);
+    try {
+      run(module, found);
+    } catch (error) {
+      registry.delete(found.id);
+      throw error;
+    }
+    module.loaded = true;
+    return module.exports;
+  };
+
+  const run = (module, found) => {
+    const text = host.source(found.id); // throws nothing: {json}, {body} or {error}
+    if (text.error !== undefined) throw text.error;
+    if (text.json !== undefined) {
+      module.exports = parseJson(text.json, found.display);
+      return;
+    }
+    module.require = makeRequire(found.id);
+    apply(text.body, module.exports, [module.exports, module.require, module, found.filename, found.dirname, found.own ? undefined : process()]);
+  };
+
+  const makeRequire = (from) => {
+    function require(specifier) {
+      if (typeof specifier !== 'string') throw new RealmTypeError('The "id" argument must be of type string');
+      return load(host.find(specifier, from));
+    }
+    require.resolve = function resolve(specifier) {
+      const found = host.find(`${specifier}`, from);
+      if (found.refused !== undefined) throw refusal(found.refused);
+      return found.builtIn ?? found.filename;
+    };
+    require.cache = create(null);
+    require.main = undefined;
+    return require;
+  };
+
+  // A package may load built-ins that scripts may not, since many do so without need: each use of what it gets
+  // then is the error that a script would have got at once.
+  const standIns = new RealmMap();
+  const standIn = (name, path = name) => {
+    if (standIns.has(path)) return standIns.get(path);
+    const refuse = () => { throw refusal({ message: `${path} is not available: '${name}' is not in the list of modules that scripts may use (jsd serve --modules)`, code: 'ERR_ACCESS_DENIED' }); };
+    const stand = new RealmProxy(function () {}, {
+      get(target, key) {
+        if (typeof key === 'symbol' || key === 'then' || key === '__esModule') return undefined;
+        if (key === 'prototype' || key in target) return target[key];
+        return standIn(name, `${path}.${key}`);
+      },
+      apply: refuse,
+      construct: refuse,
+    });
+    standIns.set(path, stand);
+    return stand;
+  };
+
+  const constant = (value) => () => value;
+  const own = {
+    __proto__: null,
+    process: () => process(),
+    os: () => ({
+      EOL: '\n', arch: constant('x64'), cpus: () => [], endianness: constant('LE'), freemem: constant(0), homedir: constant('/'), hostname: constant('localhost'),
+      platform: constant('linux'), release: constant(''), tmpdir: constant('/tmp'), totalmem: constant(0), type: constant('Linux'), uptime: constant(0), version: constant(''),
+      constants: { signals: {} },
+    }),
+    tty: () => ({ isatty: constant(false) }),
+    fs: () => files(standIn('fs')),
+    module: () => ({ createRequire: (url) => makeRequire(host.idOf(`${url}`)), builtinModules: parse(host.builtInNames()), isBuiltin: (name) => host.isBuiltIn(`${name}`) }),
+    http: () => withNames('http'),
+    https: () => standIn('https'),
+  };
+  const made = new RealmMap();
+  const builtIn = (found) => {
+    if (found.module !== undefined) return found.module;
+    const { builtIn: name } = found;
+    if (!made.has(name)) made.set(name, name in own ? own[name]() : standIn(name));
+    return made.get(name);
+  };
+
+  const withNames = (name) => {
+    const stand = standIn(name);
+    const { methods, statuses } = parse(host.httpNames());
+    stand.METHODS = methods;
+    stand.STATUS_CODES = statuses;
+    return stand;
+  };
+
+  // Packages read files of their own when they load: those they may.
+  const files = (rest) => {
+    const fail = (path) => {
+      const error = new RealmError(`ENOENT: no such file or directory, open '${path}'`);
+      error.code = 'ENOENT';
+      error.errno = -2;
+      return error;
+    };
+    const readFileSync = (path, options) => {
+      const text = host.readPackageFile(`${path}`);
+      if (text === undefined) throw fail(path);
+      const encoding = typeof options === 'string' ? options : options?.encoding;
+      return encoding ? text : host.buffer(text);
+    };
+    const existsSync = (path) => host.packageFileKind(`${path}`) !== 'none';
+    const statSync = (path) => {
+      const kind = host.packageFileKind(`${path}`);
+      if (kind === 'none') throw fail(path);
+      return { isFile: () => kind === 'file', isDirectory: () => kind === 'folder', isSymbolicLink: () => false };
+    };
+    return new RealmProxy({ readFileSync, existsSync, statSync, lstatSync: statSync, realpathSync: (path) => path }, {
+      get: (target, key) => (key in target ? target[key] : rest[key]),
+    });
+  };
+
+  // A process that tells nothing and does no harm.
+  let theProcess;
+  const process = () => {
+    if (theProcess !== undefined) return theProcess;
+    const stream = (level) => ({ isTTY: false, columns: 80, fd: -1, write(text) { host.print(level, [`${text}`.replace(/\n$/, '')]); return true; }, on: nothing, once: nothing, emit: nothing, end: nothing });
+    const started = host.now();
+    const seconds = () => (host.now() - started) / 1000;
+    const hrtime = (before) => {
+      const now = seconds();
+      const whole = Math.floor(now);
+      const rest = Math.floor((now - whole) * 1e9);
+      if (before === undefined) return [whole, rest];
+      return rest < before[1] ? [whole - before[0] - 1, rest - before[1] + 1e9] : [whole - before[0], rest - before[1]];
+    };
+    hrtime.bigint = () => BigInt(Math.floor(seconds() * 1e9));
+    const chained = () => theProcess;
+    theProcess = {
+      title: 'node', version: host.version, versions: { node: host.version.slice(1) }, release: { name: 'node' }, arch: 'x64', platform: 'linux',
+      pid: 1, ppid: 0, argv: ['node'], argv0: 'node', execArgv: [], execPath: '/node', exitCode: undefined, features: {}, config: {},
+      env: { NODE_ENV: 'production' },
+      stdout: stream('log'), stderr: stream('error'),
+      cwd: () => '/', uptime: seconds, hrtime, umask: () => 0o22, memoryUsage: () => ({ rss: 0, heapTotal: 0, heapUsed: 0, external: 0, arrayBuffers: 0 }),
+      nextTick(callback, ...args) { queueMicrotask(() => apply(callback, undefined, args)); },
+      emitWarning: nothing, emit: () => false, listeners: () => [], listenerCount: () => 0,
+      on: chained, once: chained, off: chained, addListener: chained, removeListener: chained, removeAllListeners: chained, prependListener: chained, setMaxListeners: chained,
+      exit() { throw refusal({ message: 'process.exit is not available', code: 'ERR_ACCESS_DENIED' }); },
+    };
+    defineProperty(theProcess, Symbol.toStringTag, { value: 'process', configurable: true });
+    return theProcess;
+  };
+
+  return freeze({
+    load,
+    parseJson,
+    refusal,
+    require: makeRequire(host.root),
+  });
+})

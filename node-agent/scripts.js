@@ -1,0 +1,79 @@
+'use strict';
+// Compiled scripts, kept for calls to come.
+
+const vm = require('node:vm');
+const { CALLEE, EsSource, compilesAsModule, stripTypes, withCallee, withLastExpression } = require('./source.js');
+
+// Script and module sources by what they were made from, the least recently used out first.
+class ScriptCache {
+  #entries = new Map();
+  #characters = 0;
+  #importing;
+  static MAX_CHARACTERS = 4 * 1024 * 1024;
+
+  // importing(specifier) is what `import()` in a script comes to.
+  constructor(importing) {
+    this.#importing = importing;
+  }
+
+  // compile throws a SyntaxError for what does not parse.
+  compile(source, filename, columnOffset = 0) {
+    return this.#keep(`${filename}\0${source}`, () => this.#script(source, filename, columnOffset));
+  }
+
+  // code gives what `code` of a call is: {script}, or {es, isValue} for a module, where isValue says that its
+  // default export is the value of its last expression. call is the name that the caller will ask for.
+  code(source, language, call) {
+    return this.#keep(`${language ?? ''}:${call ?? ''}\0${source}`, () => this.#code(source, language, call));
+  }
+
+  #code(given, language, call) {
+    const source = language === 'typescript' ? stripTypes(given) : given;
+    try {
+      return { script: this.#script(source, 'script.js', 0) };
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+      if (!compilesAsModule(source)) throw /\b(?:import|export)\b/.test(source) ? moduleError(source) : error;
+    }
+    const other = call === undefined ? withLastExpression(source) : withCallee(source, call);
+    return { es: new EsSource(other ?? source, 'script.js'), isValue: call === undefined && other !== undefined };
+  }
+
+  #script(source, filename, columnOffset) {
+    return new vm.Script(source, {
+      filename,
+      columnOffset,
+      importModuleDynamically: /\bimport\b/.test(source) ? this.#importing : undefined,
+    });
+  }
+
+  #keep(key, make) {
+    let entry = this.#entries.get(key);
+    if (entry !== undefined) {
+      this.#entries.delete(key);
+      this.#entries.set(key, entry);
+      return entry;
+    }
+    entry = make();
+    this.#entries.set(key, entry);
+    this.#characters += key.length;
+    for (const oldest of this.#entries.keys()) {
+      if (this.#characters <= ScriptCache.MAX_CHARACTERS) break;
+      this.#entries.delete(oldest);
+      this.#characters -= oldest.length;
+    }
+    return entry;
+  }
+}
+
+// moduleError is what is wrong with a source that was meant as a module.
+function moduleError(source) {
+  try {
+    new vm.SourceTextModule(source, { identifier: 'script.js' });
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
+module.exports = { ScriptCache, CALLEE };
