@@ -73,7 +73,7 @@ func BenchmarkTurn(b *testing.B) {
 		s.state = open
 		s.starting = 1 // no real starts: the loop plays the part of the container's goroutine
 		for _, name := range names(tenants) {
-			if _, err := s.enqueueLocked(s.tenantLocked(name)); err != nil {
+			if _, err := s.enqueueLocked(s.tenantLocked(name, false)); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -83,7 +83,7 @@ func BenchmarkTurn(b *testing.B) {
 			s.release(c, time.Now())
 			s.mu.Lock()
 			s.retired, s.starting = 0, 1
-			_, err := s.enqueueLocked(s.tenantLocked(name))
+			_, err := s.enqueueLocked(s.tenantLocked(name, false))
 			s.mu.Unlock()
 			if err != nil || s.turns.length() != tenants || !c.retired {
 				b.Fatalf("%v, %d in turns", err, s.turns.length())

@@ -57,7 +57,10 @@ func (s *Scheduler) estimateLocked(t *tenant) time.Duration {
 	if pace == 0 {
 		pace = s.meanRun
 	}
-	wait := pace.of(t.waiting.length+1, s.cfg.Concurrency*max(1, len(t.containers)))
+	wait := pace.of(t.waiting.length+1, t.slots*max(1, len(t.containers)))
+	if t.of != nil {
+		wait += time.Duration(s.meanTurn) * time.Duration(t.waiting.length) // each waits for one of its own
+	}
 	if len(t.containers) == 0 {
 		// As long as others waited for a container of late, and not less than the first in line
 		// has waited by now: when nothing moves, there is no late to go by.

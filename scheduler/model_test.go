@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -14,7 +15,7 @@ import (
 	"github.com/jsd-project/jsd/containers"
 )
 
-// TestModel lets tenants, callers that give up, deaths and a failing engine meet in random order,
+// TestModel lets tenants, calls with and without Once, callers that give up, deaths and a failing engine meet in random order,
 // and checks after every step, when nothing moves any more, that all is in its place.
 func TestModel(t *testing.T) {
 	for seed := range uint64(60) {
@@ -25,7 +26,9 @@ func TestModel(t *testing.T) {
 				IdleTimeout: time.Duration(rnd.IntN(3)) * 5 * time.Second, Turn: time.Second,
 				QueueTenant: 1 + rnd.IntN(20), QueueAll: 1 + rnd.IntN(40), QueueTime: 4 * time.Second,
 			}
-			in(t, cfg, func(t *testing.T, w *world, s *Scheduler) { (&model{T: t, w: w, s: s, rnd: rnd}).run() })
+			in(t, cfg, func(t *testing.T, w *world, s *Scheduler) {
+				(&model{T: t, w: w, s: s, rnd: rnd, cold: map[string]int{}}).run()
+			})
 		})
 	}
 }
@@ -37,6 +40,9 @@ type model struct {
 	rnd      *rand.Rand
 	sent     int64
 	answered atomic.Int64
+
+	mu   sync.Mutex
+	cold map[string]int // calls that were said to be the first, by container
 }
 
 func (m *model) run() {
@@ -88,16 +94,22 @@ func (m *model) send() {
 	if m.rnd.IntN(4) == 0 {
 		ctx, cancel = context.WithTimeout(ctx, m.within(3*time.Second))
 	}
-	length := m.within(time.Second)
+	call := containers.Call{Script: []byte(tenant), Timeout: m.within(time.Second), Once: m.rnd.IntN(4) == 0}
 	m.sent++
+	began := time.Now()
 	go func() {
 		defer cancel()
-		_, err := m.s.Run(ctx, tenant, containers.Call{Script: []byte(tenant), Timeout: length})
+		res, err := m.s.Run(ctx, tenant, call)
 		m.answered.Add(1)
+		m.keepCold(res)
 		var busy *BusyError
 		var lost *containers.LostError
 		switch {
-		case err == nil, errors.As(err, &lost), errors.Is(err, context.DeadlineExceeded):
+		case err == nil:
+			if took := time.Since(began); res.Queue != took-call.Timeout {
+				m.Errorf("queue %v, but a call of %v took %v", res.Queue, call.Timeout, took)
+			}
+		case errors.As(err, &lost), errors.Is(err, context.DeadlineExceeded):
 		case errors.As(err, &busy):
 			if busy.RetryAfter() < shortestRetry || busy.RetryAfter() > time.Hour {
 				m.Errorf("retry after %v", busy.RetryAfter())
@@ -106,6 +118,26 @@ func (m *model) send() {
 			m.Errorf("call of %s: %v", tenant, err)
 		}
 	}()
+}
+
+func (m *model) keepCold(res containers.Result) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if res.Cold {
+		m.cold[res.Container]++
+	}
+}
+
+// tenants are those in the table, those for calls with Once behind the ones they belong to. The
+// scheduler's mutex is held.
+func (m *model) tenants() (all []*tenant) {
+	for _, t := range m.s.tenants {
+		all = append(all, t)
+		if t.once != nil {
+			all = append(all, t.once)
+		}
+	}
+	return all
 }
 
 func (m *model) check() {
@@ -125,11 +157,18 @@ func (m *model) checkContainers() {
 			m.Errorf("spare %s of %v with %d calls", c.ID(), c.tenant, c.running)
 		}
 	}
-	for _, l := range []*list[*container]{&s.idle, &s.busy} {
+	tenants := m.tenants()
+	for _, l := range []*list[*container]{&s.idle, &s.busy, &s.lone} {
 		for i, c := range l.items(m.T) {
 			owned++
-			if c.retired || c.tenant == nil || (c.running > 0) != (l == &s.busy) || s.tenants[c.tenant.name] != c.tenant {
+			if c.retired || !slices.Contains(tenants, c.tenant) {
+				m.Fatalf("container %s of %v, retired: %v", c.ID(), c.tenant, c.retired)
+			}
+			if want := m.placeOf(c); l != want {
 				m.Errorf("container %s is in the wrong place, with %d calls", c.ID(), c.running)
+			}
+			if c.tenant.of != nil && c.running == 0 && c.used.Load() {
+				m.Errorf("container %s has had its only call", c.ID())
 			}
 			if f := c.Container.(*fake); f.owner() != "" && f.owner() != c.tenant.name {
 				m.Errorf("container of %s in the table of %s", f.owner(), c.tenant.name)
@@ -148,6 +187,17 @@ func (m *model) checkContainers() {
 	}
 }
 
+func (m *model) placeOf(c *container) *list[*container] {
+	switch {
+	case c.running == 0:
+		return &m.s.idle
+	case c.tenant.of != nil:
+		return &m.s.lone
+	default:
+		return &m.s.busy
+	}
+}
+
 // checkCalls: each waits in one queue or runs in one container, and every tenant with a free slot
 // in sight has no waiters.
 func (m *model) checkCalls() {
@@ -157,19 +207,22 @@ func (m *model) checkCalls() {
 		running += f.running
 		f.mu.Unlock()
 	}
-	for name, t := range s.tenants {
-		waiting := len(t.waiting.items(m.T))
+	for _, t := range m.tenants() {
+		name, waiting := t.name, len(t.waiting.items(m.T))
 		queued += waiting
 		containers += len(t.containers)
-		if waiting == 0 && len(t.containers) == 0 {
+		if waiting == 0 && len(t.containers) == 0 && t.once == nil {
 			m.Errorf("%s should be forgotten", name)
 		}
 		for _, c := range t.containers {
-			if c.tenant != t || waiting > 0 && c.running < s.cfg.Concurrency {
+			if c.tenant != t || waiting > 0 && c.running < t.slots {
 				m.Errorf("%s has %d waiters and %d calls in %s", name, waiting, c.running, c.ID())
 			}
 		}
-		if waits := waiting > 0 && len(t.containers) < perTenant; waits != (t.turn.in != nil) {
+		if len(t.containers) > t.most {
+			m.Errorf("%s has %d containers, may have %d", name, len(t.containers), t.most)
+		}
+		if waits := waiting > 0 && len(t.containers) < t.most; waits != (t.turn.in != nil) {
 			m.Errorf("%s has %d waiters and %d containers; in turns: %v", name, waiting, len(t.containers), !waits)
 		} else if waits {
 			inTurns++
@@ -218,6 +271,11 @@ func (m *model) end() {
 	m.check()
 	if m.answered.Load() != m.sent {
 		m.Errorf("%d calls, %d answers", m.sent, m.answered.Load())
+	}
+	for _, f := range m.w.containers() {
+		if n := m.cold[f.id]; n > 1 || n == 0 && f.calls > 0 {
+			m.Errorf("%d of %d calls in %s were cold", n, f.calls, f.id)
+		}
 	}
 	if err := m.s.Ready(); err != nil {
 		m.Errorf("Ready: %v", err)

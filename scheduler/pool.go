@@ -12,6 +12,7 @@ import (
 // Why a container was retired, for logs.
 const (
 	whyDied     = "died"
+	whyUsed     = "had its only call"
 	whyIdle     = "idle"
 	whyGaveWay  = "gave way to another tenant"
 	whyTurnOver = "was never idle while others waited"

@@ -195,7 +195,7 @@ func TestCallGivenToADeadContainerRunsInAnother(t *testing.T) {
 		s.takeLocked(dead)
 		dead.Container.(*fake).die()
 		s.mu.Unlock()
-		c, err := s.reacquire(t.Context(), dead)
+		c, _, err := s.reacquire(t.Context(), dead)
 		if err != nil || c == dead {
 			t.Fatalf("got %v, %v", c, err)
 		}
@@ -210,13 +210,13 @@ func TestCallGivenToADeadContainerRunsInAnother(t *testing.T) {
 // turns with all the containers it may have.
 func TestCallGivenToADeadContainerGoesBeforeThoseThatWait(t *testing.T) {
 	in(t, Config{Max: 4, Spare: 1, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
-		dead, err := s.acquire(t.Context(), "a")
+		dead, _, err := s.acquire(t.Context(), "a", false)
 		if err != nil {
 			t.Fatal(err)
 		}
 		next := send(t.Context(), s, "a", 0)
 		time.Sleep(time.Second)
-		c, err := s.reacquire(t.Context(), dead) // before its goroutine sees the death
+		c, _, err := s.reacquire(t.Context(), dead) // before its goroutine sees the death
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -232,7 +232,7 @@ func TestCallGivenToADeadContainerGoesBeforeThoseThatWait(t *testing.T) {
 // must be started then, not only when the dead one is closed.
 func TestContainerFoundDeadByItsCallIsReplacedAtOnce(t *testing.T) {
 	in(t, Config{Max: 2, Min: 1}, func(t *testing.T, w *world, s *Scheduler) {
-		c, err := s.acquire(t.Context(), "a")
+		c, _, err := s.acquire(t.Context(), "a", false)
 		if err != nil {
 			t.Fatal(err)
 		}

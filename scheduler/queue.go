@@ -20,8 +20,8 @@ func newWaiter(t *tenant) *waiter {
 	return w
 }
 
-// turns is the order in which tenants without a container get one: each is in it once, however many
-// of its calls wait, and joins at the end. Weights would change this type and nothing else.
+// turns is the order in which tenants that wait for a container get one: each is in it once, however
+// many of its calls wait, and joins at the end. Weights would change this type and nothing else.
 type turns struct {
 	line list[*tenant]
 }
@@ -68,14 +68,14 @@ func (s *Scheduler) queuedLocked(t *tenant) {
 
 // joinTurnsLocked lines the tenant up for a container if it has waiters and may have one more.
 func (s *Scheduler) joinTurnsLocked(t *tenant) {
-	if t.waiting.length > 0 && len(t.containers) < perTenant {
+	if t.waiting.length > 0 && len(t.containers) < t.most {
 		s.turns.join(t, time.Now())
 	}
 }
 
 // dispatchLocked gives free slots of a container to its tenant's waiters.
 func (s *Scheduler) dispatchLocked(c *container) {
-	for c.running < s.cfg.Concurrency {
+	for c.running < c.tenant.slots {
 		w := c.tenant.waiting.front()
 		if w == nil {
 			return
@@ -94,18 +94,19 @@ func (s *Scheduler) dequeueLocked(w *waiter) {
 	}
 }
 
-// wait returns with a slot, or with why there is none.
-func (s *Scheduler) wait(ctx context.Context, w *waiter) (*container, error) {
+// wait returns with a slot and how long it took, or with why there is none.
+func (s *Scheduler) wait(ctx context.Context, w *waiter) (*container, time.Duration, error) {
 	timer := time.NewTimer(s.cfg.QueueTime)
 	defer timer.Stop()
 	select {
 	case c := <-w.granted:
-		return c, nil
+		return c, time.Since(w.since), nil
 	case <-ctx.Done():
 	case <-timer.C:
 	case <-s.quit:
 	}
-	return s.giveUp(ctx, w)
+	c, err := s.giveUp(ctx, w)
+	return c, time.Since(w.since), err
 }
 
 // giveUp ends a wait that got nothing in time. A slot that was granted meanwhile is used, unless

@@ -9,6 +9,9 @@
 //	                └─ a tenant without a container waits in turns, too: balance gives
 //	                   the first one a spare, starts containers, takes the place of idle ones
 //
+// A call with Once goes the same way, as a call of a second tenant of that name, whose containers have
+// one slot and end after their first call; it may have several of them.
+//
 //	live, a goroutine per container:  Start ─► spare ─► a tenant's ─► died or ended ─► Close
 //	keep, one goroutine:              what time brings: idle timeout, end of a turn, next try to start
 //
@@ -43,7 +46,7 @@ type Container interface {
 // returns; a Start that fails leaves nothing behind.
 type Start func(ctx context.Context) (Container, error)
 
-// perTenant is how many containers a tenant may have at once.
+// perTenant is how many containers a tenant may have at once, besides those for calls with Once.
 const perTenant = 1
 
 // Config is read once, by New. Where a default is named, zero stands for it.
@@ -54,7 +57,10 @@ type Config struct {
 	Max   int // never more than these, with those being started and closed; at least 1
 	Spare int // kept ready for tenants to come, as far as Max allows
 
-	Concurrency int           // calls at once in a container; default 8
+	// Concurrency is how many calls at once a container runs; default 8. No more containers at once
+	// run calls of a tenant with Once, and no more than Max less one, lest a tenant take all places.
+	Concurrency int
+
 	IdleTimeout time.Duration // a tenant's container without calls is closed after this; 0: never
 
 	// Turn is how long a container that is never idle stays with its tenant while others wait for
@@ -62,7 +68,7 @@ type Config struct {
 	// what a start costs. Without it Max busy tenants would shut out all others.
 	Turn time.Duration
 
-	QueueTenant int           // calls that wait, of one tenant; default 1,000
+	QueueTenant int           // calls that wait, of one tenant, and as many with Once; default 1,000
 	QueueAll    int           // and of all; default 10,000
 	QueueTime   time.Duration // a call waits no longer; default 30 s
 
@@ -102,10 +108,11 @@ type Scheduler struct {
 	turns   turns              // tenants that wait for a container
 
 	// A ready container is in exactly one of these, each with the longest there in front. One that
-	// was retired is in none and only counted, until it is closed.
-	spares, idle, busy list[*container]
+	// was retired is in none and only counted, until it is closed. Those in lone are busy with their
+	// only call: they end by themselves, and no sooner for being asked to give way.
+	spares, idle, busy, lone list[*container]
 
-	starting, owned, retired int // containers; owned are idle and busy ones
+	starting, owned, retired int // containers; owned are idle, busy and lone ones
 	running, queued          int // calls
 
 	failures int       // starts that failed in a row
@@ -155,58 +162,65 @@ func (s *Scheduler) Open() {
 	s.balanceLocked()
 }
 
-// Run executes a call in a container of the tenant, after waiting for one if need be. Its errors
-// are those of Container.Execute, ctx's if the caller gave up while waiting, a *BusyError, or
-// ErrClosed. A script that may have started is never started again.
+// Run executes a call in a container of the tenant, or with call.Once in one that runs nothing else,
+// after waiting for one if need be. Its errors are those of Container.Execute, then with Queue and Cold
+// in the result all the same; ctx's if the caller gave up while waiting, a *BusyError, or ErrClosed. A
+// script that may have started is never started again.
 func (s *Scheduler) Run(ctx context.Context, tenant string, call containers.Call) (containers.Result, error) {
-	c, err := s.acquire(ctx, tenant)
+	c, queue, err := s.acquire(ctx, tenant, call.Once)
 	if err == nil && c.dead() {
 		// It died after it was chosen, or just before its goroutine could say so. Nothing was sent,
 		// so the call may go elsewhere; only once, lest it chase containers that keep dying.
-		c, err = s.reacquire(ctx, c)
+		var more time.Duration
+		c, more, err = s.reacquire(ctx, c)
+		queue += more
 	}
 	if err != nil {
 		return containers.Result{}, err
 	}
+	cold := c.used.CompareAndSwap(false, true)
 	defer s.release(c, time.Now())
-	return c.Execute(ctx, call)
+	res, err := c.Execute(ctx, call)
+	res.Queue, res.Cold = queue, cold
+	return res, err
 }
 
-// acquire gives a container with a slot taken for the caller, who must release it.
-func (s *Scheduler) acquire(ctx context.Context, name string) (*container, error) {
+// acquire gives a container with a slot taken for the caller, who must release it, and how long that
+// was waited for.
+func (s *Scheduler) acquire(ctx context.Context, name string, once bool) (*container, time.Duration, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	s.mu.Lock()
 	if s.state != open {
 		s.mu.Unlock()
-		return nil, ErrClosed
+		return nil, 0, ErrClosed
 	}
-	t := s.tenantLocked(name)
+	t := s.tenantLocked(name, once)
 	if c := s.claimLocked(t); c != nil {
 		s.mu.Unlock()
-		return c, nil
+		return c, 0, nil
 	}
 	w, err := s.enqueueLocked(t)
 	s.mu.Unlock()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	return s.wait(ctx, w)
 }
 
 // reacquire gives back a slot in a dead container for one elsewhere. The call keeps its rank, so it
 // goes in front of its tenant's queue, and past the bounds, which it was judged by already.
-func (s *Scheduler) reacquire(ctx context.Context, dead *container) (*container, error) {
+func (s *Scheduler) reacquire(ctx context.Context, dead *container) (*container, time.Duration, error) {
 	s.mu.Lock()
 	s.running--
 	dead.running--
 	s.retireLocked(dead, whyDied)
-	t := s.tenantLocked(dead.tenant.name)
+	t := s.tenantLocked(dead.tenant.name, dead.tenant.of != nil)
 	if c := s.claimLocked(t); c != nil {
 		s.balanceLocked()
 		s.mu.Unlock()
-		return c, nil
+		return c, 0, nil
 	}
 	w := newWaiter(t)
 	t.waiting.pushFront(&w.place)
@@ -230,10 +244,14 @@ func (s *Scheduler) release(c *container, began time.Time) {
 func (s *Scheduler) returnLocked(c *container, now time.Time) {
 	s.running--
 	c.running--
-	if c.dead() {
+	switch {
+	case c.dead():
 		// Before its own goroutine says so, which then has nothing left to do: waiters must not be
 		// sent into it, and what takes its place must not wait until it is closed.
 		s.retireLocked(c, whyDied)
+		s.balanceLocked()
+	case c.tenant.of != nil && c.used.Load(): // a slot that its caller did not use is still good
+		s.retireLocked(c, whyUsed)
 		s.balanceLocked()
 	}
 	if c.retired {
@@ -253,13 +271,13 @@ func (s *Scheduler) claimLocked(t *tenant) *container {
 		return nil // they are before it, and line up for that spare already
 	}
 	for _, c := range t.containers {
-		if c.running < s.cfg.Concurrency && !c.dead() {
+		if c.running < t.slots && !c.dead() {
 			s.takeLocked(c)
 			return c
 		}
 	}
 	c := s.spares.front()
-	if c == nil || len(t.containers) >= perTenant {
+	if c == nil || len(t.containers) >= t.most {
 		return nil
 	}
 	s.ownLocked(c, t)

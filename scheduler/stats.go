@@ -65,7 +65,7 @@ func (s *Scheduler) Stats() Stats {
 		Starting:       s.starting,
 		Spare:          s.spares.length,
 		Idle:           s.idle.length,
-		Busy:           s.busy.length,
+		Busy:           s.busy.length + s.lone.length,
 		Closing:        s.retired,
 		Running:        s.running,
 		Queued:         s.queued,

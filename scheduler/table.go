@@ -1,11 +1,19 @@
 package scheduler
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
-// A tenant is in the table while it has a container or a waiter.
+// A tenant is in the table while it has a container or a waiter. Its calls with Once belong to a second
+// one, which once and of connect with it, so that they wait in a queue, and for turns, of their own.
 type tenant struct {
 	name       string
-	containers []*container  // its own, at most perTenant, none of them retired
+	once       *tenant       // nil while there are no such calls
+	of         *tenant       // set for a tenant that is another's once
+	slots      int           // of one of its containers
+	most       int           // containers that it may have
+	containers []*container  // its own, none of them retired
 	waiting    list[*waiter] // first come, first served
 	turn       link[*tenant] // in turns
 	turnSince  time.Time
@@ -18,6 +26,7 @@ type container struct {
 	place    link[*container]
 	tenant   *tenant // nil for a spare; set once
 	running  int
+	used     atomic.Bool   // a call was executed in it
 	since    time.Time     // when it came into the list it is in
 	failures int           // of starts, before this one
 	retired  bool          // gets no calls any more
@@ -29,8 +38,12 @@ type container struct {
 func (s *Scheduler) takeLocked(c *container) {
 	s.running++
 	c.running++
-	if c.place.in != &s.busy { // one that hands its only slot on was busy all along
-		s.moveLocked(c, &s.busy, time.Now())
+	to := &s.busy
+	if c.tenant.of != nil {
+		to = &s.lone
+	}
+	if c.place.in != to { // one that hands its only slot on was busy all along
+		s.moveLocked(c, to, time.Now())
 	}
 }
 
@@ -48,18 +61,35 @@ func (s *Scheduler) moveLocked(c *container, to *list[*container], now time.Time
 	c.since = now
 }
 
-func (s *Scheduler) tenantLocked(name string) *tenant {
+// tenantLocked gives the tenant of that name, with once the one for its calls with Once.
+func (s *Scheduler) tenantLocked(name string, once bool) *tenant {
 	t := s.tenants[name]
 	if t == nil {
-		t = &tenant{name: name}
-		t.turn.item = t
+		t = newTenant(name, nil, s.cfg.Concurrency, perTenant)
 		s.tenants[name] = t
 	}
+	if !once {
+		return t
+	}
+	if t.once == nil {
+		t.once = newTenant(name, t, 1, max(1, min(s.cfg.Concurrency, s.cfg.Max-1)))
+	}
+	return t.once
+}
+
+func newTenant(name string, of *tenant, slots, most int) *tenant {
+	t := &tenant{name: name, of: of, slots: slots, most: most}
+	t.turn.item = t
 	return t
 }
 
 func (s *Scheduler) forgetLocked(t *tenant) {
-	if len(t.containers) == 0 && t.waiting.length == 0 {
+	switch {
+	case len(t.containers) > 0 || t.waiting.length > 0 || t.once != nil:
+	case t.of != nil:
+		t.of.once = nil
+		s.forgetLocked(t.of)
+	default:
 		delete(s.tenants, t.name)
 	}
 }

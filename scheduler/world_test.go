@@ -23,7 +23,7 @@ var (
 )
 
 // A world is an engine with fake containers. It checks by itself what no container may ever see:
-// too many of its kind, two tenants, too many calls at once.
+// too many of its kind, two tenants, too many calls at once, another call beside one with Once.
 type world struct {
 	t           *testing.T
 	max         int
@@ -50,6 +50,7 @@ type fake struct {
 	tenant  string
 	running int
 	calls   int
+	once    bool // has got a call with Once
 	dead    bool
 	closed  bool
 }
@@ -94,10 +95,14 @@ func (f *fake) ID() string            { return f.id }
 func (f *fake) Done() <-chan struct{} { return f.done }
 
 func (f *fake) Execute(ctx context.Context, call containers.Call) (containers.Result, error) {
+	res := containers.Result{Container: f.id}
 	f.mu.Lock()
 	if f.dead {
 		f.mu.Unlock()
-		return containers.Result{}, &containers.LostError{Cause: errKilled}
+		return res, &containers.LostError{Cause: errKilled}
+	}
+	if f.once = f.once || call.Once; f.once && f.calls > 0 {
+		f.w.t.Errorf("call %d, once: %v, in %s, which a call with Once was given", f.calls+1, call.Once, f.id)
 	}
 	if f.tenant == "" {
 		f.tenant = string(call.Script)
@@ -118,11 +123,11 @@ func (f *fake) Execute(ctx context.Context, call containers.Call) (containers.Re
 	}()
 	select {
 	case <-time.After(call.Timeout):
-		return containers.Result{Console: []string{f.id}}, nil
+		return res, nil
 	case <-ctx.Done():
-		return containers.Result{}, ctx.Err()
+		return res, ctx.Err()
 	case <-f.done:
-		return containers.Result{}, &containers.LostError{Started: true, Cause: errKilled}
+		return res, &containers.LostError{Started: true, Cause: errKilled}
 	}
 }
 
@@ -219,22 +224,30 @@ const startsToReady = 3 * time.Second
 
 // An outcome is what a call came to.
 type outcome struct {
-	container string
+	container string // also beside an error that came from one
+	queue     time.Duration
+	cold      bool
 	took      time.Duration
 	err       error
 }
 
 // send runs a call of that length in the background.
 func send(ctx context.Context, s *Scheduler, tenant string, length time.Duration) <-chan outcome {
+	return begin(ctx, s, tenant, containers.Call{Timeout: length})
+}
+
+// sendOnce is send for a call that wants a container for itself.
+func sendOnce(ctx context.Context, s *Scheduler, tenant string, length time.Duration) <-chan outcome {
+	return begin(ctx, s, tenant, containers.Call{Timeout: length, Once: true})
+}
+
+func begin(ctx context.Context, s *Scheduler, tenant string, call containers.Call) <-chan outcome {
 	ch := make(chan outcome, 1)
 	began := time.Now()
+	call.Script = []byte(tenant)
 	go func() {
-		res, err := s.Run(ctx, tenant, containers.Call{Script: []byte(tenant), Timeout: length})
-		o := outcome{took: time.Since(began), err: err}
-		if err == nil {
-			o.container = res.Console[0]
-		}
-		ch <- o
+		res, err := s.Run(ctx, tenant, call)
+		ch <- outcome{container: res.Container, queue: res.Queue, cold: res.Cold, took: time.Since(began), err: err}
 	}()
 	synctest.Wait()
 	return ch
@@ -243,9 +256,20 @@ func send(ctx context.Context, s *Scheduler, tenant string, length time.Duration
 // run runs a call that must succeed.
 func run(t *testing.T, s *Scheduler, tenant string, length time.Duration) outcome {
 	t.Helper()
-	o := <-send(t.Context(), s, tenant, length)
+	return well(t, send(t.Context(), s, tenant, length))
+}
+
+func runOnce(t *testing.T, s *Scheduler, tenant string, length time.Duration) outcome {
+	t.Helper()
+	return well(t, sendOnce(t.Context(), s, tenant, length))
+}
+
+// well waits for a call that must succeed.
+func well(t *testing.T, call <-chan outcome) outcome {
+	t.Helper()
+	o := <-call
 	if o.err != nil {
-		t.Fatalf("call of %s: %v", tenant, o.err)
+		t.Fatal(o.err)
 	}
 	return o
 }
