@@ -32,6 +32,7 @@ class Loader {
   #resolver;
   #folder;
   #realm;
+  #addOn; // why the last native add-on was refused
   #places = new Map(); // id → {tree, path}
   #instances = new Map(); // id → vm.Module
 
@@ -120,6 +121,7 @@ class Loader {
       idOf: (name) => (name.startsWith('file:') ? url.fileURLToPath(name) : name),
       find: (specifier, from) => this.#answer(specifier, from),
       source: (id) => this.#body(id),
+      refusedAddOn: () => this.#addOn && { name: 'Error', message: this.#addOn.message, code: this.#addOn.code },
       importNow: (id) => this.#importNow(id),
     };
   }
@@ -129,7 +131,7 @@ class Loader {
     try {
       const id = this.#find(specifier, from, 'require');
       if (id.startsWith('node:')) return this.#builtIn(id.slice(5), from);
-      return { id, kind: this.#kind(id, specifier), ...this.#about(id) };
+      return { id, kind: this.#kind(id), ...this.#about(id) };
     } catch (error) {
       return { refused: { name: error.name, message: error.message, code: error.code } };
     }
@@ -157,11 +159,14 @@ class Loader {
   }
 
   // #kind judges a file as Node does: by its extension, by its package.json, by what it is made of.
-  #kind(id, specifier = id) {
+  #kind(id) {
     const { tree, path: file } = this.#places.get(id);
     const extension = posix.extname(file);
     if (extension === '.json') return 'json';
-    if (extension === '.node') throw new Unresolved(specifier, 'it is a native add-on, which scripts may not load', 'ERR_DLOPEN_DISABLED');
+    if (extension === '.node') {
+      this.#addOn = new Unresolved(tree.display(file), 'it is a native add-on, which scripts may not load', 'ERR_DLOPEN_DISABLED');
+      throw this.#addOn;
+    }
     if (extension === '.mjs' || extension === '.mts') return 'module';
     if (extension === '.cjs' || extension === '.cts') return 'commonjs';
     const { type } = scope(tree, file)?.content ?? {};

@@ -43,7 +43,9 @@
       run(module, found);
     } catch (error) {
       registry.delete(found.id);
-      throw error;
+      // Packages say all sorts of things when their add-on is missing.
+      const refused = found.own ? undefined : host.refusedAddOn();
+      throw refused === undefined ? error : refusal(refused);
     }
     module.loaded = true;
     return module.exports;

@@ -213,7 +213,10 @@
         if (caller !== undefined) returned = caller(callee, cb, args);
         else if (args !== undefined) returned = (async () => { cb(await callee(...args)); })();
         else returned = callee(cb);
-        if (isThenable(returned)) settle(returned, (caller === undefined && args !== undefined) || (caller ?? callee).length > 0);
+        const { length } = caller ?? callee;
+        if (isThenable(returned)) settle(returned, (caller === undefined && args !== undefined) || length > 0);
+        // It has no `cb` to wait for.
+        else if (caller === undefined && args === undefined && length === 0 && returned !== undefined) host.done(returned);
       } catch (error) {
         host.fail(error);
       }

@@ -85,7 +85,7 @@ test('what is not there', async () => {
   for (const name of ['fs', 'node:fs', 'child_process', '/etc/passwd', './worker.js', 'process', 'constructor', '__proto__', '']) {
     const { code, message } = await agent.run({ code: `require(${JSON.stringify(name)})` });
     assert.equal(code, 1000);
-    assert.match(message, /^Cannot find module '.*': it is not in the list/);
+    assert.ok(message.startsWith(`Cannot find module '${name.replace('node:', '')}': `), message);
   }
 });
 

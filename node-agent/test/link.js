@@ -8,8 +8,8 @@ const { KIND, FrameReader, encode, decode } = require('../frames.js');
 const LIMITS = { concurrency: 8, workers: 2, heap: 64, memory: 256, result: 1024 * 1024, console: { lines: 20, bytes: 4096 } };
 
 // start returns a ready agent: run(script, {timeout, cpu}) gives its outcome, close() ends it.
-async function start(limits = {}) {
-  const child = spawn(process.execPath, [path.join(__dirname, '..', 'agent.js')], { stdio: ['pipe', 'pipe', 'inherit'] });
+async function start(limits = {}, env = {}) {
+  const child = spawn(process.execPath, [path.join(__dirname, '..', 'agent.js')], { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, ...env } });
   const exited = new Promise((resolve) => child.on('exit', (code, signal) => resolve({ code, signal })));
   const waiting = new Map();
   let nextId = 0;
