@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,19 +26,11 @@ type serveCommand struct {
 	Secret   string   `env:"JSD_SECRET,SECRET" placeholder:"SECRET" help:"What clients send in the header x-runtime-secret. Better given by the environment."`
 	Insecure bool     `env:"JSD_INSECURE" help:"Serve other addresses than loopback without a credential."`
 
-	Driver  string `default:"auto" enum:"auto,docker,process" env:"JSD_DRIVER" help:"What containers are: docker, process (no isolation, for development), or auto: docker where an engine answers."`
-	Image   string `default:"jsd-runtime:latest" env:"JSD_IMAGE" help:"Runtime image (docker). The default one is built when it is missing."`
-	Runtime string `env:"JSD_RUNTIME" placeholder:"NAME" help:"OCI runtime of the engine, such as runsc (docker). Default: the engine's own."`
-	Node    string `default:"node" env:"JSD_NODE" help:"Node 24 or newer (process)."`
+	Driver string `default:"auto" enum:"auto,docker,process" env:"JSD_DRIVER" help:"What containers are: docker, process (no isolation, for development), or auto: docker where an engine answers."`
+	sandboxFlags
 
-	Instance string `env:"JSD_INSTANCE" placeholder:"NAME" help:"Label of this daemon's containers; the next start with the same one removes what is left of them. Default: from the listen address."`
-
-	Memory      int     `default:"256" env:"JSD_MEMORY" placeholder:"MIB" help:"Memory of a container (${default} MiB)."`
-	Heap        int     `default:"64" env:"JSD_HEAP" placeholder:"MIB" help:"JavaScript heap of one worker in it (${default} MiB)."`
-	CPUs        float64 `name:"cpus" default:"1" env:"JSD_CPUS" help:"Processors a container may use (docker)."`
-	PIDs        int     `name:"pids" default:"128" env:"JSD_PIDS" help:"Processes and threads in a container (docker)."`
-	Tmp         int     `default:"16" env:"JSD_TMP" placeholder:"MIB" help:"Size of a container's /tmp (${default} MiB, docker)."`
-	Concurrency int     `default:"8" env:"JSD_CONCURRENCY" help:"Calls at once in a container."`
+	Instance    string `env:"JSD_INSTANCE" placeholder:"NAME" help:"Label of this daemon's containers; the next start with the same one removes what is left of them. Default: from the listen address."`
+	Concurrency int    `default:"8" env:"JSD_CONCURRENCY" help:"Calls at once in a container."`
 
 	Spare         int           `default:"2" env:"JSD_SPARE" help:"Containers kept ready for tenants to come."`
 	MinContainers int           `default:"2" env:"JSD_MIN_CONTAINERS" help:"Containers that exist at any time, at least."`
@@ -60,6 +53,21 @@ type serveCommand struct {
 	DrainTimeout   time.Duration `default:"30s" env:"JSD_DRAIN_TIMEOUT" help:"How long calls in flight may go on after SIGTERM."`
 
 	LogLevel string `enum:",debug,info,warn,error,off" default:"" env:"JSD_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn, error or off. Default: info, or off with $NOLOGS."`
+}
+
+// sandboxFlags say what a container is made of, for every command that starts one.
+type sandboxFlags struct {
+	Image    string   `default:"jsd-runtime:latest" env:"JSD_IMAGE" help:"Runtime image (docker). The default one is built when it is missing."`
+	Runtime  string   `env:"JSD_RUNTIME" placeholder:"NAME" help:"OCI runtime of the engine, such as runsc (docker). Default: the engine's own."`
+	Node     string   `default:"node" env:"JSD_NODE" help:"Node 24 or newer (process)."`
+	Packages string   `env:"JSD_PACKAGES" placeholder:"DIR" help:"A node_modules folder whose packages scripts may load (process). In containers these are the image's global ones."`
+	Modules  []string `env:"JSD_MODULES" placeholder:"NAME" help:"Built-in modules and packages that scripts may load, instead of the default list."`
+
+	Memory int     `default:"256" env:"JSD_MEMORY" placeholder:"MIB" help:"Memory of a container (${default} MiB)."`
+	Heap   int     `default:"64" env:"JSD_HEAP" placeholder:"MIB" help:"JavaScript heap of one worker in it (${default} MiB)."`
+	CPUs   float64 `name:"cpus" default:"1" env:"JSD_CPUS" help:"Processors a container may use (docker)."`
+	PIDs   int     `name:"pids" default:"128" env:"JSD_PIDS" help:"Processes and threads in a container (docker)."`
+	Tmp    int     `default:"16" env:"JSD_TMP" placeholder:"MIB" help:"Size of a container's /tmp (${default} MiB, docker)."`
 }
 
 // resolve checks what belongs together and fills in what depends on the machine or on javascriptd's
@@ -160,12 +168,34 @@ func (c *serveCommand) workers() int {
 
 // containersThatFit is how many containers of memory MiB take 80 % of the machine's.
 func containersThatFit(memory int) int {
-	var info unix.Sysinfo_t
-	if err := unix.Sysinfo(&info); err != nil || memory <= 0 {
+	total := machineMemory()
+	if total == 0 || memory <= 0 {
 		return 8
 	}
-	total := uint64(info.Totalram) * uint64(info.Unit)
-	return max(2, int(total*8/10/(uint64(memory)<<20)))
+	return max(2, total*8/10/memory)
+}
+
+// machineMemory is what there is in all, in MiB; 0 where the system does not tell.
+func machineMemory() int {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return 0
+	}
+	return int(uint64(info.Totalram) * uint64(info.Unit) >> 20)
 }
 
 func environment(name string) string { return os.Getenv(name) }
+
+// moduleList is what --modules names; nil for the default list. A lone comma names nothing, so allows nothing.
+func (f *sandboxFlags) moduleList() []string {
+	if f.Modules == nil {
+		return nil
+	}
+	names := []string{}
+	for _, name := range f.Modules {
+		if name = strings.TrimSpace(name); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}

@@ -65,7 +65,7 @@ func openProcess(c *serveCommand, log zerolog.Logger) (*driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := process.New(process.Config{Node: c.Node, Agent: agent, Log: log})
+	d, err := process.New(process.Config{Node: c.Node, Agent: agent, Packages: c.Packages, Log: log})
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -18,6 +19,8 @@ var version = ""
 
 type commands struct {
 	Serve   serveCommand   `cmd:"" default:"withargs" help:"Serve clients (the default)."`
+	Exec    execCommand    `cmd:"" help:"Run a script."`
+	Doctor  doctorCommand  `cmd:"" help:"Say what is missing here, and how to get it."`
 	Image   imageCommands  `cmd:"" help:"The image that containers run."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
@@ -49,12 +52,53 @@ func main() {
 		kong.Name("jsd"),
 		kong.Description("Runs other people's code: a WebSocket in front, containers of each tenant's own behind."),
 		kong.ShortUsageOnError(),
+		kong.Exit(exit),
 		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(streams{os.Stdin, os.Stdout, os.Stderr}),
 	)
 	parsed, err := parser.Parse(os.Args[1:])
 	parser.FatalIfErrorf(err)
-	if err := parsed.Run(); err != nil && !errors.Is(err, context.Canceled) {
-		fmt.Fprintln(os.Stderr, "jsd:", err)
-		os.Exit(1)
+	os.Exit(status(parsed.Run(), os.Stderr))
+}
+
+// streams are where a command reads and writes.
+type streams struct {
+	in       *os.File
+	out, err io.Writer
+}
+
+// A statusError ends the process with a status of its own. With no error inside, all has been said.
+type statusError struct {
+	status int
+	err    error
+}
+
+func (e *statusError) Error() string { return fmt.Sprintf("status %d: %v", e.status, e.err) }
+func (e *statusError) Unwrap() error { return e.err }
+
+// status says what went wrong, and gives the status to end with.
+func status(err error, w io.Writer) int {
+	var own *statusError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &own):
+		if own.err != nil {
+			fmt.Fprintln(w, "jsd:", own.err)
+		}
+		return own.status
+	case errors.Is(err, context.Canceled): // by a signal
+		return 0
+	default:
+		fmt.Fprintln(w, "jsd:", err)
+		return 1
 	}
+}
+
+// exit is for the command line's parser, whose own number for bad usage is nobody's custom.
+func exit(status int) {
+	if status != 0 {
+		status = statusUsage
+	}
+	os.Exit(status)
 }

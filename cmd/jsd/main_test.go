@@ -18,7 +18,15 @@ import (
 	"github.com/jsd-project/jsd/containers/process"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// asCommand makes the test binary jsd itself, for tests of what only a process has.
+const asCommand = "JSD_TEST_AS_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // settings are serve's with the arguments given, as the command line would make them.
 func settings(t *testing.T, arguments ...string) (*serveCommand, error) {

@@ -37,6 +37,7 @@ type daemon struct {
 	http      *http.Server
 	listener  net.Listener
 	hello     atomic.Pointer[containers.Hello] // of the newest container
+	failed    func(error)                      // told why a container does not start; or nil
 	served    chan error
 }
 
@@ -74,7 +75,13 @@ func open(ctx context.Context, c *serveCommand, log zerolog.Logger) (*daemon, er
 	if _, port, _ := net.SplitHostPort(c.Listen); port == "0" && c.Instance == "port-0" {
 		c.Instance = "port-" + strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
 	}
-	d := &daemon{config: c, log: log, listener: listener, served: make(chan error, 1)}
+	return openOn(ctx, c, listener, log, nil)
+}
+
+// openOn does the same on a listener, which it closes when it fails. Where a container does not start,
+// failed, which may be nil, is told why.
+func openOn(ctx context.Context, c *serveCommand, listener net.Listener, log zerolog.Logger, failed func(error)) (_ *daemon, err error) {
+	d := &daemon{config: c, log: log, listener: listener, failed: failed, served: make(chan error, 1)}
 	d.driver, err = openDriver(ctx, c, log)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
@@ -116,21 +123,28 @@ func (d *daemon) serve() {
 
 // start is what the scheduler starts containers by.
 func (d *daemon) start(ctx context.Context) (scheduler.Container, error) {
-	process, err := d.driver.start(ctx)
+	container, err := d.startContainer(ctx)
 	if err != nil {
-		return nil, err
-	}
-	c := d.config
-	container, err := containers.Open(ctx, process, containers.Limits{
-		Concurrency: c.Concurrency, Workers: c.workers(), Heap: c.Heap, Memory: c.Memory,
-		Result: c.Result, ConsoleLines: c.ConsoleLines, ConsoleBytes: c.ConsoleBytes,
-	}, d.log)
-	if err != nil {
+		if d.failed != nil {
+			d.failed(err)
+		}
 		return nil, err
 	}
 	hello := container.Agent()
 	d.hello.Store(&hello)
 	return container, nil
+}
+
+func (d *daemon) startContainer(ctx context.Context) (*containers.Container, error) {
+	process, err := d.driver.start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := d.config
+	return containers.Open(ctx, process, containers.Limits{
+		Concurrency: c.Concurrency, Workers: c.workers(), Heap: c.Heap, Memory: c.Memory,
+		Result: c.Result, ConsoleLines: c.ConsoleLines, ConsoleBytes: c.ConsoleBytes, Modules: c.moduleList(),
+	}, d.log)
 }
 
 // modules is what scripts may require, as the agents say; nil until the first has said it.

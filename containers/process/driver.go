@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -25,34 +26,43 @@ const (
 	oldestNode = 24 // major version
 	entry      = "agent.js"
 
+	packagesVariable = "JSD_PACKAGES" // tells the agent where packages are
+
 	versionTime = 10 * time.Second // for node --version; some ms is usual
 )
 
 // Reasons why there can be no driver. Each error of New that wraps one is a line that says the way out.
 var (
-	ErrNoNode  = errors.New("no Node")
-	ErrOldNode = errors.New("too old a Node")
+	ErrNoNode     = errors.New("no Node")
+	ErrOldNode    = errors.New("too old a Node")
+	ErrNoPackages = errors.New("no folder of packages")
 )
 
 // Config says what processes are made of.
 type Config struct {
-	Node  string // path or name of the Node to use; node where empty
-	Agent fs.FS  // the agent's files, agent.js among them
-	Log   zerolog.Logger
+	Node     string // path or name of the Node to use; node where empty
+	Agent    fs.FS  // the agent's files, agent.js among them
+	Packages string // a node_modules folder whose packages scripts may load; none where empty
+	Log      zerolog.Logger
 }
 
 // A Driver starts processes. Its methods may be called from any goroutine.
 type Driver struct {
-	config Config
-	node   string
-	dir    string // where the agent's files are
-	count  atomic.Uint64
+	config   Config
+	node     string
+	packages []string // the folder as it was named, made absolute, and where that really is; or nothing
+	dir      string   // where the agent's files are
+	count    atomic.Uint64
 }
 
 // New checks that Node is there and new enough, and writes the agent's files to a directory that
 // nobody else can read.
 func New(config Config) (*Driver, error) {
-	node, err := findNode(config.Node)
+	node, _, err := FindNode(config.Node)
+	if err != nil {
+		return nil, err
+	}
+	packages, err := findPackages(config.Packages)
 	if err != nil {
 		return nil, err
 	}
@@ -60,21 +70,22 @@ func New(config Config) (*Driver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write the agent's files: %w", err)
 	}
-	return &Driver{config: config, node: node, dir: dir}, nil
+	return &Driver{config: config, node: node, packages: packages, dir: dir}, nil
 }
 
 const getNode = `"make run" fetches one, or name one with --node`
 
-func findNode(name string) (string, error) {
+// FindNode gives the absolute path of the Node that New would take for this name, and its version.
+func FindNode(name string) (node, version string, err error) {
 	if name == "" {
 		name = "node"
 	}
-	node, err := exec.LookPath(name)
+	node, err = exec.LookPath(name)
 	if err != nil {
-		return "", fmt.Errorf("%w: %w; %s", ErrNoNode, err, getNode)
+		return "", "", fmt.Errorf("%w: %w; %s", ErrNoNode, err, getNode)
 	}
 	if node, err = filepath.Abs(node); err != nil {
-		return "", fmt.Errorf("%w: %w", ErrNoNode, err)
+		return "", "", fmt.Errorf("%w: %w", ErrNoNode, err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), versionTime)
 	defer cancel()
@@ -83,16 +94,40 @@ func findNode(name string) (string, error) {
 	command.WaitDelay = time.Second
 	said, err := command.Output()
 	if err != nil {
-		return "", fmt.Errorf("%w: %s --version: %w; %s", ErrNoNode, node, err, getNode)
+		return "", "", fmt.Errorf("%w: %s --version: %w; %s", ErrNoNode, node, err, getNode)
 	}
-	version := strings.TrimSpace(string(said))
+	version = strings.TrimSpace(string(said))
 	major, _, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
 	if n, err := strconv.Atoi(major); err != nil {
-		return "", fmt.Errorf("%w: %s says its version is %.40q; %s", ErrNoNode, node, version, getNode)
+		return "", "", fmt.Errorf("%w: %s says its version is %.40q; %s", ErrNoNode, node, version, getNode)
 	} else if n < oldestNode {
-		return "", fmt.Errorf("%w: %s is %s, the agent wants %d or newer; %s", ErrOldNode, node, version, oldestNode, getNode)
+		return "", "", fmt.Errorf("%w: %s is %s, the agent wants %d or newer; %s", ErrOldNode, node, version, oldestNode, getNode)
 	}
-	return node, nil
+	return node, version, nil
+}
+
+// findPackages gives the paths by which the folder may be read: Node's permission model compares real
+// paths, but looks at each link on the way too.
+func findPackages(name string) ([]string, error) {
+	if name == "" {
+		return nil, nil
+	}
+	named, err := filepath.Abs(name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoPackages, err)
+	}
+	info, err := os.Stat(named)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w; name a node_modules folder with --packages", ErrNoPackages, err)
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("%w: %s is a file; name a node_modules folder with --packages", ErrNoPackages, named)
+	}
+	real, err := filepath.EvalSymlinks(named)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoPackages, err)
+	}
+	return slices.Compact([]string{named, real}), nil
 }
 
 // writeAgent copies the files at the root of agent, which is all it consists of.
@@ -140,22 +175,35 @@ func (d *Driver) Start(ctx context.Context) (containers.Process, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	// The agent may start workers, which it does without that right, and look at their /proc entries.
-	command := exec.Command(d.node,
-		"--disable-warning=SecurityWarning",
-		"--permission",
-		"--allow-child-process",
-		"--allow-fs-read="+d.dir,
-		"--allow-fs-read=/proc",
-		filepath.Join(d.dir, entry))
-	command.Env = environment()
-	command.Dir = d.dir
+	command := d.command()
 	id := fmt.Sprintf("process-%d", d.count.Add(1))
 	p, err := startProcess(id, command, d.config.Log)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", d.node, err)
 	}
 	return p, nil
+}
+
+// command lets the agent start workers, which it does without that right, look at their /proc entries,
+// and read the packages.
+func (d *Driver) command() *exec.Cmd {
+	flags := []string{
+		"--disable-warning=SecurityWarning",
+		"--permission",
+		"--allow-child-process",
+		"--allow-fs-read=" + d.dir,
+		"--allow-fs-read=/proc",
+	}
+	for _, path := range d.packages {
+		flags = append(flags, "--allow-fs-read="+path)
+	}
+	command := exec.Command(d.node, append(flags, filepath.Join(d.dir, entry))...)
+	command.Env = environment()
+	if len(d.packages) > 0 {
+		command.Env = append(command.Env, packagesVariable+"="+d.packages[0])
+	}
+	command.Dir = d.dir
+	return command
 }
 
 // Close removes the agent's files. Processes that still run have to be killed before.

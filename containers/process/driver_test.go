@@ -43,7 +43,7 @@ var limits = containers.Limits{
 // needNode gives a Node that is new enough.
 func needNode(t *testing.T) string {
 	t.Helper()
-	node, err := findNode(os.Getenv("JSD_NODE"))
+	node, _, err := FindNode(os.Getenv("JSD_NODE"))
 	if err != nil {
 		if os.Getenv("JSD_TEST_REQUIRE") == "all" {
 			t.Fatal(err)
@@ -175,6 +175,50 @@ func TestAgentSeesNothingOfTheDaemon(t *testing.T) {
 	_, err := containers.Open(t.Context(), p, limits, zerolog.Nop())
 	if err == nil || !strings.Contains(err.Error(), `{"env":["NODE_ENV","PATH"],"read":true,"write":true}`) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestAgentReadsPackages(t *testing.T) {
+	packages := t.TempDir()
+	if err := os.WriteFile(filepath.Join(packages, "x"), []byte("content"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(packages, link); err != nil {
+		t.Fatal(err)
+	}
+	const reader = `
+		const fs = require('fs');
+		const at = process.env.JSD_PACKAGES;
+		const denied = (f) => { try { f(); return false; } catch (error) { return error.code === 'ERR_ACCESS_DENIED'; } };
+		process.stderr.write([
+			at, fs.readFileSync(at + '/x'), fs.readFileSync(fs.realpathSync(at) + '/x'),
+			denied(() => fs.writeFileSync(at + '/y', '')), denied(() => fs.readdirSync(at + '/..')),
+		].join());
+		process.exit(1);`
+	for _, at := range []string{packages, link} {
+		d, err := New(Config{Node: needNode(t), Agent: fstest.MapFS{entry: {Data: []byte(reader)}}, Packages: at, Log: zerolog.Nop()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		_, err = containers.Open(t.Context(), start(t, d), limits, zerolog.Nop())
+		if err == nil || !strings.Contains(err.Error(), at+",content,content,true,true") {
+			t.Errorf("%s: got %v", at, err)
+		}
+	}
+}
+
+func TestPackagesThatCannotBe(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []string{file, file + "/x", filepath.Join(t.TempDir(), "none")} {
+		_, err := New(Config{Node: needNode(t), Agent: realAgent(t), Packages: at})
+		if !errors.Is(err, ErrNoPackages) || !strings.Contains(err.Error(), "--packages") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: got %v", at, err)
+		}
 	}
 }
 

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/system"
+	moby "github.com/moby/moby/client"
+	"github.com/rs/zerolog"
+
+	"github.com/jsd-project/jsd"
+	"github.com/jsd-project/jsd/containers/docker"
+)
+
+const (
+	engineTime = 10 * time.Second // for an engine's answers, all together
+	gVisor     = "runsc"
+)
+
+// examineEngine looks at the Docker engine and the image. usable says whether serve could start
+// containers, which the driver itself judges; only the default image may still have to be made.
+func (c *doctorCommand) examineEngine(ctx context.Context) (found []finding, usable bool) {
+	ctx, cancel := context.WithTimeout(ctx, engineTime)
+	defer cancel()
+	driver, judged := docker.New(ctx, docker.Config{
+		Image: c.Image, Runtime: c.Runtime, Instance: "doctor",
+		Memory: c.Memory, CPUs: c.CPUs, PIDs: c.PIDs, Tmp: c.Tmp, Log: zerolog.Nop(),
+	})
+	if judged == nil {
+		judged = driver.Close()
+	}
+	if errors.Is(judged, docker.ErrNoEngine) || errors.Is(judged, docker.ErrNoLimit) {
+		return []finding{{"docker", stateMissing, oneLine(judged), ""}}, false
+	}
+	engine, err := moby.New(moby.FromEnv)
+	if err != nil {
+		return []finding{{"docker", stateMissing, oneLine(err), "check DOCKER_HOST"}}, false
+	}
+	defer engine.Close()
+	info, err := engine.Info(ctx, moby.InfoOptions{})
+	if err != nil {
+		return []finding{{"docker", stateMissing, oneLine(err), "restart the engine"}}, false
+	}
+	found = append(found, describeEngine(info.Info, engine, judged))
+	found = append(found, describeRuntimes(info.Info, c.Runtime, judged))
+	image, makeable := c.describeImage(ctx, engine, judged)
+	return append(found, image), judged == nil || makeable
+}
+
+func describeEngine(info system.Info, engine *moby.Client, judged error) finding {
+	f := finding{Name: "docker", State: stateOK, Found: fmt.Sprintf("engine %s at %s, API %s, cgroup v%s by %s",
+		info.ServerVersion, engine.DaemonHost(), engine.ClientVersion(), info.CgroupVersion, info.CgroupDriver)}
+	if errors.Is(judged, docker.ErrUnconfined) {
+		f.State, f.Remedy = stateMissing, oneLine(judged)
+		return f
+	}
+	f.Found += ", seccomp"
+	var cannot []string
+	for limit, can := range map[string]bool{
+		"memory": info.MemoryLimit, "swap": info.SwapLimit, "CPU": info.CPUCfsQuota, "processes": info.PidsLimit,
+	} {
+		if !can {
+			cannot = append(cannot, limit)
+		}
+	}
+	if len(cannot) > 0 {
+		slices.Sort(cannot)
+		f.State = stateWarn
+		f.Found += "; it cannot limit " + strings.Join(cannot, ", ")
+		f.Remedy = "enable these cgroup controllers in the kernel's command line"
+	}
+	return f
+}
+
+func describeRuntimes(info system.Info, wanted string, judged error) finding {
+	names := slices.Sorted(maps.Keys(info.Runtimes))
+	f := finding{Name: "runtimes", State: stateOK, Found: fmt.Sprintf("%s (default %s)", strings.Join(names, ", "), info.DefaultRuntime)}
+	switch {
+	case errors.Is(judged, docker.ErrNoRuntime):
+		f.State = stateMissing
+		f.Found = wanted + " is not among " + f.Found
+		f.Remedy = "add it to /etc/docker/daemon.json and reload the engine"
+	case !slices.Contains(names, gVisor):
+		f.Remedy = "no " + gVisor + ": install gVisor, add it to /etc/docker/daemon.json and choose --runtime " + gVisor + " for a second wall around scripts"
+	}
+	return f
+}
+
+// describeImage says whether the image is there and current. makeable: serve will start once it has
+// made it.
+func (c *doctorCommand) describeImage(ctx context.Context, engine *moby.Client, judged error) (f finding, makeable bool) {
+	f = finding{Name: "image", State: stateOK, Found: c.Image}
+	ours := c.Image == docker.DefaultImage
+	makes := `"jsd image build" makes it, as the first start does`
+	image, err := engine.ImageInspect(ctx, c.Image)
+	if errdefs.IsNotFound(err) {
+		f.State, f.Found, f.Remedy = stateMissing, c.Image+" is not on the engine", "pull or build it"
+		if ours {
+			f.Remedy = makes
+		}
+		return f, ours && errors.Is(judged, docker.ErrNoImage)
+	}
+	digest, digestErr := docker.AgentDigest(jsd.Runtime)
+	if err = errors.Join(err, digestErr); err != nil {
+		f.State, f.Found = stateMissing, oneLine(err)
+		return f, false
+	}
+	label := ""
+	if image.Config != nil {
+		label = image.Config.Labels[docker.AgentLabel]
+	}
+	switch {
+	case errors.Is(judged, docker.ErrBadImage):
+		f.State, f.Found = stateMissing, oneLine(judged)
+	case label == digest:
+		f.Found += ", its agent is current"
+	case ours:
+		f.State, f.Found, f.Remedy = stateWarn, f.Found+" has another agent than this jsd", makes
+	default:
+		f.State, f.Found = stateWarn, f.Found+" has another agent than this jsd"
+		f.Remedy = "build it again FROM a current " + docker.DefaultImage
+	}
+	return f, false
+}
