@@ -4,7 +4,7 @@
 
 const { KIND } = require('./frames.js');
 
-const OF_WORKER = 16 * 1024 * 1024; // bytes of bundles that a worker keeps, where one alone is not larger
+const OF_WORKER = 16 * 1024 * 1024; // bytes of bundles that a worker keeps beside the one it uses
 
 class Bundles {
   #parts = new Map(); // id → bodies of its frames
@@ -15,28 +15,25 @@ class Bundles {
     this.#parts.get(bundle).push(body);
   }
 
-  // hand gives a worker a bundle that it has not; what it used least of late it forgets.
+  // hand sees to it that a worker has a bundle, and forgets what it used least of late.
   hand(worker, id) {
     if (id === undefined) return;
-    const size = worker.bundles.get(id);
-    worker.bundles.delete(id);
-    if (size !== undefined) {
-      worker.bundles.set(id, size);
-      return;
-    }
+    const had = worker.bundles.delete(id); // to the end of the line
     const parts = this.#parts.get(id) ?? [];
-    let held = parts.reduce((sum, part) => sum + part.length, 0);
-    worker.bundles.set(id, held);
-    for (const other of worker.bundles.values()) held += other;
-    held -= worker.bundles.get(id);
-    const drop = [];
-    for (const [oldest, bytes] of worker.bundles) {
-      if (held <= OF_WORKER || oldest === id) break;
-      drop.push(oldest);
-      worker.bundles.delete(oldest);
-      held -= bytes;
+    if (!had) {
+      const drop = [];
+      for (let held = this.#size(worker.bundles); held > OF_WORKER; held = this.#size(worker.bundles)) {
+        const [oldest] = worker.bundles.keys();
+        worker.bundles.delete(oldest);
+        drop.push(oldest);
+      }
+      parts.forEach((part, i) => worker.send(KIND.bundle, i === 0 ? { bundle: id, drop } : { bundle: id }, part));
     }
-    parts.forEach((part, i) => worker.send(KIND.bundle, i === 0 ? { bundle: id, drop } : { bundle: id }, part));
+    worker.bundles.set(id, parts.reduce((sum, part) => sum + part.length, 0));
+  }
+
+  #size(sizes) {
+    return [...sizes.values()].reduce((sum, size) => sum + size, 0);
   }
 }
 
