@@ -57,6 +57,7 @@ type client struct {
 
 	unread  []*request         // of the last frame; the reader's
 	numbers uint64             // given so far; the reader's
+	uploads uploads            // of runtime.put; the reader's, until it is done
 	sending *jsonrpc2.Response // guarded by the lock that jsonrpc2 holds from OnSend to WriteObject
 
 	mu       sync.Mutex          // guards all below
@@ -75,6 +76,7 @@ func newClient(ctx context.Context, s *Server) *client {
 	c := &client{
 		server:   s,
 		ended:    make(chan struct{}),
+		uploads:  uploads{},
 		requests: map[uint64]*request{},
 		ids:      map[string]*request{},
 	}

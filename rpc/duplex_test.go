@@ -23,7 +23,7 @@ func TestDuplex(t *testing.T) {
 		{"wrong type", `{"type":"req","id":1,"method":"runtime.execute","payload":{"code":1}}`,
 			`{"type":"rep","id":1,"error":{"code":-32602,"message":"Invalid params: code must be a string"}}`},
 		{"no payload", `{"type":"req","id":1,"method":"runtime.execute"}`,
-			`{"type":"rep","id":1,"error":{"code":-32602,"message":"Invalid params: code must be a string"}}`},
+			`{"type":"rep","id":1,"error":{"code":-32602,"message":"Invalid params: exactly one of code, files and bundle must be there"}}`},
 		{"payload a string", `{"type":"req","id":1,"method":"runtime.execute","payload":"x"}`,
 			`{"type":"rep","id":1,"error":{"code":-32602,"message":"Invalid params: params must be an object, or an array that holds just it"}}`},
 		{"unknown method", `{"type":"req","id":1,"method":"nothing"}`,

@@ -17,6 +17,7 @@ const (
 	codeLost      containers.Code = 1005
 	codeBusy      containers.Code = 1006
 	codeForbidden containers.Code = 1007
+	codeNotFound  containers.Code = 1009
 )
 
 // Busy is an error that says when to come again. What a Runner returns may be one.
@@ -50,13 +51,16 @@ func busy(retryAfter time.Duration) error {
 	return &refusal{code: int64(codeBusy), message: "Busy", data: details{RetryAfter: milliseconds(retryAfter)}}
 }
 
-var errBatchReply = &refusal{
-	code: int64(containers.LimitExceeded), message: "Limit exceeded", data: details{Limit: "batch"},
+func beyond(limit string) *refusal {
+	return &refusal{code: int64(containers.LimitExceeded), message: "Limit exceeded", data: details{Limit: limit}}
 }
 
 var (
+	errBatchReply     = beyond("batch")
+	errBundleLimit    = beyond("bundle")
 	errParse          = &refusal{code: jsonrpc2.CodeParseError, message: "Parse error"}
 	errCancelled      = &refusal{code: int64(containers.Cancelled), message: "Cancelled"}
+	errNotFound       = &refusal{code: int64(codeNotFound), message: "Not found"}
 	errMethodNotFound = &refusal{code: jsonrpc2.CodeMethodNotFound, message: "Method not found"}
 )
 

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"strconv"
 	"time"
 
@@ -12,103 +13,46 @@ import (
 	"github.com/jsd-project/jsd/containers"
 )
 
-const (
-	languageJavaScript = "javascript"
-	defaultTenant      = "default"
-)
-
-// script is the params of runtime.execute.
-type script struct {
-	Code     *source     `json:"code"`
-	Globals  *object     `json:"globals"`
-	Call     *source     `json:"call"`
-	Caller   *source     `json:"caller"`
-	Args     *array      `json:"args"`
-	Timeout  *millis     `json:"timeout"`
-	Tenant   *tenantName `json:"tenant"`
-	Language *text       `json:"language"`
-}
-
 func (s *Server) execute(ctx context.Context, params json.RawMessage) (json.RawMessage, later, error) {
 	p, err := decodeParams[script](params, clientOf(ctx).dialect.lenient())
 	if err != nil {
 		return nil, nil, err
 	}
-	if p.Code == nil {
-		return nil, nil, invalidParams("code must be " + p.Code.expects())
-	}
-	if err := s.permit(p); err != nil {
+	if err := p.check(); err != nil {
 		return nil, nil, err
 	}
-	tenant, call := defaultTenant, s.call(p)
-	if p.Tenant != nil {
-		tenant = string(*p.Tenant)
+	if err := s.permit(&p); err != nil {
+		return nil, nil, err
 	}
-	return nil, func(ctx context.Context) (json.RawMessage, error) { return s.run(ctx, tenant, call) }, nil
+	bundle, err := s.find(&p)
+	if err != nil {
+		return nil, nil, err
+	}
+	tenant, call := tenantOf(p.Tenant), s.call(&p, bundle)
+	hidden := p.Secrets.strings()
+	return nil, func(ctx context.Context) (json.RawMessage, error) { return s.run(ctx, tenant, call, hidden) }, nil
 }
 
-// permit judges what is well-formed but not allowed.
-func (s *Server) permit(p script) error {
-	switch {
-	case p.Language != nil && *p.Language != languageJavaScript:
-		return forbidden("language")
-	case p.Timeout != nil && time.Duration(*p.Timeout) > s.cfg.MaxTimeout:
-		return forbidden("timeout")
-	default:
-		return nil
-	}
-}
-
-func (s *Server) call(p script) containers.Call {
-	call := containers.Call{Script: p.body(), Timeout: s.cfg.Timeout}
-	if p.Timeout != nil {
-		call.Timeout = time.Duration(*p.Timeout)
-	}
-	call.CPU = call.Timeout
-	return call
-}
-
-// body is what the agent gets of the script, each value as the client wrote it.
-func (p script) body() json.RawMessage {
-	var b []byte
-	add := func(name string, value json.RawMessage) {
-		if value == nil {
-			return
-		}
-		b = append(b, ",\""...)
-		b = append(b, name...)
-		b = append(b, "\":"...)
-		b = append(b, value...)
-	}
-	add("code", raw(p.Code))
-	add("globals", raw(p.Globals))
-	add("call", raw(p.Call))
-	add("caller", raw(p.Caller))
-	add("args", raw(p.Args))
-	b[0] = '{'
-	return append(b, '}')
-}
-
-func raw[T ~[]byte](value *T) json.RawMessage {
-	if value == nil {
-		return nil
-	}
-	return json.RawMessage(*value)
-}
-
-func (s *Server) run(ctx context.Context, tenant string, call containers.Call) (json.RawMessage, error) {
+// run blanks the secrets out of all that a script may have put them in by accident, its log line's too.
+func (s *Server) run(ctx context.Context, tenant string, call containers.Call, secrets []string) (json.RawMessage, error) {
 	execution, began := s.executions.Add(1), time.Now()
 	result, err := s.cfg.Runner.Run(ctx, tenant, call)
-	err = causeOf(ctx, err)
-	s.logCall(execution, tenant, time.Since(began), err)
+	took := time.Since(began)
+	var blank blanker
+	if err != nil || len(result.Console) > 0 {
+		blank = newBlanker(secrets)
+	}
+	err = blank.err(causeOf(ctx, err))
+	s.logCall(execution, tenant, took, err)
 	if err != nil {
 		return nil, err
 	}
-	return executed(result), nil
+	result.Console = blank.lines(result.Console)
+	return executed(result, call.Stats), nil
 }
 
 // executed is the reply to a script that came to a value, which is passed on as it is.
-func executed(r containers.Result) json.RawMessage {
+func executed(r containers.Result, stats bool) json.RawMessage {
 	if len(r.Value) == 0 {
 		r.Value = null
 	}
@@ -123,7 +67,27 @@ func executed(r containers.Result) json.RawMessage {
 	}
 	b = append(b, `,"time":`...)
 	b = strconv.AppendInt(b, r.Time, 10)
+	if stats {
+		b = append(b, `,"stats":`...)
+		b = appendJSON(b, statsOf(r))
+	}
 	return append(b, '}')
+}
+
+// Stats is what a call that asked for it is told of how it ran.
+type Stats struct {
+	Queue     float64 `json:"queue"`     // ms it waited for a container, in tenths
+	Cold      bool    `json:"cold"`      // it was the first call of its container
+	CPU       float64 `json:"cpu"`       // ms of processor time, in tenths, as the agent says
+	Container string  `json:"container"` // ID
+}
+
+func statsOf(r containers.Result) Stats {
+	return Stats{Queue: tenths(r.Queue), Cold: r.Cold, CPU: tenths(r.CPU), Container: r.Container}
+}
+
+func tenths(d time.Duration) float64 {
+	return math.Round(float64(d)/float64(time.Millisecond)*10) / 10
 }
 
 // logCall writes the line of a call, with what it took from here, in ms. A failure's text is the

@@ -35,6 +35,7 @@ type (
 type runner struct {
 	scripts map[string]does
 	started chan string // gets the code of each "wait" that runs
+	seen    chan call   // gets each call that is none of scripts; its value is 1
 	ready   error
 }
 
@@ -49,7 +50,7 @@ func newRunner() *runner {
 	fails := func(err error) does {
 		return func(context.Context, string, call) (result, error) { return result{}, err }
 	}
-	r := &runner{started: make(chan string, 10000)}
+	r := &runner{started: make(chan string, 10000), seen: make(chan call, 100)}
 	wait := func(ctx context.Context, _ string, c call) (result, error) {
 		r.started <- codeOf(c)
 		<-ctx.Done()
@@ -84,7 +85,11 @@ func newRunner() *runner {
 }
 
 func (r *runner) Run(ctx context.Context, tenant string, c call) (result, error) {
-	return r.scripts[codeOf(c)](ctx, tenant, c)
+	if script, ok := r.scripts[codeOf(c)]; ok {
+		return script(ctx, tenant, c)
+	}
+	r.seen <- c
+	return result{Value: json.RawMessage(`1`)}, nil
 }
 
 // codeOf is the code of a call, which says here what the runner does.

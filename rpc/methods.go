@@ -15,6 +15,7 @@ type later func(ctx context.Context) (json.RawMessage, error)
 func (s *Server) allMethods() map[string]method {
 	return map[string]method{
 		"runtime.execute": s.execute,
+		"runtime.put":     s.put,
 		"runtime.cancel":  s.cancel,
 		"runtime.info":    s.info,
 	}
@@ -60,7 +61,7 @@ func (s *Server) describe() Info {
 	info := Info{
 		Version:   s.cfg.Version,
 		Boot:      s.cfg.Boot,
-		Languages: []string{languageJavaScript},
+		Languages: []string{languageJavaScript, languageTypeScript},
 		Modules:   []string{},
 		Limits: map[string]int64{
 			"timeout":     s.cfg.Timeout.Milliseconds(),
@@ -68,6 +69,7 @@ func (s *Server) describe() Info {
 			"frame":       s.cfg.MaxFrame,
 			"connections": int64(s.cfg.MaxConnections),
 			"inFlight":    int64(s.cfg.MaxInFlight),
+			"bundles":     s.bundles.Limit(),
 		},
 	}
 	for name, limit := range s.cfg.Limits {

@@ -2,9 +2,7 @@ package rpc
 
 import (
 	"encoding/json"
-	"fmt"
 	"math"
-	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -23,7 +21,11 @@ type (
 	object     json.RawMessage
 	array      json.RawMessage
 	millis     time.Duration
+	mebibytes  int
+	flag       bool
+	reuse      string
 	tenantName string
+	uploadID   string
 	requestID  string // as it came
 )
 
@@ -58,31 +60,83 @@ func (a *array) take(v json.RawMessage) bool {
 
 func (*array) expects() string { return "an array" }
 
-// A number counts as whole where JavaScript would call it so: 200, 200.0, 2e2.
-func (m *millis) take(v json.RawMessage) bool {
-	if kind(v) != '0' {
-		return false
-	}
-	n, _ := strconv.ParseFloat(string(v), 64) // too large: infinite, which is whole and above all limits
-	n = min(n, float64(math.MaxInt64/int64(time.Millisecond)/2))
+func (m *millis) take(v json.RawMessage) (ok bool) {
+	n, ok := positive(v, math.MaxInt64/int64(time.Millisecond)/2)
 	*m = millis(time.Duration(n) * time.Millisecond)
-	return n > 0 && n == math.Trunc(n)
+	return ok
 }
 
 func (*millis) expects() string { return "a positive whole number of milliseconds" }
 
-func (t *tenantName) take(v json.RawMessage) bool {
-	if kind(v) != '"' {
-		return false
-	}
-	name := unquote(v)
-	*t = tenantName(name)
-	return len(name) >= 1 && len(name) <= 64 && strings.IndexFunc(name, notInTenant) < 0
+func (m *mebibytes) take(v json.RawMessage) bool {
+	n, ok := positive(v, math.MaxInt32)
+	*m = mebibytes(n)
+	return ok
 }
 
-func (*tenantName) expects() string { return "1 to 64 characters of A-Z a-z 0-9 . _ -" }
+func (*mebibytes) expects() string { return "a positive whole number of MiB" }
 
-func notInTenant(r rune) bool {
+// positive reads a number that is positive and whole, as JavaScript would call it: 200, 200.0, 2e2.
+// What is above most, which is above all limits, becomes that.
+func positive(v json.RawMessage, most int64) (n int64, ok bool) {
+	if kind(v) != '0' {
+		return 0, false
+	}
+	f, _ := strconv.ParseFloat(string(v), 64) // too large: infinite
+	f = min(f, float64(most))
+	return int64(f), f > 0 && f == math.Trunc(f)
+}
+
+func (f *flag) take(v json.RawMessage) bool {
+	k := kind(v)
+	*f = k == 't'
+	return k == 't' || k == 'f'
+}
+
+func (*flag) expects() string { return "true or false" }
+
+// What of a container may be used again.
+const (
+	reuseTenant reuse = "tenant" // by calls of the same tenant
+	reuseCall   reuse = "call"   // nothing, by any
+)
+
+func (r *reuse) take(v json.RawMessage) bool {
+	if kind(v) == '"' {
+		*r = reuse(unquote(v))
+	}
+	return *r == reuseTenant || *r == reuseCall
+}
+
+func (*reuse) expects() string { return `"tenant" or "call"` }
+
+func (t *tenantName) take(v json.RawMessage) (ok bool) {
+	name, ok := takeName(v)
+	*t = tenantName(name)
+	return ok
+}
+
+func (*tenantName) expects() string { return expectsName }
+
+func (u *uploadID) take(v json.RawMessage) (ok bool) {
+	id, ok := takeName(v)
+	*u = uploadID(id)
+	return ok
+}
+
+func (*uploadID) expects() string { return expectsName }
+
+const expectsName = "1 to 64 characters of A-Z a-z 0-9 . _ -"
+
+func takeName(v json.RawMessage) (name string, ok bool) {
+	if kind(v) != '"' {
+		return "", false
+	}
+	name = unquote(v)
+	return name, len(name) >= 1 && len(name) <= 64 && strings.IndexFunc(name, notInName) < 0
+}
+
+func notInName(r rune) bool {
 	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
 		r == '.' || r == '_' || r == '-')
 }
@@ -93,61 +147,3 @@ func (id *requestID) take(v json.RawMessage) bool {
 }
 
 func (*requestID) expects() string { return "the id of a request, a string or a number" }
-
-// decodeParams fills a struct whose fields are pointers to params, with their names in json tags.
-// What is missing or null stays nil. An unknown name is refused, or ignored where lenient.
-func decodeParams[T any](params json.RawMessage, lenient bool) (into T, err error) {
-	params, err = theObject(params)
-	if err != nil || params == nil {
-		return into, err
-	}
-	target := reflect.ValueOf(&into).Elem()
-	for name, value := range members(params) {
-		i := fieldNamed(target.Type(), name)
-		switch {
-		case i < 0 && lenient, i >= 0 && kind(value) == 'n':
-			continue
-		case i < 0:
-			return into, invalidParams(fmt.Sprintf("unknown field %.100q", name))
-		}
-		field := reflect.New(target.Type().Field(i).Type.Elem())
-		if p := field.Interface().(param); !p.take(value) {
-			return into, invalidParams(name + " must be " + p.expects())
-		}
-		target.Field(i).Set(field)
-	}
-	return into, nil
-}
-
-func fieldNamed(t reflect.Type, name string) int {
-	for i := range t.NumField() {
-		if t.Field(i).Tag.Get("json") == name {
-			return i
-		}
-	}
-	return -1
-}
-
-// theObject is params, or the only element of params.
-func theObject(params json.RawMessage) (json.RawMessage, error) {
-	if kind(params) == '[' {
-		var all []json.RawMessage
-		for element := range elements(params) {
-			if all = append(all, element); len(all) > 1 {
-				return nil, invalidParams("params must be an object, or an array that holds just it")
-			}
-		}
-		params = nil
-		if len(all) == 1 {
-			params = all[0]
-		}
-	}
-	switch kind(params) {
-	case 0, 'n':
-		return nil, nil
-	case '{':
-		return params, nil
-	default:
-		return nil, invalidParams("params must be an object, or an array that holds just it")
-	}
-}

@@ -12,14 +12,15 @@ func TestExecuteParams(t *testing.T) {
 	p := r.dial()
 	const aTenant = "tenant must be 1 to 64 characters of A-Z a-z 0-9 . _ -"
 	const aTimeout = "timeout must be a positive whole number of milliseconds"
+	const oneSource = "exactly one of code, files and bundle must be there"
 	const oneObject = "params must be an object, or an array that holds just it"
 	for _, test := range []struct {
 		params string
 		code   int
 		says   string
 	}{
-		{`{}`, -32602, "code must be a string"},
-		{`{"code":null}`, -32602, "code must be a string"},
+		{`{}`, -32602, oneSource},
+		{`{"code":null}`, -32602, oneSource},
 		{`{"code":1}`, -32602, "code must be a string"},
 		{`{"code":"1","CODE":"1"}`, -32602, `unknown field "CODE"`},
 		{`{"code":"1","x":1}`, -32602, `unknown field "x"`},
@@ -43,8 +44,8 @@ func TestExecuteParams(t *testing.T) {
 		{`{"code":"1","language":1}`, -32602, "language must be a string"},
 		{`[{"code":"1"},1]`, -32602, oneObject},
 		{`["1"]`, -32602, oneObject},
-		{`[]`, -32602, "code must be a string"},
-		{`null`, -32602, "code must be a string"},
+		{`[]`, -32602, oneSource},
+		{`null`, -32602, oneSource},
 		{`{"code":"1","language":"python"}`, 1007, "language"},
 		{`{"code":"1","timeout":60001}`, 1007, "timeout"},
 		{`{"code":"1","timeout":1e999}`, 1007, "timeout"},
@@ -70,7 +71,7 @@ func TestExecutePassesCallOn(t *testing.T) {
 		{`{"code":"call","globals":null,"call":null,"caller":null,"args":null,"timeout":null,"tenant":null,"language":null}`,
 			`{"call":{"code":"call"},"cpu":3000,"tenant":"default","timeout":3000}`},
 		{`{"code":"call","globals":{"b":1.0,"a":9007199254740993},"call":"f.g","caller":"c","args":[ 1,"]"],"timeout":200.0,"tenant":"A-z.0_9","language":"javascript"}`,
-			`{"call":{"code":"call","globals":{"b":1.0,"a":9007199254740993},"call":"f.g","caller":"c","args":[1,"]"]},"cpu":200,"tenant":"A-z.0_9","timeout":200}`},
+			`{"call":{"code":"call","globals":{"b":1.0,"a":9007199254740993},"call":"f.g","caller":"c","args":[1,"]"],"language":"javascript"},"cpu":200,"tenant":"A-z.0_9","timeout":200}`},
 		{`{"code":"call","timeout":6e4,"call":""}`,
 			`{"call":{"code":"call","call":""},"cpu":60000,"tenant":"default","timeout":60000}`},
 	} {
@@ -106,8 +107,8 @@ func TestInfo(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := fmt.Sprintf("%+v", reply.Result)
-	want := "{Version:1.2.3 Boot:b Languages:[javascript] Modules:[assert url] Limits:map[" +
-		"connections:10000 frame:16777216 inFlight:1024 maxTimeout:90000 memory:268435456 timeout:90000]}"
+	want := "{Version:1.2.3 Boot:b Languages:[javascript typescript] Modules:[assert url] Limits:map[" +
+		"bundles:67108864 connections:10000 frame:16777216 inFlight:1024 maxTimeout:90000 memory:268435456 timeout:90000]}"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

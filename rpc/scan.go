@@ -12,8 +12,9 @@ import (
 // values would lose: the order of keys, numbers to the last digit, and whether a name is exactly
 // the one we know (encoding/json takes "CODE" for "code").
 
-// wellFormed tells whether data is JSON in UTF-8. All else here relies on it.
-func wellFormed(data []byte) bool { return json.Valid(data) && utf8.Valid(data) }
+// wellFormed tells whether data is JSON in UTF-8. All else here relies on it, and like it takes any
+// depth.
+func wellFormed(data []byte) bool { return isJSON(data) && utf8.Valid(data) }
 
 // kind is the first byte of a value: { [ " t f n, or 0 for any number.
 func kind(value []byte) byte {

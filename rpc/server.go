@@ -13,6 +13,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/rs/zerolog"
 
+	"github.com/jsd-project/jsd/bundles"
 	"github.com/jsd-project/jsd/containers"
 )
 
@@ -40,6 +41,11 @@ type Config struct {
 	Timeout    time.Duration // of a call that names none; default 3 s
 	MaxTimeout time.Duration // a call may name; default 60 s, and not below Timeout
 
+	MaxMemory int // MiB that a call may name; default 256
+
+	MaxBundles    int64 // bytes that a tenant's bundles may take; default 64 MiB
+	MaxAllBundles int64 // bytes that those of all tenants may take; default 1 GiB
+
 	MaxFrame        int64         // bytes of a frame or body from a client; default 16 MiB
 	MaxConnections  int           // at once, POSTs among them; default 10,000
 	MaxInFlight     int           // calls of one connection; default 1,024
@@ -55,6 +61,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.Timeout = cmp.Or(c.Timeout, 3*time.Second)
 	c.MaxTimeout = max(cmp.Or(c.MaxTimeout, time.Minute), c.Timeout)
+	c.MaxMemory = cmp.Or(c.MaxMemory, 256)
 	c.MaxFrame = cmp.Or(c.MaxFrame, 16<<20)
 	c.MaxConnections = cmp.Or(c.MaxConnections, 10_000)
 	c.MaxInFlight = cmp.Or(c.MaxInFlight, 1024)
@@ -71,6 +78,7 @@ type Server struct {
 	cfg        Config
 	access     access
 	methods    map[string]method
+	bundles    *bundles.Store
 	executions atomic.Uint64 // numbers calls, for the log
 
 	mu      sync.Mutex // guards all below
@@ -85,6 +93,7 @@ func New(cfg Config) *Server {
 	s := &Server{
 		cfg:     cfg.withDefaults(),
 		access:  newAccess(cfg.Listen, cfg.Origins, cfg.Secret),
+		bundles: bundles.NewStore(bundles.Config{Tenant: cfg.MaxBundles, Total: cfg.MaxAllBundles}),
 		clients: map[*client]struct{}{},
 		empty:   make(chan struct{}),
 	}
@@ -170,5 +179,6 @@ func (s *Server) serve(c *client, meanwhile ...func()) {
 		f()
 	}
 	<-c.ended
+	c.uploads.drop()
 	c.calls.Wait()
 }

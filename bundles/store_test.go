@@ -1,0 +1,192 @@
+package bundles
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// size is what a folder of sized counts for.
+const size = 10_000
+
+// sized makes a folder of one file, with content of its own by name.
+func sized(t testing.TB, name string) *Folder {
+	t.Helper()
+	fixed := folderOf(t, `{"a.js":"`+name+`"}`).Size()
+	return folderOf(t, `{"a.js":"`+name+strings.Repeat("x", int(size-fixed))+`"}`)
+}
+
+// A shelf is a store whose bundles go by names.
+type shelf struct {
+	testing.TB
+	*Store
+	ids map[string]string
+}
+
+func newShelf(t testing.TB, perTenant, total int64) *shelf {
+	return &shelf{t, NewStore(Config{Tenant: perTenant * size, Total: total * size}), map[string]string{}}
+}
+
+func (s *shelf) put(tenant string, names ...string) {
+	s.Helper()
+	for _, name := range names {
+		id, err := s.Put(tenant, sized(s, name))
+		if err != nil {
+			s.Fatal(err)
+		}
+		s.ids[name] = id
+	}
+}
+
+func (s *shelf) has(tenant, name string) bool {
+	s.Helper()
+	b, err := s.Get(tenant, s.ids[name])
+	if err != nil && !errors.Is(err, ErrNotFound) || err == nil && b.ID != s.ids[name] {
+		s.Errorf("got %v, %v", b, err)
+	}
+	return err == nil
+}
+
+// expect asks in an order of which the last is then the most recently used.
+func (s *shelf) expect(tenant string, want map[string]bool, order ...string) {
+	s.Helper()
+	for _, name := range order {
+		if got := s.has(tenant, name); got != want[name] {
+			s.Errorf("%s of %s: there %v", name, tenant, got)
+		}
+	}
+}
+
+func TestLeastRecentlyUsedGoesOut(t *testing.T) {
+	s := newShelf(t, 3, 100)
+	s.put("t", "a", "b", "c")
+	s.expect("t", map[string]bool{"a": true}, "a") // Get touches
+	s.put("t", "d")
+	s.expect("t", map[string]bool{"a": true, "c": true, "d": true}, "b", "d", "c", "a")
+	s.put("t", "d") // and so does Put
+	s.put("t", "e")
+	s.expect("t", map[string]bool{"a": true, "d": true, "e": true}, "a", "b", "c", "d", "e")
+	if s.size != 3*size {
+		t.Errorf("%d bytes are counted", s.size)
+	}
+}
+
+func TestTenantsAreApart(t *testing.T) {
+	s := newShelf(t, 2, 100)
+	s.put("one", "a", "b")
+	if s.has("two", "a") {
+		t.Error("a tenant gets the bundle of another")
+	}
+	if len(s.tenants) != 1 {
+		t.Error("asking makes a tenant")
+	}
+	s.put("two", "a", "c", "d")
+	s.expect("one", map[string]bool{"a": true, "b": true}, "a", "b")
+	s.expect("two", map[string]bool{"c": true, "d": true}, "a", "c", "d")
+}
+
+func TestTotalTakesFromTenantLeastRecentlySeen(t *testing.T) {
+	s := newShelf(t, 3, 5)
+	s.put("old", "a", "b")
+	s.put("new", "c", "d", "e")
+	s.has("old", "a")
+	s.put("newest", "f")
+	s.expect("new", map[string]bool{"d": true, "e": true}, "c", "d", "e")
+	s.put("newest", "g") // takes b, which old has not used since
+	s.expect("old", map[string]bool{"a": true}, "b", "a")
+	for i := range 100 {
+		s.put(fmt.Sprint(i), fmt.Sprint(i))
+	}
+	if len(s.tenants) != 5 || s.recent.Len() != 5 || s.size != 5*size {
+		t.Errorf("%d tenants, %d in the list, %d bytes", len(s.tenants), s.recent.Len(), s.size)
+	}
+}
+
+func TestTooLarge(t *testing.T) {
+	for name, c := range map[string]Config{
+		"tenant": {Tenant: size - 1},
+		"total":  {Total: size - 1},
+	} {
+		s := NewStore(c)
+		if _, err := s.Put("t", sized(t, "a")); !errors.Is(err, ErrTooLarge) || len(s.tenants) != 0 {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if _, err := NewStore(Config{Tenant: size, Total: size}).Put("t", sized(t, "a")); err != nil {
+		t.Errorf("at the limit: %v", err)
+	}
+}
+
+func TestBundleOutlivesItsPlace(t *testing.T) {
+	s := newShelf(t, 1, 1)
+	s.put("t", "a")
+	b, err := s.Get("t", s.ids["a"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.put("t", "b")
+	if s.has("t", "a") || !b.Has("a.js") || !strings.Contains(string(b.Parts[0]), "axx") || b.Size != len(b.Parts[0]) {
+		t.Errorf("got %v", b)
+	}
+}
+
+func TestReservation(t *testing.T) {
+	s := NewStore(Config{Tenant: 100, Total: 150})
+	a, b, other := s.Reserve("t"), s.Reserve("t"), s.Reserve("other")
+	for i, step := range []struct {
+		of   *Reservation
+		size int64
+		want error
+	}{
+		{a, 60, nil}, {a, 50, nil}, {b, 41, ErrTooLarge}, {b, 40, nil}, {a, 61, ErrTooLarge},
+		{other, 51, ErrTooLarge}, {other, 50, nil}, {s.Reserve("third"), 1, ErrTooLarge},
+	} {
+		if err := step.of.Grow(step.size); !errors.Is(err, step.want) {
+			t.Errorf("step %d: got %v, want %v", i, err, step.want)
+		}
+	}
+	a.Release()
+	a.Release()
+	if err := b.Grow(100); err != nil {
+		t.Errorf("after a release: %v", err)
+	}
+	b.Release()
+	other.Release()
+	if s.reserved != 0 || len(s.making) != 0 {
+		t.Errorf("%d bytes and %v are left", s.reserved, s.making)
+	}
+}
+
+func TestManyAtOnce(t *testing.T) {
+	s := newShelf(t, 2, 4)
+	folders := make([][]*Folder, 8)
+	for i := range folders {
+		for j := range 20 {
+			folders[i] = append(folders[i], sized(t, fmt.Sprint(i, "-", j%4)))
+		}
+	}
+	var all sync.WaitGroup
+	for i, own := range folders {
+		all.Go(func() {
+			tenant := fmt.Sprint(i % 3)
+			for _, f := range own {
+				room := s.Reserve(tenant)
+				_ = room.Grow(f.Size())
+				id, err := s.Put(tenant, f)
+				if err != nil {
+					t.Error(err)
+				}
+				if b, err := s.Get(tenant, id); err == nil && b.ID != id {
+					t.Error("another bundle")
+				}
+				room.Release()
+			}
+		})
+	}
+	all.Wait()
+	if s.size > 4*size || s.reserved != 0 {
+		t.Errorf("%d bytes, %d reserved", s.size, s.reserved)
+	}
+}

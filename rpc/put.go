@@ -1,0 +1,140 @@
+package rpc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/jsd-project/jsd/bundles"
+)
+
+// maxUploads bounds the folders that one connection may have in the making.
+const maxUploads = 16
+
+// putParams is the params of runtime.put.
+type putParams struct {
+	Files  *folder     `json:"files"`
+	Upload *uploadID   `json:"upload"`
+	More   *flag       `json:"more"`
+	Tenant *tenantName `json:"tenant"`
+}
+
+// PutResult is what runtime.put answers: the upload while more is to come, then the bundle.
+type PutResult struct {
+	Upload string `json:"upload,omitempty"`
+	Bundle string `json:"bundle,omitempty"`
+}
+
+// An upload is a folder that comes in several requests.
+type upload struct {
+	tenant string
+	folder bundles.Folder
+	room   *bundles.Reservation
+	failed error // nil, or what all further requests are answered with
+}
+
+// put runs on the reader, so the parts of an upload are added in the order in which they came.
+func (s *Server) put(ctx context.Context, params json.RawMessage) (json.RawMessage, later, error) {
+	c := clientOf(ctx)
+	p, err := decodeParams[putParams](params, c.dialect.lenient())
+	switch more := p.More != nil && bool(*p.More); {
+	case err != nil:
+		return nil, nil, err
+	case p.Files == nil:
+		return nil, nil, invalidParams("files must be " + p.Files.expects())
+	case p.Upload != nil:
+		result, err := c.uploads.add(s.bundles, string(*p.Upload), tenantOf(p.Tenant), p.Files, more)
+		return result, nil, err
+	case more:
+		return nil, nil, invalidParams("upload must be there where there is more")
+	}
+	var f bundles.Folder
+	if err := f.Add(p.Files.json, p.Files.sources); err != nil {
+		return nil, nil, putError(err)
+	}
+	result, err := keep(s.bundles, tenantOf(p.Tenant), &f)
+	return result, nil, err
+}
+
+// keep makes a bundle of a folder.
+func keep(store *bundles.Store, tenant string, f *bundles.Folder) (json.RawMessage, error) {
+	if f.Files() == 0 {
+		return nil, invalidParams("files must hold a file")
+	}
+	id, err := store.Put(tenant, f)
+	if err != nil {
+		return nil, putError(err)
+	}
+	return appendJSON(nil, PutResult{Bundle: id}), nil
+}
+
+func putError(err error) error {
+	switch {
+	case errors.Is(err, bundles.ErrTooLarge):
+		return errBundleLimit
+	case errors.Is(err, bundles.ErrTooMany):
+		return invalidParams(fmt.Sprintf("files must be at most %d in all", bundles.MaxFiles))
+	default:
+		return err
+	}
+}
+
+// uploads is those of one connection, by ID; its reader's.
+type uploads map[string]*upload
+
+// add takes the part of one request. An upload that went over a bound stays, without its parts, until
+// its last request, so that a client that did not wait for answers is not given a bundle of the rest.
+func (u uploads) add(store *bundles.Store, id, tenant string, files *folder, more bool) (json.RawMessage, error) {
+	up := u[id]
+	if up == nil {
+		if len(u) >= maxUploads {
+			return nil, errBundleLimit
+		}
+		up = &upload{tenant: tenant, room: store.Reserve(tenant)}
+		u[id] = up
+	}
+	if up.tenant != tenant {
+		return nil, invalidParams("tenant must be the one that the upload began with")
+	}
+	if up.failed == nil {
+		up.failed = u.grow(store, up, files)
+	}
+	if up.failed != nil {
+		up.folder = bundles.Folder{}
+		up.room.Release()
+	}
+	if more {
+		return appendJSON(nil, PutResult{Upload: id}), up.failed
+	}
+	defer up.room.Release()
+	delete(u, id)
+	if up.failed != nil {
+		return nil, up.failed
+	}
+	return keep(store, tenant, &up.folder)
+}
+
+func (u uploads) grow(store *bundles.Store, up *upload, files *folder) error {
+	if err := up.folder.Add(files.json, files.sources); err != nil {
+		return putError(err)
+	}
+	var all int64
+	for _, other := range u {
+		all += other.folder.Size()
+	}
+	if all > store.Limit() {
+		return errBundleLimit
+	}
+	if err := up.room.Grow(up.folder.Size()); err != nil {
+		return putError(err)
+	}
+	return nil
+}
+
+// drop gives up what the connection did not finish.
+func (u uploads) drop() {
+	for _, up := range u {
+		up.room.Release()
+	}
+}
