@@ -29,8 +29,8 @@ type Call struct {
 
 // A Bundle is a folder of sources that calls name instead of bringing it. Its ID stands for its content.
 type Bundle struct {
-	ID    string
-	Parts []json.RawMessage // JSON objects from path to source; later ones win
+	ID    string            // not empty, unique among the bundles of one container
+	Parts []json.RawMessage // JSON objects from path to source; later ones win; not to be changed
 	Size  int               // bytes of all parts
 }
 
@@ -41,7 +41,7 @@ type Result struct {
 	Time    int64 // whole milliseconds from evaluation to value
 
 	CPU       time.Duration // where the call asked for Stats; a claim of the agent's
-	Container string        // the ID of the container
+	Container string        // the ID of the container; set by Execute
 	Queue     time.Duration // waited for a container; set by the scheduler
 	Cold      bool          // the container's first call; set by the scheduler
 }

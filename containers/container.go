@@ -34,6 +34,7 @@ type Container struct {
 
 	slots   chan struct{} // one element per call that the agent may still be at
 	queue   chan outgoing
+	bundles *bundles
 	dead    chan struct{} // closed by end
 	done    chan struct{} // closed when nothing is left
 	killErr error         // what ending the process came to; valid once done is closed
@@ -52,10 +53,11 @@ func Open(ctx context.Context, p Process, l Limits, log zerolog.Logger) (*Contai
 		limits:  l,
 		log:     log.With().Str("container", p.ID()).Logger(),
 		slots:   make(chan struct{}, max(1, l.Concurrency)),
-		// A call that still holds its slot has at most itself and its cancel in the queue, and in
-		// front of these the cancel of the slot's call before: what is behind a call in the queue
-		// cannot have been answered. So the queue is never full.
+		// A call that still holds its slot has at most itself, with its bundle in the same element,
+		// and its cancel in the queue, and in front of these the cancel of the slot's call before:
+		// what is behind a call in the queue cannot have been answered. So the queue is never full.
 		queue:   make(chan outgoing, 3*max(1, l.Concurrency)),
+		bundles: newBundles(bundleBytes, bundleCount),
 		dead:    make(chan struct{}),
 		done:    make(chan struct{}),
 		pending: make(map[uint64]*pendingCall),
@@ -210,7 +212,14 @@ func (c *Container) read(r *bufio.Reader) error {
 		if call == nil {
 			return fmt.Errorf("%w: an answer to call %d, which waits for none", errProtocol, h.ID)
 		}
-		call.settle(outcomeOf(f, h, c.limits))
+		o := outcomeOf(f, h, c.limits)
+		if o.err == nil {
+			o.result.Container = c.ID()
+		}
+		if call.bundle != "" {
+			c.bundles.release(call.bundle)
+		}
+		call.settle(o)
 		<-c.slots
 	}
 }
@@ -242,6 +251,9 @@ type callHeader struct {
 	ID      uint64 `json:"id"`
 	Timeout int64  `json:"timeout"` // ms
 	CPU     int64  `json:"cpu"`     // ms
+	Bundle  string `json:"bundle,omitempty"`
+	Memory  int    `json:"memory,omitempty"` // MiB
+	Stats   bool   `json:"stats,omitempty"`
 }
 
 type cancelHeader struct {

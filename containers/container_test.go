@@ -31,6 +31,12 @@ func TestAgentAnswers(t *testing.T) {
 		{name: "negative time", answer: func(p *peer, id uint64) {
 			p.send(kindResult, fmt.Sprintf(`{"id":%d,"time":-3}`, id), "1")
 		}, result: Result{Value: []byte("1"), Console: []string{}}},
+		{name: "processor time", answer: func(p *peer, id uint64) {
+			p.send(kindResult, fmt.Sprintf(`{"id":%d,"cpu":1.25}`, id), "1")
+		}, result: Result{Value: []byte("1"), Console: []string{}, CPU: 1250 * time.Microsecond}},
+		{name: "as much processor time as may be", answer: func(p *peer, id uint64) {
+			p.send(kindResult, fmt.Sprintf(`{"id":%d,"cpu":1e12}`, id), "1")
+		}, result: Result{Value: []byte("1"), Console: []string{}, CPU: 1e9 * time.Second}},
 		{name: "too many lines", answer: func(p *peer, id uint64) {
 			p.send(kindResult, fmt.Sprintf(`{"id":%d,"console":["a","b","c","d","e"]}`, id), "1")
 		}, result: Result{Value: []byte("1"), Console: []string{"a", "b", "c", consoleClosing}}},
@@ -74,6 +80,9 @@ func TestAgentAnswers(t *testing.T) {
 				}
 				p.next()
 			})
+			if test.err == nil {
+				test.result.Container = "scripted"
+			}
 			result, err := c.Execute(t.Context(), Call{Timeout: time.Minute})
 			if !reflect.DeepEqual(result, test.result) || !reflect.DeepEqual(err, test.err) {
 				t.Errorf("got %+v, %#v\nwant %+v, %#v", result, err, test.result, test.err)
@@ -112,8 +121,13 @@ func TestLyingAgentIsEnded(t *testing.T) {
 		"code 1007":        failure(`"code":1007`),
 		"code -32600":      failure(`"code":-32600`),
 		"name no text":     failure(`"code":1000,"name":{}`),
-		"unknown kind":     func(p *peer, id uint64) { p.send(9, fmt.Sprintf(`{"id":%d}`, id), "1") },
+		"cpu negative":     result(`{"id":ID,"cpu":-0.5}`),
+		"cpu too long":     result(`{"id":ID,"cpu":1e300}`),
+		"cpu infinite":     result(`{"id":ID,"cpu":1e999}`),
+		"cpu no number":    result(`{"id":ID,"cpu":"1"}`),
+		"unknown kind":     func(p *peer, id uint64) { p.send(10, fmt.Sprintf(`{"id":%d}`, id), "1") },
 		"kind of daemon":   func(p *peer, id uint64) { p.send(kindCall, fmt.Sprintf(`{"id":%d}`, id), "1") },
+		"a bundle":         func(p *peer, id uint64) { p.send(kindBundle, `{"bundle":"a"}`, "{}") },
 		"a second hello":   func(p *peer, id uint64) { p.send(kindHello, goodHello, "") },
 		"oversize frame":   func(p *peer, id uint64) { p.raw("\xff\xff\xff\xff\x04") },
 		"half a frame":     func(p *peer, id uint64) { p.raw("\x00\x00\x00\x09\x04{\"id\""); p.conn.Close() },
@@ -163,7 +177,7 @@ func TestHello(t *testing.T) {
 		answer func(*peer)
 		want   string // in the error
 	}{
-		{"another version", func(p *peer) { p.send(kindHello, `{"version":2}`, "") }, "version 2"},
+		{"another version", func(p *peer) { p.send(kindHello, `{"version":1}`, "") }, "version 1 of the link, this daemon 2"},
 		{"no version", func(p *peer) { p.send(kindHello, `{}`, "") }, "version 0"},
 		{"no JSON", func(p *peer) { p.send(kindHello, `hello`, "") }, "hello"},
 		{"another kind", func(p *peer) { p.send(kindResult, `{"id":1}`, "") }, "kind 4"},
@@ -219,7 +233,8 @@ func TestAgentIsToldItsLimitsAndClaimsAreBounded(t *testing.T) {
 	process := newPeer(t, func(p *peer) {
 		f, _ := p.next()
 		told = string(f.header)
-		p.send(kindHello, `{"version":1,"node":"`+strings.Repeat("v", 1000)+`","modules":["`+strings.Repeat(`m","`, 1000)+`"]}`, "")
+		name := strings.Repeat("m", maxModuleName)
+		p.send(kindHello, `{"version":2,"node":"`+strings.Repeat("v", 1000)+`","modules":["`+strings.Repeat(name+`m","`, maxModules)+`"]}`, "")
 		p.next()
 	})
 	c, err := Open(t.Context(), process, testLimits, zerolog.Nop())
@@ -227,12 +242,12 @@ func TestAgentIsToldItsLimitsAndClaimsAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	const want = `{"version":1,"concurrency":4,"workers":2,"heap":64,"memory":256,"result":1048576,"console":{"lines":3,"bytes":100}}`
+	const want = `{"version":2,"concurrency":4,"workers":2,"heap":64,"memory":256,"result":1048576,"console":{"lines":3,"bytes":100}}`
 	if told != want {
 		t.Errorf("told %s\nwant %s", told, want)
 	}
-	if h := c.Agent(); len(h.Node) != maxNodeName || len(h.Modules) != maxModules {
-		t.Errorf("took %d bytes of name and %d modules", len(h.Node), len(h.Modules))
+	if h := c.Agent(); len(h.Node) != maxNodeName || len(h.Modules) != maxModules || len(h.Modules[0]) != maxModuleName {
+		t.Errorf("took %d bytes of name and %d modules, the first %q", len(h.Node), len(h.Modules), h.Modules[:1])
 	}
 }
 

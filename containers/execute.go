@@ -37,13 +37,15 @@ type outcome struct {
 // cancelled Execute has returned.
 type pendingCall struct {
 	id     uint64
+	bundle string       // that the agent has to hold until it is done with the call; "" for none
 	sent   bool         // its frame has been, or is being, written; guarded by Container.mu while pending
 	answer chan outcome // of one element, so that settle never waits
 
 	abandoned *time.Timer // ends the container when a cancelled call goes on; guarded by Container.mu
 }
 
-// settle gives the call its answer. Only who took it out of pending may do so, hence once.
+// settle gives the call its answer. Only who took it out of pending, or could not put it there, may
+// do so, hence once.
 func (p *pendingCall) settle(o outcome) {
 	if p.abandoned != nil {
 		p.abandoned.Stop()
@@ -54,7 +56,8 @@ func (p *pendingCall) settle(o outcome) {
 // Execute runs a call and returns its result, a *Failure where the script came to no value, or a
 // *LostError where the container died. It waits while Concurrency calls are at work. When ctx ends it
 // returns a Failure with code Cancelled within 50 ms or so; the agent is told to stop the call, and
-// its slot is free once the agent has. A call that is too long for a frame fails with LimitExceeded.
+// its slot is free once the agent has. A call, or a part of its bundle, that is too long for a frame
+// fails with LimitExceeded.
 func (c *Container) Execute(ctx context.Context, call Call) (Result, error) {
 	if ctx.Err() != nil {
 		return Result{}, &Failure{Code: Cancelled}
@@ -66,7 +69,7 @@ func (c *Container) Execute(ctx context.Context, call Call) (Result, error) {
 	case <-ctx.Done():
 		return Result{}, &Failure{Code: Cancelled}
 	}
-	pending, err := c.begin(ctx, call)
+	pending, err := c.begin(call)
 	if err != nil {
 		<-c.slots
 		return Result{}, err
@@ -85,36 +88,54 @@ func (c *Container) Execute(ctx context.Context, call Call) (Result, error) {
 	}
 }
 
-// begin registers the call and puts its frame in the queue. Its errors are Execute's.
-func (c *Container) begin(ctx context.Context, call Call) (*pendingCall, error) {
+// begin registers the call and puts its frame in the queue, behind those of its bundle where the
+// agent does not hold that. Its errors are Execute's.
+func (c *Container) begin(call Call) (*pendingCall, error) {
 	pending := &pendingCall{answer: make(chan outcome, 1)}
 	c.mu.Lock()
 	c.lastID++
 	pending.id = c.lastID
 	c.mu.Unlock()
+	if call.Bundle != nil {
+		pending.bundle = call.Bundle.ID
+	}
 	encoded, err := encodeFrame(kindCall, callHeader{
 		ID:      pending.id,
 		Timeout: milliseconds(call.Timeout),
 		CPU:     milliseconds(call.CPU),
+		Bundle:  pending.bundle,
+		Memory:  call.Memory,
+		Stats:   call.Stats,
 	}, call.Script)
+	if err == nil && call.Bundle != nil {
+		err = c.bundles.need(call.Bundle, func(frames [][]byte) {
+			c.submit(outgoing{bundle: frames, frame: encoded, call: pending})
+		})
+	} else if err == nil {
+		c.submit(outgoing{frame: encoded, call: pending})
+	}
 	if errors.Is(err, errFrameTooLong) {
 		return nil, &Failure{Code: LimitExceeded, Limit: "frame"}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("encode a call: %w", err)
 	}
+	return pending, nil
+}
 
+// submit registers a call and puts it in the queue, or answers it where the link is dead.
+func (c *Container) submit(o outgoing) {
 	c.mu.Lock()
-	alive := c.cause == nil
-	if alive {
-		c.pending[pending.id] = pending
+	cause := c.cause
+	if cause == nil {
+		c.pending[o.call.id] = o.call
 	}
 	c.mu.Unlock()
-	if !alive {
-		return nil, c.lost()
+	if cause != nil {
+		o.call.settle(outcome{err: &LostError{Cause: cause}})
+		return
 	}
-	c.enqueue(outgoing{frame: encoded, call: pending})
-	return pending, nil
+	c.enqueue(o)
 }
 
 // enqueue hands a frame to the writer. The queue has room for all that may come, see Open.

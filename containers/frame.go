@@ -11,7 +11,7 @@ import (
 
 const (
 	// Version of the link. Both sides name it in their hello, and end the link where it differs.
-	Version = 1
+	Version = 2
 
 	// MaxFrame bounds the payload of a frame to the agent, in bytes: the largest frame of a client
 	// by default, and room for what encoding adds to it.
@@ -32,6 +32,7 @@ const (
 	kindCancel  kind = 3
 	kindResult  kind = 4
 	kindFailure kind = 5
+	kindBundle  kind = 9 // 6 to 8 are between an agent and its workers
 )
 
 var errFrameTooLong = errors.New("frame too long")
@@ -81,6 +82,15 @@ func readPayload(r io.Reader, length int) ([]byte, error) {
 
 // encodeFrame makes the bytes of a frame. A nil body leaves the newline out.
 func encodeFrame(k kind, header any, body []byte) ([]byte, error) {
+	head, err := encodeHead(k, header, body)
+	if err != nil {
+		return nil, err
+	}
+	return append(head, body...), nil
+}
+
+// encodeHead makes the bytes of a frame up to its body, which has to go out right behind them.
+func encodeHead(k kind, header any, body []byte) ([]byte, error) {
 	var b bytes.Buffer
 	b.Write(make([]byte, frameHead))
 	e := json.NewEncoder(&b)
@@ -91,12 +101,12 @@ func encodeFrame(k kind, header any, body []byte) ([]byte, error) {
 	if body == nil {
 		b.Truncate(b.Len() - 1) // Encode ends with the newline that parts header and body
 	}
-	b.Write(body)
-	encoded := b.Bytes()
-	if n := len(encoded) - frameHead; n > MaxFrame {
+	head := b.Bytes()
+	n := len(head) - frameHead + len(body)
+	if n > MaxFrame {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d are allowed", errFrameTooLong, n, MaxFrame)
 	}
-	binary.BigEndian.PutUint32(encoded, uint32(len(encoded)-frameHead))
-	encoded[4] = byte(k)
-	return encoded, nil
+	binary.BigEndian.PutUint32(head, uint32(n))
+	head[4] = byte(k)
+	return head, nil
 }

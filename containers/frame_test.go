@@ -8,9 +8,11 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 )
 
 // A golden frame, as both sides of the link have to write and read it.
@@ -70,20 +72,38 @@ func TestGoldenFramesAreRead(t *testing.T) {
 
 func TestGoldenFramesAreWritten(t *testing.T) {
 	frames := goldenFrames(t)
-	hello, err := encodeHello(Limits{
+	limits := Limits{
 		Concurrency: 8, Workers: 2, Heap: 64, Memory: 256, Result: 8 << 20, ConsoleLines: 1000, ConsoleBytes: 64 << 10,
-	})
+	}
 	check := func(name string, got []byte, err error) {
 		t.Helper()
 		if want := frames[name].bytes(t); err != nil || !bytes.Equal(got, want) || len(want) == 0 {
 			t.Errorf("%s:\ngot  %q, %v\nwant %q", name, got, err, want)
 		}
 	}
+	hello, err := encodeHello(limits)
 	check("hello to agent", hello, err)
-	call, err := encodeFrame(kindCall, callHeader{ID: 1, Timeout: 3000, CPU: 2500}, []byte(*frames["call with all fields"].Body))
-	check("call with all fields", call, err)
-	call, err = encodeFrame(kindCall, callHeader{ID: 2, Timeout: 1, CPU: 1}, []byte(`{"code":"1+1"}`))
-	check("call of an expression", call, err)
+	limits.Modules = []string{"assert", "fs", "lodash"}
+	hello, err = encodeHello(limits)
+	check("hello to agent with modules", hello, err)
+	for name, header := range map[string]callHeader{
+		"call with all fields":  {ID: 1, Timeout: 3000, CPU: 2500, Bundle: "a1", Memory: 64, Stats: true},
+		"call of an expression": {ID: 2, Timeout: 1, CPU: 1},
+		"call with code":        {ID: 3, Timeout: 3000, CPU: 2500},
+		"call with files":       {ID: 4, Timeout: 3000, CPU: 3000, Stats: true},
+	} {
+		call, err := encodeFrame(kindCall, header, []byte(*frames[name].Body))
+		check(name, call, err)
+	}
+	first, last := frames["bundle, first part, in place of others"], frames["bundle, last part"]
+	bundle, err := encodeBundle(&Bundle{
+		ID: "a1", Parts: []json.RawMessage{[]byte(*first.Body), []byte(*last.Body)},
+	}, []*heldBundle{{id: "b2"}, {id: "c3"}})
+	if len(bundle) != 4 {
+		t.Fatalf("a bundle of two parts came to %d pieces", len(bundle))
+	}
+	check(first.Name, slices.Concat(bundle[:2]...), err)
+	check(last.Name, slices.Concat(bundle[2:]...), err)
 	cancel, err := encodeFrame(kindCancel, cancelHeader{ID: 1<<53 - 1}, nil)
 	check("cancel", cancel, err)
 }
@@ -92,6 +112,7 @@ func TestGoldenOutcomes(t *testing.T) {
 	frames := goldenFrames(t)
 	want := map[string]outcome{
 		"result":                 {result: Result{Value: []byte(`{"a":[1,null,"\n"]}`), Console: []string{"a\nb", "ü"}, Time: 3}},
+		"result with stats":      {result: Result{Value: []byte("1"), Console: []string{}, Time: 3, CPU: 1625 * time.Microsecond}},
 		"result without console": {result: Result{Value: []byte("null"), Console: []string{}}},
 		"exception": {err: &Failure{Code: Exception, Name: "TypeError", Message: "x",
 			Stack: "TypeError: x\n    at f (script:1:7)", Console: []string{"a"}}},

@@ -14,6 +14,7 @@ type Limits struct {
 	Result       int // bytes of a value's JSON
 	ConsoleLines int
 	ConsoleBytes int
+	Modules      []string // built-in modules that scripts may load; nil: the agent's default list
 }
 
 // headerLimit is how many bytes a header to the daemon may take: the console at twice its limit (as
@@ -24,14 +25,14 @@ func (l Limits) headerLimit() int { return HeaderRoom + 12*l.ConsoleBytes + 8*l.
 type Hello struct {
 	Version int      `json:"version"`
 	Node    string   `json:"node"`
-	Modules []string `json:"modules"` // built-in modules that scripts may load
+	Modules []string `json:"modules"` // built-in modules and packages that scripts may load
 }
 
 const (
-	maxHello      = 64 << 10 // bytes
+	maxHello      = 1 << 20 // bytes
 	maxNodeName   = 64
-	maxModules    = 512
-	maxModuleName = 128
+	maxModules    = 2000
+	maxModuleName = 214 // what npm allows a package
 )
 
 type daemonHello struct {
@@ -42,6 +43,7 @@ type daemonHello struct {
 	Memory      int           `json:"memory"`
 	Result      int           `json:"result"`
 	Console     consoleLimits `json:"console"`
+	Modules     []string      `json:"modules,omitzero"`
 }
 
 type consoleLimits struct {
@@ -58,6 +60,7 @@ func encodeHello(l Limits) ([]byte, error) {
 		Memory:      l.Memory,
 		Result:      l.Result,
 		Console:     consoleLimits{Lines: l.ConsoleLines, Bytes: l.ConsoleBytes},
+		Modules:     l.Modules,
 	}, nil)
 }
 

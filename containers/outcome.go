@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 	"unicode/utf8"
 )
 
@@ -16,6 +17,8 @@ const (
 	maxText  = 64 << 10
 	maxLimit = 64
 
+	maxCPU = 1e12 // ms, some 30 years: any such time fits a Duration
+
 	// consoleClosing is the line that ends a console which passed its limit. The agent's own
 	// closing line does not count against the limit.
 	consoleClosing = "console limit reached, the rest is dropped"
@@ -27,6 +30,7 @@ const (
 type header struct {
 	ID      uint64   `json:"id"`
 	Time    int64    `json:"time"`
+	CPU     float64  `json:"cpu"` // ms
 	Console []string `json:"console"`
 	Code    Code     `json:"code"`
 	Name    string   `json:"name"`
@@ -46,6 +50,9 @@ func decodeHeader(f frame, l Limits) (header, error) {
 	var h header
 	if err := json.Unmarshal(f.header, &h); err != nil {
 		return header{}, fmt.Errorf("%w: header: %w", errProtocol, err)
+	}
+	if h.CPU < 0 || h.CPU > maxCPU {
+		return header{}, fmt.Errorf("%w: %g ms of processor time", errProtocol, h.CPU)
 	}
 	if f.kind == kindFailure {
 		switch h.Code {
@@ -81,7 +88,12 @@ func outcomeOf(f frame, h header, l Limits) outcome {
 			Code: NotSerializable, Name: "RangeError", Message: "The value is nested too deeply", Console: console,
 		}}
 	}
-	return outcome{result: Result{Value: f.body, Console: console, Time: max(0, h.Time)}}
+	return outcome{result: Result{
+		Value:   f.body,
+		Console: console,
+		Time:    max(0, h.Time),
+		CPU:     time.Duration(h.CPU * float64(time.Millisecond)),
+	}}
 }
 
 // boundConsole applies the limits that the agent should have applied. Lines within them come back as

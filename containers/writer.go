@@ -12,10 +12,12 @@ const (
 	batchBytes  = 64 << 10
 )
 
-// outgoing is a frame for the agent, with the call it starts, if it starts one.
+// outgoing is a frame for the agent, with the call it starts, if it starts one, and the frames of the
+// bundle that the call needs first, if the agent has to get it.
 type outgoing struct {
-	frame []byte
-	call  *pendingCall
+	bundle [][]byte // any pieces: together they are whole frames
+	frame  []byte
+	call   *pendingCall
 }
 
 // write sends what is in the queue until the link is dead. Frames that wait together leave together.
@@ -35,34 +37,51 @@ func (c *Container) write() {
 }
 
 func writeFrames(w io.Writer, frames []outgoing) error {
-	if len(frames) == 1 {
+	if len(frames) == 1 && frames[0].bundle == nil {
 		_, err := w.Write(frames[0].frame)
 		return err
 	}
-	var joined []byte
-	flush := func() error {
-		_, err := w.Write(joined)
-		joined = joined[:0]
+	b := batch{w: w}
+	for _, o := range frames {
+		for _, piece := range o.bundle {
+			if err := b.write(piece); err != nil {
+				return err
+			}
+		}
+		if err := b.write(o.frame); err != nil {
+			return err
+		}
+	}
+	return b.flush()
+}
+
+// A batch joins small pieces to larger writes.
+type batch struct {
+	w      io.Writer
+	joined []byte
+}
+
+func (b *batch) write(piece []byte) error {
+	if len(b.joined)+len(piece) > batchBytes {
+		if err := b.flush(); err != nil {
+			return err
+		}
+	}
+	if len(piece) > batchBytes {
+		_, err := b.w.Write(piece)
 		return err
 	}
-	for _, o := range frames {
-		if len(joined) > 0 && len(joined)+len(o.frame) > batchBytes {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-		if len(o.frame) > batchBytes {
-			if _, err := w.Write(o.frame); err != nil {
-				return err
-			}
-			continue
-		}
-		joined = append(joined, o.frame...)
-	}
-	if len(joined) == 0 {
+	b.joined = append(b.joined, piece...)
+	return nil
+}
+
+func (b *batch) flush() error {
+	if len(b.joined) == 0 {
 		return nil
 	}
-	return flush()
+	_, err := b.w.Write(b.joined)
+	b.joined = b.joined[:0]
+	return err
 }
 
 // gather waits for a frame and takes those behind it along. It returns none when the link is dead.

@@ -15,6 +15,10 @@ class Bundles {
     this.#parts.get(bundle).push(body);
   }
 
+  has(id) {
+    return this.#parts.has(id);
+  }
+
   // hand sees to it that a worker has a bundle, and forgets what it used least of late.
   hand(worker, id) {
     if (id === undefined) return;

@@ -14,15 +14,16 @@ const CODE = Object.freeze({
   notSerializable: 1008,
 });
 
+const MAX_STACK = 1024 * 1024; // characters of a stack that are looked at
 const MAX_TEXT = 16 * 1024; // characters of a name, message or stack that go into a reply
 
-const clip = (text) => (text.length > MAX_TEXT ? text.slice(0, MAX_TEXT) + '…' : text);
+const clip = (text, most = MAX_TEXT) => (text.length > most ? text.slice(0, most) + '…' : text);
 
 // text reads a property that should be a string; anything else counts as absent.
-function text(object, name) {
+function text(object, name, most = MAX_TEXT) {
   try {
     const value = object[name];
-    return typeof value === 'string' && value !== '' ? clip(value) : undefined;
+    return typeof value === 'string' && value !== '' ? clip(value, most) : undefined;
   } catch {
     return undefined;
   }
@@ -41,12 +42,23 @@ const AGENT_FRAME = new RegExp(`(?:\\(|at (?:async )?)(?:node:|jsd:|(?:file://)?
 const FRAME = /^\s+at /;
 const NATIVE_FRAME = /<anonymous>\)?$/;
 
+// placed gives the stack of a source that does not parse a frame for the place. V8 puts that in front, with a
+// picture of the line, in which the agent's own wrapping could be seen.
+function placed(lines) {
+  const place = /^(.+:\d+)$/.exec(lines[0])?.[1];
+  const head = lines.findIndex((line) => /^\w*Error\b/.test(line));
+  if (place === undefined || head < 1) return lines;
+  const behind = lines.slice(head).findIndex((line) => FRAME.test(line));
+  const message = behind < 0 ? lines.slice(head) : lines.slice(head, head + behind);
+  return [...message, `    at ${place}`, ...(behind < 0 ? [] : lines.slice(head + behind))];
+}
+
 // ownFrames leaves the script's own frames of a stack, and native ones (JSON.parse) that it called.
 function ownFrames(stack) {
   if (stack === undefined) return undefined;
-  const lines = stack.split('\n').filter((line) => !FRAME.test(line) || !AGENT_FRAME.test(line));
+  const lines = placed(stack.split('\n')).filter((line) => !FRAME.test(line) || !AGENT_FRAME.test(line));
   while (lines.length > 0 && FRAME.test(lines.at(-1)) && NATIVE_FRAME.test(lines.at(-1))) lines.pop();
-  return lines.join('\n');
+  return clip(lines.join('\n'));
 }
 
 // exception describes something thrown: {code, name, message, stack}, all strings or undefined.
@@ -55,7 +67,7 @@ function exception(thrown) {
   if (thrown === null || (typeof thrown !== 'object' && typeof thrown !== 'function')) {
     return { code: CODE.exception, name: String(thrown) };
   }
-  const stack = ownFrames(text(thrown, 'stack'));
+  const stack = ownFrames(text(thrown, 'stack', MAX_STACK));
   const message = text(thrown, 'message') ?? (stack === undefined ? inspect(thrown) : undefined);
   return { code: CODE.exception, name: text(thrown, 'name') ?? 'Error', message, stack };
 }

@@ -16,8 +16,10 @@ const { posix } = path;
 const bootstrap = new vm.Script(fs.readFileSync(path.join(__dirname, 'realm-modules.js'), 'utf8'), { filename: 'jsd:modules' });
 const EMPTY = Object.freeze({ own: true, mount: '/script', isFile: () => false, isFolder: () => false, compiled: new Map(), display: (file) => file });
 
-// isAgents says whether an error is the agent's own or Node's on its behalf, not one that a script threw.
-const isAgents = (error) => error instanceof Unresolved || /^ERR_(?:INVALID|UNSUPPORTED)_TYPESCRIPT/.test(error?.code);
+// isAgents says whether an error comes of finding or compiling a module, and not from a script that ran: such
+// are of the worker's realm, and become the context's own before a script sees them.
+const isAgents = (error) => error instanceof Unresolved || error instanceof SyntaxError;
+const dataOf = ({ name, message, code, stack }) => ({ name, message, code, stack: name === 'SyntaxError' ? stack : undefined });
 
 // Loader is made anew for each call that loads modules. folder is what came with the call, if anything did.
 class Loader {
@@ -48,6 +50,7 @@ class Loader {
   // evaluateEntry loads a file of the folder and gives what it exports: {instance}, a promise of an ES module, or
   // {exports} of anything else.
   evaluateEntry(file) {
+    if (!this.#folder.isFile(file)) throw new Unresolved(`${file}`, 'there is no such file in the folder');
     const id = this.#files.remember({ tree: this.#folder, path: file });
     const kind = this.#files.kind(id);
     if (kind !== 'module') return { exports: this.#inRealm().load({ id, kind, ...this.#files.about(id) }) };
@@ -70,7 +73,7 @@ class Loader {
       await instance.evaluate();
       return instance;
     } catch (error) {
-      throw isAgents(error) ? this.#inRealm().refusal({ name: error.name, message: error.message, code: error.code }) : error;
+      throw isAgents(error) ? this.#inRealm().refusal(dataOf(error)) : error;
     }
   }
 
@@ -121,7 +124,7 @@ class Loader {
       if (id.startsWith('node:')) return this.#builtIn(id.slice(5), from);
       return { id, kind: this.#files.kind(id), ...this.#files.about(id) };
     } catch (error) {
-      return { refused: { name: error.name, message: error.message, code: error.code } };
+      return { refused: dataOf(error) };
     }
   }
 
@@ -134,13 +137,13 @@ class Loader {
     return { builtIn: name };
   }
 
-  // #body is what require runs: {json: text}, {body: function of the context} or {error}.
+  // #body is what require runs: {json: text}, {body: function of the context}, {refused} or {error}.
   #body(id) {
     try {
       const { json, script } = this.#files.body(id);
       return json === undefined ? { body: this.#context.evaluate(script) } : { json };
     } catch (error) {
-      return { error };
+      return isAgents(error) ? { refused: dataOf(error) } : { error };
     }
   }
 

@@ -72,7 +72,7 @@ class ModuleFiles {
     let entry = tree.compiled.get(file);
     if (entry === undefined) {
       const source = tree.read(file);
-      entry = { source: TYPESCRIPT.test(file) ? stripTypes(source) : source, kind };
+      entry = { source: TYPESCRIPT.test(file) ? stripTypes(source, tree.display(file)) : source, kind };
       if (kind !== 'module') this.#tryCommonJS(entry, id);
       tree.compiled.set(file, entry);
     }

@@ -68,6 +68,7 @@ class Pool {
   // run takes {id, timeout, cpu, body}, and perhaps {bundle, memory, stats}.
   run(call) {
     call.console = [];
+    if (call.bundle !== undefined && !this.#bundles.has(call.bundle)) return this.#answer(call, { code: CODE.lost, started: false });
     call.printed = 0;
     this.#calls.set(call.id, call);
     this.#waiting.push(call);

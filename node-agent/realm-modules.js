@@ -16,9 +16,10 @@
   const registry = new RealmMap(); // id → module
   const nothing = () => {};
 
-  const refusal = ({ name, message, code }) => {
+  const refusal = ({ name, message, code, stack }) => {
     const error = name === 'SyntaxError' ? new RealmSyntaxError(message) : new RealmError(message);
     if (code !== undefined) error.code = code;
+    if (stack !== undefined) error.stack = stack;
     return error;
   };
 
@@ -52,7 +53,8 @@
   };
 
   const run = (module, found) => {
-    const text = host.source(found.id); // throws nothing: {json}, {body} or {error}
+    const text = host.source(found.id); // throws nothing: {json}, {body}, {refused} or {error}
+    if (text.refused !== undefined) throw refusal(text.refused);
     if (text.error !== undefined) throw text.error;
     if (text.json !== undefined) {
       module.exports = parseJson(text.json, found.display);

@@ -4,6 +4,9 @@
 const vm = require('node:vm');
 const { CALLEE, EsSource, compilesAsModule, stripTypes, withCallee, withLastExpression } = require('./source.js');
 
+// What V8 says of a script that has what only modules may have.
+const MODULE_ONLY = /\b(?:import|export|await)\b/;
+
 // Script and module sources by what they were made from, the least recently used out first.
 class ScriptCache {
   #entries = new Map();
@@ -28,12 +31,13 @@ class ScriptCache {
   }
 
   #code(given, language, call) {
-    const source = language === 'typescript' ? stripTypes(given) : given;
+    const source = language === 'typescript' ? stripTypes(given, 'script.js') : given;
     try {
       return { script: this.#script(source, 'script.js', 0) };
     } catch (error) {
       if (!(error instanceof SyntaxError)) throw error;
-      if (!compilesAsModule(source)) throw /\b(?:import|export)\b/.test(source) ? moduleError(source) : error;
+      // Meant as a module, or not: the error that says what is wrong is the other one.
+      if (!compilesAsModule(source) && !MODULE_ONLY.test(error.message)) throw error;
     }
     const other = call === undefined ? withLastExpression(source) : withCallee(source, call);
     return { es: new EsSource(other ?? source, 'script.js'), isValue: call === undefined && other !== undefined };
@@ -63,16 +67,6 @@ class ScriptCache {
       this.#characters -= oldest.length;
     }
     return entry;
-  }
-}
-
-// moduleError is what is wrong with a source that was meant as a module.
-function moduleError(source) {
-  try {
-    new vm.SourceTextModule(source, { identifier: 'script.js' });
-    return undefined;
-  } catch (error) {
-    return error;
   }
 }
 

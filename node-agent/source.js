@@ -10,8 +10,31 @@ const PROCESS_IMPORT = 'import process from "node:process"; ';
 
 // stripTypes leaves types out and everything else where it stood, so that lines and columns stay. What needs
 // more than leaving out (enum, namespace, decorators) is a SyntaxError.
-function stripTypes(source) {
-  return module_.stripTypeScriptTypes(source, { mode: 'strip' });
+function stripTypes(source, filename) {
+  try {
+    return module_.stripTypeScriptTypes(source, { mode: 'strip' });
+  } catch (error) {
+    throw placedAt(error, filename, lineOf(error));
+  }
+}
+
+// lineOf reads the line from how the parser of TypeScript shows a place: ":3" and a picture.
+const lineOf = (error) => /^[^\n]*:(\d+)\n/.exec(error.stack)?.[1];
+
+function placedAt(error, filename, line) {
+  error.stack = `SyntaxError: ${error.message}\n    at ${filename}${line === undefined ? '' : `:${line}`}`;
+  return error;
+}
+
+// misplaced gives the error of a module that does not parse its place, which V8 keeps to itself. The other
+// parser at hand finds it, in most cases.
+function misplaced(error, source, filename) {
+  try {
+    module_.stripTypeScriptTypes(source, { mode: 'strip' });
+    return placedAt(error, filename);
+  } catch (other) {
+    return placedAt(error, filename, lineOf(other));
+  }
 }
 
 const withoutHashbang = (source) => (source.startsWith('#!') ? `//${source.slice(2)}` : source);
@@ -56,7 +79,7 @@ class EsSource {
 
   // instance throws a SyntaxError for what does not parse.
   instance({ context, initializeImportMeta, importModuleDynamically }) {
-    const made = new vm.SourceTextModule(this.#source, {
+    const made = this.#compiled({
       context,
       identifier: this.#identifier,
       columnOffset: this.#columnOffset,
@@ -67,6 +90,14 @@ class EsSource {
     // Worth its time only for what is used again.
     if (++this.#uses === 2) this.#cachedData = made.createCachedData();
     return made;
+  }
+
+  #compiled(options) {
+    try {
+      return new vm.SourceTextModule(this.#source, options);
+    } catch (error) {
+      throw error.name === 'SyntaxError' ? misplaced(error, this.#source, this.#identifier) : error; // the context's own
+    }
   }
 }
 

@@ -1,0 +1,247 @@
+package containers
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// A bundleHolder is what an agent does with the frames of bundles.
+type bundleHolder struct {
+	t      *testing.T
+	parts  map[string][]string // by bundle, those that are whole
+	coming string              // the bundle whose next part has to follow
+	got    []string            // parts of it so far
+}
+
+func newBundleHolder(t *testing.T) *bundleHolder {
+	return &bundleHolder{t: t, parts: make(map[string][]string)}
+}
+
+func (a *bundleHolder) take(f frame) {
+	var h bundleHeader
+	if err := json.Unmarshal(f.header, &h); err != nil || h.Bundle == "" || f.kind != kindBundle {
+		a.t.Errorf("want a bundle, got kind %d, header %s", f.kind, f.header)
+		return
+	}
+	if a.coming != "" && (h.Bundle != a.coming || h.Drop != nil) {
+		a.t.Errorf("between two parts of %q came %s", a.coming, f.header)
+	}
+	for _, id := range h.Drop {
+		if a.parts[id] == nil {
+			a.t.Errorf("told to drop %q, which is not there", id)
+		}
+		delete(a.parts, id)
+	}
+	if a.parts[h.Bundle] != nil {
+		a.t.Errorf("%q came again", h.Bundle)
+	}
+	a.coming, a.got = h.Bundle, append(a.got, string(f.body))
+	if !h.More {
+		a.parts[h.Bundle] = a.got
+		a.coming, a.got = "", nil
+	}
+}
+
+// bytes is what it holds in whole bundles.
+func (a *bundleHolder) bytes() int {
+	n := 0
+	for _, parts := range a.parts {
+		n += len(strings.Join(parts, ""))
+	}
+	return n
+}
+
+// takeAll is take for frames that make up the pieces.
+func (a *bundleHolder) takeAll(pieces [][]byte) {
+	stream := strings.NewReader(string(slices.Concat(pieces...)))
+	for stream.Len() > 0 {
+		f, err := readFrame(stream, MaxFrame)
+		if err != nil {
+			a.t.Error(err)
+			return
+		}
+		a.take(f)
+	}
+}
+
+// bundleOf gives a bundle of size bytes, in parts of one byte and of the rest.
+func bundleOf(id string, size int) *Bundle {
+	return &Bundle{ID: id, Size: size, Parts: []json.RawMessage{[]byte("x"), []byte(strings.Repeat("y", size-1))}}
+}
+
+func TestBundlesStayWithinBounds(t *testing.T) {
+	type step struct {
+		need    string // a bundle, of as many bytes as its name has, or
+		release string // the end of a call's need
+		sent    string // headers of the frames
+		held    string // afterwards
+	}
+	tests := []struct {
+		name         string
+		bytes, count int
+		steps        []step
+	}{
+		{name: "sent once", bytes: 10, count: 9, steps: []step{
+			{need: "aa", sent: `{"bundle":"aa","more":true}{"bundle":"aa"}`, held: "aa"},
+			{need: "aa", held: "aa"},
+			{release: "aa", held: "aa"},
+			{release: "aa", held: "aa"},
+			{need: "aa", held: "aa"},
+		}},
+		{name: "the one needed longest ago goes first", bytes: 6, count: 9, steps: []step{
+			{need: "aa", sent: `{"bundle":"aa","more":true}{"bundle":"aa"}`, held: "aa"},
+			{need: "bb", sent: `{"bundle":"bb","more":true}{"bundle":"bb"}`, held: "aa bb"},
+			{need: "cc", sent: `{"bundle":"cc","more":true}{"bundle":"cc"}`, held: "aa bb cc"},
+			{release: "aa", held: "aa bb cc"}, {release: "bb", held: "aa bb cc"}, {release: "cc", held: "aa bb cc"},
+			{need: "aa", held: "aa bb cc"}, {release: "aa", held: "aa bb cc"},
+			{need: "dd", sent: `{"bundle":"dd","more":true,"drop":["bb"]}{"bundle":"dd"}`, held: "aa cc dd"},
+			{need: "bbb", sent: `{"bundle":"bbb","more":true,"drop":["cc","aa"]}{"bundle":"bbb"}`, held: "bbb dd"},
+		}},
+		{name: "sent again after it was dropped", bytes: 3, count: 9, steps: []step{
+			{need: "aa", sent: `{"bundle":"aa","more":true}{"bundle":"aa"}`, held: "aa"}, {release: "aa", held: "aa"},
+			{need: "bb", sent: `{"bundle":"bb","more":true,"drop":["aa"]}{"bundle":"bb"}`, held: "bb"}, {release: "bb", held: "bb"},
+			{need: "aa", sent: `{"bundle":"aa","more":true,"drop":["bb"]}{"bundle":"aa"}`, held: "aa"},
+		}},
+		{name: "never one that a call needs", bytes: 4, count: 9, steps: []step{
+			{need: "aa", sent: `{"bundle":"aa","more":true}{"bundle":"aa"}`, held: "aa"},
+			{need: "aa", held: "aa"},
+			{need: "bb", sent: `{"bundle":"bb","more":true}{"bundle":"bb"}`, held: "aa bb"},
+			{release: "aa", held: "aa bb"}, // one of two
+			{need: "cc", sent: `{"bundle":"cc","more":true}{"bundle":"cc"}`, held: "aa bb cc"},
+			{release: "bb", held: "aa bb cc"},
+			{need: "dd", sent: `{"bundle":"dd","more":true,"drop":["bb"]}{"bundle":"dd"}`, held: "aa cc dd"},
+			{release: "cc", held: "aa cc dd"}, {release: "dd", held: "aa cc dd"}, {release: "aa", held: "aa cc dd"},
+			{need: "ee", sent: `{"bundle":"ee","more":true,"drop":["cc","dd"]}{"bundle":"ee"}`, held: "aa ee"},
+		}},
+		{name: "larger than the bound", bytes: 4, count: 9, steps: []step{
+			{need: "aa", sent: `{"bundle":"aa","more":true}{"bundle":"aa"}`, held: "aa"}, {release: "aa", held: "aa"},
+			{need: "bbbbbb", sent: `{"bundle":"bbbbbb","more":true,"drop":["aa"]}{"bundle":"bbbbbb"}`, held: "bbbbbb"},
+			{release: "bbbbbb", held: "bbbbbb"},
+			{need: "cc", sent: `{"bundle":"cc","more":true,"drop":["bbbbbb"]}{"bundle":"cc"}`, held: "cc"},
+		}},
+		{name: "many small ones", bytes: 1000, count: 2, steps: []step{
+			{need: "aa", sent: `{"bundle":"aa","more":true}{"bundle":"aa"}`, held: "aa"}, {release: "aa", held: "aa"},
+			{need: "bb", sent: `{"bundle":"bb","more":true}{"bundle":"bb"}`, held: "aa bb"}, {release: "bb", held: "aa bb"},
+			{need: "cc", sent: `{"bundle":"cc","more":true,"drop":["aa"]}{"bundle":"cc"}`, held: "bb cc"},
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s, agent := newBundles(test.bytes, test.count), newBundleHolder(t)
+			for i, step := range test.steps {
+				var headers string
+				if step.need != "" {
+					err := s.need(bundleOf(step.need, len(step.need)), func(frames [][]byte) {
+						agent.takeAll(frames)
+						for j := 0; j < len(frames); j += 2 { // every second piece is a part
+							headers += string(frames[j][frameHead : len(frames[j])-1])
+						}
+					})
+					if err != nil {
+						t.Fatal(err)
+					}
+				} else {
+					s.release(step.release)
+				}
+				var held []string
+				for id := range agent.parts {
+					held = append(held, id)
+				}
+				slices.Sort(held)
+				if got := strings.Join(held, " "); headers != step.sent || got != step.held {
+					t.Errorf("step %d: sent %s, held %s\nwant %s, %s", i, headers, got, step.sent, step.held)
+				}
+			}
+		})
+	}
+}
+
+func TestBundleThatDoesNotFitChangesNothing(t *testing.T) {
+	s, agent := newBundles(10, 9), newBundleHolder(t)
+	if err := s.need(bundleOf("a", 10), agent.takeAll); err != nil {
+		t.Fatal(err)
+	}
+	s.release("a")
+	b := bundleOf("b", 10)
+	b.Parts[1] = make([]byte, MaxFrame)
+	for range 2 {
+		err := s.need(b, func([][]byte) { t.Error("the call was made") })
+		if !errors.Is(err, errFrameTooLong) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if err := s.need(bundleOf("a", 10), func(frames [][]byte) {
+		if frames != nil {
+			t.Error("the bundle before was forgotten")
+		}
+	}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBundleWithoutPartsIsSent(t *testing.T) {
+	agent := newBundleHolder(t)
+	if err := newBundles(10, 9).need(&Bundle{ID: "a"}, agent.takeAll); err != nil || !slices.Equal(agent.parts["a"], []string{"{}"}) {
+		t.Errorf("got %q, %v", agent.parts, err)
+	}
+}
+
+// However calls come, the agent has got a call's bundle when it gets the call, and keeps it until
+// that is answered.
+func TestBundlesUnderManyCalls(t *testing.T) {
+	const maxBytes, maxCount, workers, rounds, sizes = 50, 6, 16, 300, 20
+	s, agent := newBundles(maxBytes, maxCount), newBundleHolder(t)
+	var mu sync.Mutex              // guards needed; s guards agent
+	needed := make(map[string]int) // calls by bundle
+	need := func(id string, by int) {
+		mu.Lock()
+		defer mu.Unlock()
+		needed[id] += by
+	}
+	check := func(sent bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		for id, calls := range needed {
+			if calls > 0 && agent.parts[id] == nil {
+				t.Errorf("%q is not there while %d calls need it", id, calls)
+			}
+		}
+		if bytes := agent.bytes(); sent && (bytes > maxBytes || len(agent.parts) > maxCount) && s.idle.Len() > 0 {
+			t.Errorf("the agent holds %d bytes in %d bundles, of which calls need all but %d", bytes, len(agent.parts), s.idle.Len())
+		}
+	}
+	var calls sync.WaitGroup
+	for range workers {
+		calls.Go(func() {
+			for range rounds {
+				size := 2 + rand.IntN(sizes)
+				id := fmt.Sprint("bundle ", size)
+				if err := s.need(bundleOf(id, size), func(frames [][]byte) {
+					agent.takeAll(frames)
+					need(id, 1)
+					check(frames != nil)
+				}); err != nil {
+					t.Error(err)
+				}
+				runtime.Gosched() // so that others come while this call is in flight
+				need(id, -1)
+				s.release(id)
+			}
+		})
+	}
+	calls.Wait()
+	// Nothing is needed any more, so the next one makes the agent come down to the bounds.
+	if err := s.need(bundleOf("the last", 10), agent.takeAll); err != nil {
+		t.Fatal(err)
+	}
+	if bytes := agent.bytes(); bytes > maxBytes || len(agent.parts) > maxCount || bytes != s.bytes || len(agent.parts) != len(s.held) {
+		t.Errorf("the agent holds %d bytes in %d bundles, not %d in %d", bytes, len(agent.parts), s.bytes, len(s.held))
+	}
+}
