@@ -4,7 +4,7 @@
 
 const { KIND } = require('./frames.js');
 
-const OF_WORKER = 16 * 1024 * 1024; // bytes of bundles that a worker keeps beside the one it uses
+const OF_WORKER = 8 * 1024 * 1024; // bytes of bundles that a worker keeps beside the one it uses
 
 class Bundles {
   #parts = new Map(); // id → bodies of its frames

@@ -110,6 +110,7 @@ class Loader {
         return this.#packages.isFile(file) ? 'file' : this.#packages.isFolder(file) ? 'folder' : 'none';
       },
       idOf: (name) => (name.startsWith('file:') ? url.fileURLToPath(name) : name),
+      urlOf: (specifier, from) => this.#url(specifier, from),
       find: (specifier, from) => this.#answer(specifier, from),
       source: (id) => this.#body(id),
       refusedAddOn: () => this.#files.addOn && { name: 'Error', message: this.#files.addOn.message, code: this.#files.addOn.code },
@@ -123,6 +124,16 @@ class Loader {
       const id = this.#files.find(specifier, from, 'require');
       if (id.startsWith('node:')) return this.#builtIn(id.slice(5), from);
       return { id, kind: this.#files.kind(id), ...this.#files.about(id) };
+    } catch (error) {
+      return { refused: dataOf(error) };
+    }
+  }
+
+  // #url is what import.meta.resolve gives: {url} or {refused}.
+  #url(specifier, from) {
+    try {
+      const id = this.#files.find(specifier, from, 'import');
+      return { url: id.startsWith('node:') ? id : url.pathToFileURL(id).href };
     } catch (error) {
       return { refused: dataOf(error) };
     }
@@ -210,6 +221,7 @@ class Loader {
       initializeImportMeta: (meta) => {
         meta.dirname = posix.dirname(id);
         meta.filename = id;
+        meta.resolve = this.#inRealm().resolver(id);
         meta.url = url.pathToFileURL(id).href;
       },
     };

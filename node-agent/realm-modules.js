@@ -64,6 +64,13 @@
     apply(text.body, module.exports, [module.exports, module.require, module, found.filename, found.dirname, found.own ? undefined : process()]);
   };
 
+  // resolver makes the import.meta.resolve of a module.
+  const resolver = (from) => function resolve(specifier) {
+    const found = host.urlOf(`${specifier}`, from);
+    if (found.refused !== undefined) throw refusal(found.refused);
+    return found.url;
+  };
+
   const makeRequire = (from) => {
     function require(specifier) {
       if (typeof specifier !== 'string') throw new RealmTypeError('The "id" argument must be of type string');
@@ -187,7 +194,7 @@
 
   return freeze({
     load,
-    parseJson,
+    resolver,
     refusal,
     require: makeRequire(host.root),
   });

@@ -8,11 +8,18 @@ const path = require('node:path');
 // What belongs to npm's own installation, and not to scripts.
 const NOT_FOR_SCRIPTS = new Set(['npm', 'corepack']);
 
+const LARGE = 1024; // characters of a source that is kept outside of the heap, which is the script's
+
+// outOfHeap keeps every character as it is, halves of surrogate pairs too.
+function outOfHeap(text) {
+  const encoding = /[^\0-\xff]/.test(text) ? 'utf16le' : 'latin1';
+  return { encoding, bytes: Buffer.from(text, encoding) };
+}
+
 // A Folder is the files of one call, or of a bundle that many calls name.
 class Folder {
   #files = new Map();
   #folders = new Set(['']);
-  size = 0; // characters
   own = true; // its code is the script's, not a package's
   mount = '/script';
   compiled = new Map(); // path → what source.js made of it; kept as long as the folder is
@@ -21,8 +28,7 @@ class Folder {
   add(files) {
     for (const file of Object.keys(files)) {
       const text = String(files[file]);
-      this.size += text.length - (this.#files.get(file)?.length ?? 0);
-      this.#files.set(file, text);
+      this.#files.set(file, text.length > LARGE ? outOfHeap(text) : text);
       for (let dir = path.posix.dirname(file); dir !== '.' && !this.#folders.has(dir); dir = path.posix.dirname(dir)) this.#folders.add(dir);
     }
     return this;
@@ -37,7 +43,8 @@ class Folder {
   }
 
   read(file) {
-    return this.#files.get(file);
+    const kept = this.#files.get(file);
+    return typeof kept === 'object' ? kept.bytes.toString(kept.encoding) : kept;
   }
 
   // real is the path under which a file is known; here there are no links.

@@ -35,10 +35,10 @@ async function start(limits = {}, env = {}) {
     exited,
     strays,
     send,
-    start(script, { timeout = 3000, cpu = timeout } = {}) {
+    start(script, { timeout = 3000, cpu = timeout, ...more } = {}) {
       const id = ++nextId;
       const outcome = new Promise((resolve) => waiting.set(id, resolve));
-      send(KIND.call, { id, timeout, cpu }, JSON.stringify(script));
+      send(KIND.call, { id, timeout, cpu, ...more }, JSON.stringify(script));
       return { id, outcome };
     },
     run(script, options) {

@@ -53,6 +53,7 @@ const rows = [
   ['imports of package.json', { 'index.mjs': 'import a from "#a/b"; export default a', 'package.json': '{"imports":{"#a/*":"./lib/*.mjs"}}', 'lib/b.mjs': 'export default 18' }, {}, 18],
   ['itself by name', { 'index.mjs': 'import { a } from "me/x"; export default a', 'package.json': '{"name":"me","exports":{"./x":"./x.mjs"}}', 'x.mjs': 'export const a = 19' }, {}, 19],
   ['import.meta', { 'sub/index.mjs': 'export default [import.meta.filename, import.meta.dirname, import.meta.url]' }, {}, ['/script/sub/index.mjs', '/script/sub', 'file:///script/sub/index.mjs']],
+  ['import.meta.resolve', { 'sub/index.mjs': 'export default [import.meta.resolve("../a.mjs"), import.meta.resolve("path")]', 'a.mjs': '' }, {}, ['file:///script/a.mjs', 'node:path']],
   ['__filename', { 'sub/index.cjs': 'module.exports = [__filename, __dirname, typeof process, require.resolve("./index.cjs")]' }, {}, ['/script/sub/index.cjs', '/script/sub', 'undefined', '/script/sub/index.cjs']],
   ['built-ins', { 'index.mjs': 'import { createHash } from "node:crypto"; import path from "path"; export default [createHash("md5").update("x").digest("hex"), path.join("a", "..", "b")]' }, {}, ['9dd4e461268c8034f5c8564e155c67a6', 'b']],
   ['a caller', { 'index.js': 'module.exports = (client, cb) => cb(client.n)' }, { caller: 'function (callee, cb) { callee({ n: 20 }, cb) }' }, 20],
