@@ -20,7 +20,7 @@ func (idler) Execute(context.Context, containers.Call) (containers.Result, error
 	return containers.Result{}, nil
 }
 
-func startIdler(context.Context) (Container, error) { return idler{make(chan struct{})}, nil }
+func startIdler(context.Context, string) (Container, error) { return idler{make(chan struct{})}, nil }
 
 func eachSize(b *testing.B, bench func(b *testing.B, tenants int)) {
 	for _, tenants := range []int{10, 1_000, 100_000} {
@@ -71,22 +71,22 @@ func BenchmarkTurn(b *testing.B) {
 	eachSize(b, func(b *testing.B, tenants int) {
 		s := New(Config{Max: 1, QueueAll: tenants + 1, IdleTimeout: time.Hour})
 		s.state = open
-		s.starting = 1 // no real starts: the loop plays the part of the container's goroutine
+		s.base.starting = 1 // no real starts: the loop plays the part of the container's goroutine
 		for _, name := range names(tenants) {
 			if _, err := s.enqueueLocked(s.tenantLocked(name, false)); err != nil {
 				b.Fatal(err)
 			}
 		}
 		for b.Loop() {
-			c := s.started(idler{})
+			c := s.started(s.base, idler{})
 			name := c.tenant.name
 			s.release(c, time.Now())
 			s.mu.Lock()
-			s.retired, s.starting = 0, 1
+			s.retired, s.base.starting = 0, 1
 			_, err := s.enqueueLocked(s.tenantLocked(name, false))
 			s.mu.Unlock()
-			if err != nil || s.turns.length() != tenants || !c.retired {
-				b.Fatalf("%v, %d in turns", err, s.turns.length())
+			if err != nil || s.base.turns.length() != tenants || !c.retired {
+				b.Fatalf("%v, %d in turns", err, s.base.turns.length())
 			}
 		}
 	})

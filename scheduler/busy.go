@@ -15,7 +15,8 @@ const (
 )
 
 // A BusyError says that a call was not begun, because too many wait or because it waited too long.
-// It unwraps to the error of the last start while starting fails; that one is for logs, not clients.
+// It unwraps to the error of the last start while containers of its tenant's class do not start; that
+// one is for logs, not clients.
 type BusyError struct {
 	Reason     BusyReason
 	retryAfter time.Duration
@@ -41,12 +42,12 @@ const shortestRetry = 100 * time.Millisecond
 func (s *Scheduler) busyLocked(t *tenant, why BusyReason) error {
 	e := &BusyError{Reason: why, retryAfter: s.estimateLocked(t)}
 	if why == QueueFull {
-		all := s.meanRun.of(s.queued, s.cfg.Concurrency*max(1, s.owned))
+		all := s.meanRun.of(s.queued, s.cfg.Concurrency*max(1, s.totalLocked().owned))
 		e.retryAfter = max(e.retryAfter, all)
 	}
-	if s.failures > 0 {
-		e.cause = s.startErr
-		e.retryAfter = max(e.retryAfter, time.Until(s.retryAt))
+	if k := t.class; k.failures > 0 {
+		e.cause = k.startErr
+		e.retryAfter = max(e.retryAfter, time.Until(k.retryAt))
 	}
 	return e
 }
@@ -59,13 +60,13 @@ func (s *Scheduler) estimateLocked(t *tenant) time.Duration {
 	}
 	wait := pace.of(t.waiting.length+1, t.slots*max(1, len(t.containers)))
 	if t.of != nil {
-		wait += time.Duration(s.meanTurn) * time.Duration(t.waiting.length) // each waits for one of its own
+		wait += time.Duration(t.class.meanTurn) * time.Duration(t.waiting.length) // each waits for one of its own
 	}
 	if len(t.containers) == 0 {
-		// As long as others waited for a container of late, and not less than the first in line
+		// As long as others of its class waited for a container of late, and not less than the first in line
 		// has waited by now: when nothing moves, there is no late to go by.
-		forTurn := time.Duration(s.meanTurn)
-		if first := s.turns.front(); first != nil {
+		forTurn := time.Duration(t.class.meanTurn)
+		if first := t.class.turns.front(); first != nil {
 			forTurn = max(forTurn, time.Since(first.turnSince))
 		}
 		wait += forTurn

@@ -119,9 +119,9 @@ func (c stubborn) Close() error { return errors.Join(c.Container.Close(), errStu
 
 func TestCloseJoinsTheErrorsOfContainers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, max: 2, concurrency: 1, takes: func() time.Duration { return 0 }}
-		s := New(Config{Max: 2, Spare: 2, Start: func(ctx context.Context) (Container, error) {
-			c, err := w.start(ctx)
+		w := newWorld(t, Config{Max: 2}, 0)
+		s := New(Config{Max: 2, Spare: 2, Start: func(ctx context.Context, class string) (Container, error) {
+			c, err := w.start(ctx, class)
 			return stubborn{c}, err
 		}})
 		s.Open()
@@ -147,7 +147,7 @@ func TestNothingRunsBeforeOpenAndAfterClose(t *testing.T) {
 
 func TestReadyBeforeTheFirstContainerIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, max: 1, concurrency: 1, takes: func() time.Duration { return time.Second }}
+		w := newWorld(t, Config{Max: 1}, time.Second)
 		s := New(Config{Max: 1, Spare: 1, Start: w.start})
 		s.Open()
 		if err := s.Ready(); !errors.Is(err, ErrStarting) {

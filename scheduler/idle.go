@@ -9,8 +9,8 @@ func (s *Scheduler) idleLocked(c *container, now time.Time) {
 	if s.cfg.IdleTimeout > 0 {
 		s.alarmLocked(now.Add(s.cfg.IdleTimeout))
 	}
-	if s.turns.length() > 0 {
-		s.balanceLocked()
+	if s.totalLocked().waiting > 0 {
+		s.balanceLocked(now)
 	}
 }
 
@@ -41,8 +41,8 @@ func (s *Scheduler) look() time.Time {
 	now := time.Now()
 	s.alarm = now // what is found below needs no wake-up
 	s.recycleLocked(now)
-	s.balanceLocked()
-	s.alarm = s.nextLocked()
+	s.balanceLocked(now)
+	s.alarm = s.nextLocked(now)
 	return s.alarm
 }
 
@@ -57,37 +57,41 @@ func (s *Scheduler) recycleLocked(now time.Time) {
 		s.count.recycled++
 		s.retireLocked(c, whyIdle)
 	}
-	for c := s.spares.front(); c != nil && s.surplusLocked() && !c.since.After(long); c = s.spares.front() {
-		s.count.recycled++
-		s.retireLocked(c, whySurplus)
+	for _, k := range s.classes {
+		for s.surplusLocked(k) && !k.spares.front().since.After(long) {
+			s.count.recycled++
+			s.retireLocked(k.spares.front(), whySurplus)
+		}
 	}
 }
 
-func (s *Scheduler) surplusLocked() bool {
-	return s.spares.length > max(s.cfg.Spare, s.cfg.Min-s.owned)
-}
-
-// nextLocked is the earliest time at which there will be something to do, zero if none is known.
-func (s *Scheduler) nextLocked() time.Time {
+// nextLocked is the earliest time after now at which there will be something to do, zero if none is
+// known. What is to be done at now itself has been done.
+func (s *Scheduler) nextLocked(now time.Time) time.Time {
 	var next time.Time
 	earliest := func(at time.Time) {
 		if next.IsZero() || at.Before(next) {
 			next = at
 		}
 	}
-	// A start may have come due since balance looked: then keep has to look again at once.
-	if s.failures > 0 && (s.retryAt.After(time.Now()) || s.wantsStartLocked()) {
-		earliest(s.retryAt)
+	for _, k := range s.classes {
+		if k.backsOff(now) {
+			earliest(k.retryAt)
+		} else if until := k.remembered(); until.After(now) && k != s.base {
+			earliest(until)
+		}
 	}
-	if c := s.busy.front(); c != nil && s.crowdedLocked() {
+	if c := s.busy.front(); c != nil && s.crowdedLocked(now) {
 		earliest(c.since.Add(s.cfg.Turn))
 	}
 	if s.cfg.IdleTimeout > 0 {
 		if c := s.idle.front(); c != nil {
 			earliest(c.since.Add(s.cfg.IdleTimeout))
 		}
-		if c := s.spares.front(); c != nil && s.surplusLocked() {
-			earliest(c.since.Add(s.cfg.IdleTimeout))
+		for _, k := range s.classes {
+			if s.surplusLocked(k) {
+				earliest(k.spares.front().since.Add(s.cfg.IdleTimeout))
+			}
 		}
 	}
 	return next

@@ -39,6 +39,13 @@ func TestRecycledContainersAreReplacedBelowMin(t *testing.T) {
 	})
 }
 
+func TestSparesThatMinAsksForAreNotRecycled(t *testing.T) {
+	in(t, Config{Max: 4, Min: 2, IdleTimeout: time.Minute}, func(t *testing.T, w *world, s *Scheduler) {
+		time.Sleep(5 * time.Minute)
+		wantStats(t, s, "starts", func(st Stats) int { return int(st.Starts) }, 2)
+	})
+}
+
 func TestSparesAreNotRecycledUnlessTheyAreBeyondNeed(t *testing.T) {
 	in(t, Config{Max: 4, Spare: 1, IdleTimeout: time.Minute}, func(t *testing.T, w *world, s *Scheduler) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)

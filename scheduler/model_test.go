@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,8 +14,8 @@ import (
 	"github.com/jsd-project/jsd/containers"
 )
 
-// TestModel lets tenants, calls with and without Once, callers that give up, deaths and a failing engine meet in random order,
-// and checks after every step, when nothing moves any more, that all is in its place.
+// TestModel lets tenants of three classes, calls with and without Once, callers that give up, deaths, and
+// starts that fail or hang, of one class or all, meet in random order, and checks after every step, when nothing moves any more, that all is in its place.
 func TestModel(t *testing.T) {
 	for seed := range uint64(60) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -24,7 +23,7 @@ func TestModel(t *testing.T) {
 			cfg := Config{
 				Max: 1 + rnd.IntN(6), Min: rnd.IntN(4), Spare: rnd.IntN(3), Concurrency: 1 + rnd.IntN(3), Starts: 1 + rnd.IntN(3),
 				IdleTimeout: time.Duration(rnd.IntN(3)) * 5 * time.Second, Turn: time.Second,
-				QueueTenant: 1 + rnd.IntN(20), QueueAll: 1 + rnd.IntN(40), QueueTime: 4 * time.Second,
+				QueueTenant: 1 + rnd.IntN(20), QueueAll: 1 + rnd.IntN(40), QueueTime: 4 * time.Second, StartTime: 3 * time.Second,
 			}
 			in(t, cfg, func(t *testing.T, w *world, s *Scheduler) {
 				(&model{T: t, w: w, s: s, rnd: rnd, cold: map[string]int{}}).run()
@@ -68,10 +67,14 @@ func (m *model) happen() {
 	switch n := m.rnd.IntN(100); {
 	case n < 60:
 		m.send()
+	case n < 62:
+		m.w.breakClass(m.class(), errEngine)
 	case n < 63:
-		m.w.breakDown(errEngine)
+		m.breakAll(errEngine)
+	case n < 64:
+		m.w.stickClass(m.class(), true)
 	case n < 70:
-		m.w.breakDown(nil)
+		m.breakAll(nil)
 	case n < 75:
 		if all := m.w.containers(); len(all) > 0 {
 			all[m.rnd.IntN(len(all))].die()
@@ -83,13 +86,32 @@ func (m *model) happen() {
 	}
 }
 
+// modelClasses are those that the model's tenants are of, in equal parts.
+var modelClasses = []string{"", "gpu", "old"}
+
+func (m *model) class() string { return modelClasses[m.rnd.IntN(len(modelClasses))] }
+
+// breakAll lets starts of every class fail; nil mends all that may be wrong with them.
+func (m *model) breakAll(err error) {
+	for _, class := range modelClasses {
+		m.w.breakClass(class, err)
+		if err == nil {
+			m.w.stickClass(class, false)
+		}
+	}
+}
+
 func (m *model) within(d time.Duration) time.Duration {
 	return time.Duration(m.rnd.Int64N(int64(d)))
 }
 
 // send starts a call: some callers give up, few tenants are many of the calls.
 func (m *model) send() {
-	tenant := fmt.Sprint("t", min(m.rnd.IntN(12), m.rnd.IntN(12)))
+	n := min(m.rnd.IntN(12), m.rnd.IntN(12))
+	tenant := fmt.Sprint("t", n)
+	if class := modelClasses[n%len(modelClasses)]; class != "" {
+		tenant = class + ":" + tenant
+	}
 	ctx, cancel := m.Context(), context.CancelFunc(func() {})
 	if m.rnd.IntN(4) == 0 {
 		ctx, cancel = context.WithTimeout(ctx, m.within(3*time.Second))
@@ -128,144 +150,9 @@ func (m *model) keepCold(res containers.Result) {
 	}
 }
 
-// tenants are those in the table, those for calls with Once behind the ones they belong to. The
-// scheduler's mutex is held.
-func (m *model) tenants() (all []*tenant) {
-	for _, t := range m.s.tenants {
-		all = append(all, t)
-		if t.once != nil {
-			all = append(all, t.once)
-		}
-	}
-	return all
-}
-
-func (m *model) check() {
-	s := m.s
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	m.checkContainers()
-	m.checkCalls()
-	m.checkNothingLeftUndone()
-}
-
-// checkContainers: each in exactly one place, each with one tenant, never more than Max.
-func (m *model) checkContainers() {
-	s, owned := m.s, 0
-	for _, c := range s.spares.items(m.T) {
-		if c.tenant != nil || c.running != 0 || c.retired {
-			m.Errorf("spare %s of %v with %d calls", c.ID(), c.tenant, c.running)
-		}
-	}
-	tenants := m.tenants()
-	for _, l := range []*list[*container]{&s.idle, &s.busy, &s.lone} {
-		for i, c := range l.items(m.T) {
-			owned++
-			if c.retired || !slices.Contains(tenants, c.tenant) {
-				m.Fatalf("container %s of %v, retired: %v", c.ID(), c.tenant, c.retired)
-			}
-			if want := m.placeOf(c); l != want {
-				m.Errorf("container %s is in the wrong place, with %d calls", c.ID(), c.running)
-			}
-			if c.tenant.of != nil && c.running == 0 && c.used.Load() {
-				m.Errorf("container %s has had its only call", c.ID())
-			}
-			if f := c.Container.(*fake); f.owner() != "" && f.owner() != c.tenant.name {
-				m.Errorf("container of %s in the table of %s", f.owner(), c.tenant.name)
-			}
-			if i > 0 && l.items(m.T)[i-1].since.After(c.since) {
-				m.Error("not in order of since")
-			}
-		}
-	}
-	if owned != s.owned {
-		m.Errorf("%d owned containers, counted %d", owned, s.owned)
-	}
-	total := s.starting + s.spares.length + owned + s.retired
-	if _, alive := m.w.count(); total > s.cfg.Max || alive != total {
-		m.Errorf("%d containers exist, the table has %d, at most %d are allowed", alive, total, s.cfg.Max)
-	}
-}
-
-func (m *model) placeOf(c *container) *list[*container] {
-	switch {
-	case c.running == 0:
-		return &m.s.idle
-	case c.tenant.of != nil:
-		return &m.s.lone
-	default:
-		return &m.s.busy
-	}
-}
-
-// checkCalls: each waits in one queue or runs in one container, and every tenant with a free slot
-// in sight has no waiters.
-func (m *model) checkCalls() {
-	s, queued, inTurns, running, containers := m.s, 0, 0, 0, 0
-	for _, f := range m.w.containers() {
-		f.mu.Lock()
-		running += f.running
-		f.mu.Unlock()
-	}
-	for _, t := range m.tenants() {
-		name, waiting := t.name, len(t.waiting.items(m.T))
-		queued += waiting
-		containers += len(t.containers)
-		if waiting == 0 && len(t.containers) == 0 && t.once == nil {
-			m.Errorf("%s should be forgotten", name)
-		}
-		for _, c := range t.containers {
-			if c.tenant != t || waiting > 0 && c.running < t.slots {
-				m.Errorf("%s has %d waiters and %d calls in %s", name, waiting, c.running, c.ID())
-			}
-		}
-		if len(t.containers) > t.most {
-			m.Errorf("%s has %d containers, may have %d", name, len(t.containers), t.most)
-		}
-		if waits := waiting > 0 && len(t.containers) < t.most; waits != (t.turn.in != nil) {
-			m.Errorf("%s has %d waiters and %d containers; in turns: %v", name, waiting, len(t.containers), !waits)
-		} else if waits {
-			inTurns++
-		}
-	}
-	if turns := s.turns.line.items(m.T); len(turns) != inTurns {
-		m.Errorf("%d tenants in turns, %d wait for one", len(turns), inTurns)
-	}
-	if queued != s.queued || running != s.running || containers != s.owned {
-		m.Errorf("counted %d queued, %d running, %d owned; are %d, %d, %d", s.queued, s.running, s.owned, queued, running, containers)
-	}
-	if left := m.sent - m.answered.Load(); int64(queued+running) != left {
-		m.Errorf("%d calls without an answer, %d in the table", left, queued+running)
-	}
-}
-
-// checkNothingLeftUndone: where nothing moves, all that could be done has been.
-func (m *model) checkNothingLeftUndone() {
-	s := m.s
-	if s.turns.length() > 0 && s.spares.length > 0 {
-		m.Errorf("%d tenants wait, and %d spares", s.turns.length(), s.spares.length)
-	}
-	if s.crowdedLocked() && s.idle.length > 0 {
-		m.Errorf("%d tenants wait, and %d containers are idle", s.turns.length(), s.idle.length)
-	}
-	if s.wantsStartLocked() {
-		m.Errorf("a start is due: %d starting, %d spares, %d owned", s.starting, s.spares.length, s.owned)
-	}
-	overdue := []time.Time{s.alarm}
-	if s.cfg.IdleTimeout > 0 && s.idle.length > 0 {
-		overdue = append(overdue, s.idle.front().since.Add(s.cfg.IdleTimeout))
-	}
-	if s.crowdedLocked() && s.busy.length > 0 {
-		overdue = append(overdue, s.busy.front().since.Add(s.cfg.Turn))
-	}
-	if slices.ContainsFunc(overdue, func(at time.Time) bool { return !at.IsZero() && at.Before(time.Now()) }) {
-		m.Errorf("overdue: %v at %v", overdue, time.Now())
-	}
-}
-
 // end mends the engine and lets all calls come to an answer.
 func (m *model) end() {
-	m.w.breakDown(nil)
+	m.breakAll(nil)
 	time.Sleep(time.Minute)
 	synctest.Wait()
 	m.check()

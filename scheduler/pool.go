@@ -1,10 +1,10 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -20,104 +20,138 @@ const (
 	whyShutdown = "shutdown"
 )
 
-const (
-	firstBackoff = 100 * time.Millisecond
-	lastBackoff  = 10 * time.Second
-
-	// A spare that dies within this time of being ready was no good start: replacing those without
-	// a pause would be a storm of starts for nothing.
-	infancy = time.Second
-)
+// A spare that dies within this time of being ready was no good start: replacing those without a
+// pause would be a storm of starts for nothing.
+const infancy = time.Second
 
 // balanceLocked does all that can be done now about tenants in turns and containers that are
 // missing. It looks at counts only, so it may be called after any change and as often as one likes.
-func (s *Scheduler) balanceLocked() {
+func (s *Scheduler) balanceLocked(now time.Time) {
 	if s.state == fresh || s.state == closed {
 		return
 	}
-	for c := s.spares.front(); c != nil && s.turns.length() > 0; c = s.spares.front() {
-		s.assignLocked(c)
+	for _, k := range s.classes {
+		for c := k.spares.front(); c != nil && k.turns.length() > 0; c = k.spares.front() {
+			s.assignLocked(c)
+		}
 	}
-	if s.crowdedLocked() {
-		s.makeRoomLocked()
-	}
-	for s.wantsStartLocked() {
-		s.starting++
+	s.makeRoomLocked(now)
+	for k := s.nextStartLocked(now); k != nil; k = s.nextStartLocked(now) {
+		k.starting++
 		s.count.starts++
-		s.live.Go(s.liveContainer)
+		s.live.Go(func() { s.liveContainer(k) })
 	}
+	s.forgetClassesLocked(now)
 }
 
-// assignLocked gives a spare to the tenant whose turn it is.
+// assignLocked gives a spare to the tenant of its class whose turn it is.
 func (s *Scheduler) assignLocked(c *container) {
-	t := s.turns.front()
-	s.turns.leave(t)
-	s.meanTurn.add(time.Since(t.turnSince))
+	k := c.class
+	t := k.turns.front()
+	k.turns.leave(t)
+	k.meanTurn.add(time.Since(t.turnSince))
 	s.ownLocked(c, t)
 	s.dispatchLocked(c)
 	s.joinTurnsLocked(t)
 }
 
-// crowdedLocked says whether tenants wait for places that others have. Every place that no tenant
-// has is one of theirs already: it is being started, closed or free. While starting fails nothing
-// that works is given up for something that may not come.
-func (s *Scheduler) crowdedLocked() bool {
-	return s.turns.length() > 0 && s.owned+s.turns.length() > s.cfg.Max && s.failures == 0
+// crowdedLocked says whether tenants wait for places that others have. A place that is free, or will be
+// when a retired container is closed, is one of theirs already; what is being started or ready is so
+// only for tenants of its class. For a class whose starts fail nothing that works is given up,
+// except one place whenever its next try is due: else it could not find out that they work again.
+func (s *Scheduler) crowdedLocked(now time.Time) bool {
+	need, room := 0, s.cfg.Max
+	for _, n := range s.needsLocked(now) {
+		need += n
+	}
+	for _, k := range s.classes {
+		room -= k.starting + k.spares.length + k.owned
+	}
+	return need > room
 }
 
-// makeRoomLocked retires the containers that are idle longest, and where none is, those that were
-// busy without a break for a turn.
-func (s *Scheduler) makeRoomLocked() {
-	for s.crowdedLocked() {
-		c, why := s.idle.front(), whyGaveWay
+func (s *Scheduler) makeRoomLocked(now time.Time) {
+	for s.crowdedLocked(now) {
+		c, why := s.givesWayLocked(now)
 		if c == nil {
-			c, why = s.busy.front(), whyTurnOver
-			if c == nil {
-				return
-			}
-			if over := c.since.Add(s.cfg.Turn); over.After(time.Now()) {
-				s.alarmLocked(over)
-				return
-			}
+			return
 		}
 		s.count.evictions++
 		s.retireLocked(c, why)
 	}
 }
 
-// wantsStartLocked says whether one more start should begin now.
-func (s *Scheduler) wantsStartLocked() bool {
-	if s.starting+s.spares.length+s.owned+s.retired >= s.cfg.Max {
-		return false
+// givesWayLocked is what others miss least: a spare beyond need, the container idle longest, a spare
+// kept ready (it is replaced when there is room), and where there is none of these, the one that has been
+// busy longest, if that was for a turn without a break. All spares here are of classes that nobody
+// waits in.
+func (s *Scheduler) givesWayLocked(now time.Time) (c *container, why string) {
+	for _, k := range s.classes {
+		if s.surplusLocked(k) {
+			return k.spares.front(), whyGaveWay
+		}
 	}
-	want, limit := s.turns.length(), s.cfg.Starts
+	if c := cmp.Or(s.idle.front(), s.base.spares.front()); c != nil {
+		return c, whyGaveWay
+	}
+	if c = s.busy.front(); c == nil {
+		return nil, ""
+	}
+	if over := c.since.Add(s.cfg.Turn); over.After(now) {
+		s.alarmLocked(over)
+		return nil, ""
+	}
+	return c, whyTurnOver
+}
+
+// nextStartLocked is the class that one more start should begin of now, nil for none: of those that
+// tenants wait in, the one whose first tenant waits longest; then the default one, for its spares.
+func (s *Scheduler) nextStartLocked(now time.Time) (next *class) {
+	sum := s.totalLocked()
+	if sum.starting >= s.cfg.Starts || sum.starting+sum.spares+sum.owned+s.retired >= s.cfg.Max {
+		return nil
+	}
+	for k := range s.needsLocked(now) {
+		if next == nil || k.turns.front().turnSince.Before(next.turns.front().turnSince) {
+			next = k
+		}
+	}
+	if next == nil && s.wantsSpareLocked(sum, now) {
+		return s.base
+	}
+	return next
+}
+
+func (s *Scheduler) wantsSpareLocked(sum total, now time.Time) bool {
+	k, want := s.base, 0
+	has := k.starting + k.spares.length
 	if s.state == open {
-		want = max(want+s.cfg.Spare, s.cfg.Min-s.owned)
+		others := sum.starting + sum.spares + sum.owned - has
+		want = max(k.turns.length()+s.cfg.Spare, s.cfg.Min-others)
 	}
-	if s.failures > 0 {
-		if time.Now().Before(s.retryAt) {
+	if k.failures > 0 {
+		if k.starting > 0 || k.backsOff(now) {
 			return false
 		}
-		// One at a time, to find out; and also if nobody waits, so that Ready can recover.
-		want, limit = max(want, 1), 1
+		want = max(want, 1) // also if nobody waits, so that Ready can recover
 	}
-	return s.starting < limit && s.starting+s.spares.length < want
+	return has < want
 }
 
 // liveContainer is a container's life: the goroutine that starts it, sees it die, and closes it.
-func (s *Scheduler) liveContainer() {
+func (s *Scheduler) liveContainer(k *class) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.cfg.StartTime)
 	began := time.Now()
-	given, err := s.cfg.Start(ctx)
+	given, err := s.cfg.Start(ctx, k.name)
 	cancel()
 	if err == nil && given == nil {
 		err = errors.New("start gave no container")
 	}
 	if err != nil {
-		s.startFailed(err)
+		s.startFailed(k, err)
 		return
 	}
-	c := s.started(given)
+	c := s.started(k, given)
 	log := s.cfg.Log.With().Str("container", c.ID()).Logger()
 	log.Debug().Dur("start", time.Since(began)).Msg("container ready")
 	select {
@@ -139,48 +173,38 @@ func (s *Scheduler) liveContainer() {
 	line.Err(err).Str("why", c.why).Msg("container closed")
 }
 
-func (s *Scheduler) started(given Container) *container {
-	c := &container{Container: given, end: make(chan struct{})}
+func (s *Scheduler) started(k *class, given Container) *container {
+	c := &container{Container: given, class: k, end: make(chan struct{})}
 	c.place.item = c
+	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.starting--
-	c.failures, s.failures, s.startErr = s.failures, 0, nil
-	s.count.started++
-	s.moveLocked(c, &s.spares, time.Now())
-	s.balanceLocked()
-	s.alarmLocked(s.nextLocked())
+	k.starting--
+	c.failures, k.failures, k.startErr, k.started = k.failures, 0, nil, true
+	s.moveLocked(c, &k.spares, now)
+	s.balanceLocked(now)
+	s.alarmLocked(s.nextLocked(now))
 	return c
 }
 
-func (s *Scheduler) startFailed(err error) {
+func (s *Scheduler) startFailed(k *class, err error) {
 	s.mu.Lock()
-	s.starting--
+	k.starting--
 	stopped := s.state == closed
 	if !stopped {
-		s.failedLocked(err)
+		s.failedLocked(k, err)
+		s.balanceLocked(time.Now()) // its place, and its part of the starts at once, are for others now
 	}
-	failures, retry := s.failures, time.Until(s.retryAt)
+	failures, retry := k.failures, time.Until(k.retryAt)
 	s.mu.Unlock()
-	if !stopped {
-		s.cfg.Log.Warn().Err(err).Int("failures", failures).Dur("retry", retry).Msg("container did not start")
-	}
-}
-
-// failedLocked puts off the next start, longer with each failure in a row. Starts that were under
-// way together and fail together count as one.
-func (s *Scheduler) failedLocked(err error) {
-	s.count.failed++
-	s.startErr = err
-	now := time.Now()
-	if s.failures > 0 && now.Before(s.retryAt) {
+	if stopped {
 		return
 	}
-	delay := min(firstBackoff<<min(s.failures, 10), lastBackoff)
-	delay -= rand.N(delay / 4) // jitter, so that daemons that share an engine do not keep step
-	s.failures++
-	s.retryAt = now.Add(delay)
-	s.alarmLocked(s.retryAt)
+	line := s.cfg.Log.Warn().Err(err)
+	if k.name != "" {
+		line = line.Str("class", k.name)
+	}
+	line.Int("failures", failures).Dur("retry", retry).Msg("container did not start")
 }
 
 func (s *Scheduler) died(c *container) {
@@ -191,10 +215,10 @@ func (s *Scheduler) died(c *container) {
 	}
 	s.retireLocked(c, whyDied)
 	if c.tenant == nil && time.Since(c.since) < infancy {
-		s.failures = max(s.failures, c.failures)
-		s.failedLocked(fmt.Errorf("container %s died as soon as it was ready", c.ID()))
+		c.class.failures = max(c.class.failures, c.failures)
+		s.failedLocked(c.class, fmt.Errorf("container %s died as soon as it was ready", c.ID()))
 	}
-	s.balanceLocked()
+	s.balanceLocked(time.Now())
 }
 
 func (s *Scheduler) retire(c *container, why string) {
@@ -211,7 +235,7 @@ func (s *Scheduler) closed(c *container, err error) {
 	if err != nil && s.state == closed {
 		s.closeErrs = append(s.closeErrs, fmt.Errorf("close container %s: %w", c.ID(), err))
 	}
-	s.balanceLocked()
+	s.balanceLocked(time.Now())
 }
 
 // retireLocked takes a container out of the table: it gets no calls any more, its tenant's waiters
@@ -231,7 +255,7 @@ func (s *Scheduler) retireLocked(c *container, why string) {
 	if t == nil {
 		return
 	}
-	s.owned--
+	c.class.owned--
 	t.containers = slices.DeleteFunc(t.containers, func(other *container) bool { return other == c })
 	s.joinTurnsLocked(t)
 	s.forgetLocked(t)

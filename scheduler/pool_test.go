@@ -142,7 +142,7 @@ func TestSparesThatDieYoungAreReplacedWithBackoff(t *testing.T) {
 	in(t, Config{Max: 4}, func(t *testing.T, w *world, s *Scheduler) {
 		s.mu.Lock()
 		s.cfg.Spare = 1
-		s.balanceLocked()
+		s.balanceLocked(time.Now())
 		s.mu.Unlock()
 		for range 100 {
 			time.Sleep(300 * time.Millisecond)
@@ -239,7 +239,7 @@ func TestContainerFoundDeadByItsCallIsReplacedAtOnce(t *testing.T) {
 		s.mu.Lock() // keeps the container's goroutine out
 		c.Container.(*fake).die()
 		s.returnLocked(c, time.Now())
-		starting := s.starting
+		starting := s.base.starting
 		s.mu.Unlock()
 		if starting != 1 {
 			t.Errorf("%d starting, want 1", starting)

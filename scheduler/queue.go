@@ -20,7 +20,7 @@ func newWaiter(t *tenant) *waiter {
 	return w
 }
 
-// turns is the order in which tenants that wait for a container get one: each is in it once, however
+// turns is the order in which tenants of a class that wait for a container get one: each is in it once, however
 // many of its calls wait, and joins at the end. Weights would change this type and nothing else.
 type turns struct {
 	line list[*tenant]
@@ -63,13 +63,13 @@ func (s *Scheduler) enqueueLocked(t *tenant) (*waiter, error) {
 func (s *Scheduler) queuedLocked(t *tenant) {
 	s.queued++
 	s.joinTurnsLocked(t)
-	s.balanceLocked()
+	s.balanceLocked(time.Now())
 }
 
 // joinTurnsLocked lines the tenant up for a container if it has waiters and may have one more.
 func (s *Scheduler) joinTurnsLocked(t *tenant) {
 	if t.waiting.length > 0 && len(t.containers) < t.most {
-		s.turns.join(t, time.Now())
+		t.class.turns.join(t, time.Now())
 	}
 }
 
@@ -90,7 +90,7 @@ func (s *Scheduler) dequeueLocked(w *waiter) {
 	w.place.leave()
 	s.queued--
 	if w.tenant.waiting.length == 0 {
-		s.turns.leave(w.tenant)
+		w.tenant.class.turns.leave(w.tenant)
 	}
 }
 

@@ -1,13 +1,17 @@
 // Package scheduler decides which container runs which call.
 //
-// A container belongs to one tenant for life. Spares belong to nobody yet and wait ready.
+// A container belongs to one tenant for life. Spares belong to nobody yet and wait ready. Each container
+// is of a class, such as those of one image, and serves tenants of that class only.
 //
 //	Run ──┬─ the tenant's container has a free slot ──────────┬─► Execute ─► release ─┬─► next waiter
-//	      ├─ a spare becomes the tenant's ────────────────────┤                       └─► idle
+//	      ├─ a spare of its class becomes the tenant's ───────┤                       └─► idle
 //	      └─ waits in its tenant's queue ── is granted a slot ┘
 //	                │                            ▲
-//	                └─ a tenant without a container waits in turns, too: balance gives
-//	                   the first one a spare, starts containers, takes the place of idle ones
+//	                └─ a tenant without a container waits in the turns of its class, too:
+//	                   balance gives the first one a spare, starts containers of the class
+//	                   that waits longest, and takes for them the places of idle ones of any
+//
+//	one class:    turns ─► spares, starts, back-off     all of them:  Max places, idle and busy containers
 //
 // A call with Once goes the same way, as a call of a second tenant of that name, whose containers have
 // one slot and end after their first call; it may have several of them.
@@ -15,7 +19,7 @@
 //	live, a goroutine per container:  Start ─► spare ─► a tenant's ─► died or ended ─► Close
 //	keep, one goroutine:              what time brings: idle timeout, end of a turn, next try to start
 //
-// All of it meets under one mutex, held for a few steps that do not depend on how many tenants or
+// All of it meets under one mutex, held for a few steps for each class, however many tenants and
 // containers there are; Start, Execute and Close are called without it.
 package scheduler
 
@@ -43,8 +47,9 @@ type Container interface {
 }
 
 // Start gives a container that is ready for calls. ctx bounds the starting only, it ends when Start
-// returns; a Start that fails leaves nothing behind.
-type Start func(ctx context.Context) (Container, error)
+// returns; class is what Config.ClassOf gave for the tenants it may serve. A Start that fails leaves
+// nothing behind.
+type Start func(ctx context.Context, class string) (Container, error)
 
 // perTenant is how many containers a tenant may have at once, besides those for calls with Once.
 const perTenant = 1
@@ -53,9 +58,16 @@ const perTenant = 1
 type Config struct {
 	Start Start
 
+	// ClassOf says which class of containers a tenant has to have, such as the image they are made of;
+	// nil stands for one that says "", the default class, of all. It is asked when a tenant comes that has
+	// neither containers nor waiting calls, and its answer holds until the tenant has none again. It is
+	// called with a mutex held, so it must answer at once.
+	ClassOf func(tenant string) string
+
+	// These hold over all classes together.
 	Min   int // containers that exist at any time, as far as Max allows
 	Max   int // never more than these, with those being started and closed; at least 1
-	Spare int // kept ready for tenants to come, as far as Max allows
+	Spare int // of the default class, kept ready for tenants to come, as far as Max allows
 
 	// Concurrency is how many calls at once a container runs; default 8. No more containers at once
 	// run calls of a tenant with Once, and no more than Max less one, lest a tenant take all places.
@@ -72,7 +84,7 @@ type Config struct {
 	QueueAll    int           // and of all; default 10,000
 	QueueTime   time.Duration // a call waits no longer; default 30 s
 
-	Starts    int           // starts at once; default 2
+	Starts    int           // starts at once, of all classes; default 2. With 1, starts of a class that hang hold up all
 	StartTime time.Duration // a start that takes longer has failed; default 1 min
 
 	Log zerolog.Logger
@@ -80,6 +92,9 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.Max = max(c.Max, 1)
+	if c.ClassOf == nil {
+		c.ClassOf = func(string) string { return "" }
+	}
 	c.Concurrency = cmp.Or(c.Concurrency, 8)
 	c.Turn = cmp.Or(c.Turn, 2*time.Second)
 	c.QueueTenant = cmp.Or(c.QueueTenant, 1000)
@@ -105,24 +120,21 @@ type Scheduler struct {
 	mu      sync.Mutex // guards all below, and the fields of every tenant, container and waiter
 	state   state
 	tenants map[string]*tenant // with a container or a waiter; others are forgotten
-	turns   turns              // tenants that wait for a container
+	base    *class             // the default one
+	classes []*class           // base, and those in use
 
-	// A ready container is in exactly one of these, each with the longest there in front. One that
-	// was retired is in none and only counted, until it is closed. Those in lone are busy with their
-	// only call: they end by themselves, and no sooner for being asked to give way.
-	spares, idle, busy, lone list[*container]
+	// A ready container is in exactly one of these or its class's spares, each with the longest there
+	// in front. One that was retired is in none and only counted, until it is closed. Those in lone are
+	// busy with their only call: they end by themselves, and no sooner for being asked to give way.
+	idle, busy, lone list[*container]
 
-	starting, owned, retired int // containers; owned are idle, busy and lone ones
-	running, queued          int // calls
+	retired         int // containers
+	running, queued int // calls
 
-	failures int       // starts that failed in a row
-	startErr error     // of the last start, if it failed
-	retryAt  time.Time // no start before, while failures > 0
-	alarm    time.Time // when keep looks again at the latest, zero: when woken
-
-	meanRun, meanTurn mean // how long calls run, and tenants wait for a container
-	count             counters
-	closeErrs         []error // of containers closed by Close
+	alarm     time.Time // when keep looks again at the latest, zero: when woken
+	meanRun   mean      // how long calls run
+	count     counters
+	closeErrs []error // of containers closed by Close
 }
 
 type state int
@@ -145,6 +157,7 @@ func New(cfg Config) *Scheduler {
 		wake:    make(chan struct{}, 1),
 		tenants: map[string]*tenant{},
 	}
+	s.base = s.classLocked("") // nobody else has it yet
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -159,7 +172,7 @@ func (s *Scheduler) Open() {
 	}
 	s.state = open
 	s.live.Go(s.keep)
-	s.balanceLocked()
+	s.balanceLocked(time.Now())
 }
 
 // Run executes a call in a container of the tenant, or with call.Once in one that runs nothing else,
@@ -218,7 +231,7 @@ func (s *Scheduler) reacquire(ctx context.Context, dead *container) (*container,
 	s.retireLocked(dead, whyDied)
 	t := s.tenantLocked(dead.tenant.name, dead.tenant.of != nil)
 	if c := s.claimLocked(t); c != nil {
-		s.balanceLocked()
+		s.balanceLocked(time.Now())
 		s.mu.Unlock()
 		return c, 0, nil
 	}
@@ -249,10 +262,10 @@ func (s *Scheduler) returnLocked(c *container, now time.Time) {
 		// Before its own goroutine says so, which then has nothing left to do: waiters must not be
 		// sent into it, and what takes its place must not wait until it is closed.
 		s.retireLocked(c, whyDied)
-		s.balanceLocked()
+		s.balanceLocked(now)
 	case c.tenant.of != nil && c.used.Load(): // a slot that its caller did not use is still good
 		s.retireLocked(c, whyUsed)
-		s.balanceLocked()
+		s.balanceLocked(now)
 	}
 	if c.retired {
 		c.endIfUnusedLocked()
@@ -263,25 +276,4 @@ func (s *Scheduler) returnLocked(c *container, now time.Time) {
 		}
 	}
 	s.settleLocked()
-}
-
-// claimLocked takes a slot of the tenant, or a spare, if there is one to be had at once.
-func (s *Scheduler) claimLocked(t *tenant) *container {
-	if t.waiting.length > 0 {
-		return nil // they are before it, and line up for that spare already
-	}
-	for _, c := range t.containers {
-		if c.running < t.slots && !c.dead() {
-			s.takeLocked(c)
-			return c
-		}
-	}
-	c := s.spares.front()
-	if c == nil || len(t.containers) >= t.most {
-		return nil
-	}
-	s.ownLocked(c, t)
-	s.takeLocked(c)
-	s.balanceLocked()
-	return c
 }

@@ -3,23 +3,27 @@ package scheduler
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // ErrStarting is what Ready answers before the first container is ready.
 var ErrStarting = errors.New("no container is ready yet")
 
-// Ready says whether a script could run right now: nil, ErrClosed, or why no container is there.
+// Ready says whether a script of a tenant of the default class could run right now: nil, ErrClosed, or
+// why no container is there.
 func (s *Scheduler) Ready() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.state != open:
 		return ErrClosed
-	case s.spares.length+s.owned > 0:
+	case s.base.spares.length+s.base.owned > 0:
 		return nil
-	case s.failures > 0:
-		return fmt.Errorf("containers do not start: %w", s.startErr)
-	case s.count.started == 0 && s.cfg.Min+s.cfg.Spare > 0:
+	case s.base.failures > 0 && s.base.starting == 0 && !s.base.backsOff(time.Now()):
+		return nil // the next try wants a place, which it gets when a call comes: not to be ready would keep calls away
+	case s.base.failures > 0:
+		return fmt.Errorf("containers do not start: %w", s.base.startErr)
+	case !s.base.started && s.cfg.Min+s.cfg.Spare > 0:
 		return ErrStarting
 	default:
 		return nil // none is kept ready, or the next is on its way
@@ -28,11 +32,11 @@ func (s *Scheduler) Ready() error {
 
 type counters struct {
 	calls, refused              uint64
-	starts, started, failed     uint64
+	starts, failed              uint64
 	deaths, evictions, recycled uint64
 }
 
-// Stats is a snapshot. The first groups add up to what is there now, the last counts since Open.
+// Stats is a snapshot, of all classes together. The first groups add up to what is there now, the last counts since Open.
 type Stats struct {
 	Tenants int // that have a container or a waiter
 
@@ -60,16 +64,17 @@ type Stats struct {
 func (s *Scheduler) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	sum := s.totalLocked()
 	return Stats{
 		Tenants:        len(s.tenants),
-		Starting:       s.starting,
-		Spare:          s.spares.length,
+		Starting:       sum.starting,
+		Spare:          sum.spares,
 		Idle:           s.idle.length,
 		Busy:           s.busy.length + s.lone.length,
 		Closing:        s.retired,
 		Running:        s.running,
 		Queued:         s.queued,
-		TenantsWaiting: s.turns.length(),
+		TenantsWaiting: sum.waiting,
 		Calls:          s.count.calls,
 		Refused:        s.count.refused,
 		Starts:         s.count.starts,

@@ -9,6 +9,7 @@ import (
 // one, which once and of connect with it, so that they wait in a queue, and for turns, of their own.
 type tenant struct {
 	name       string
+	class      *class
 	once       *tenant       // nil while there are no such calls
 	of         *tenant       // set for a tenant that is another's once
 	slots      int           // of one of its containers
@@ -23,6 +24,7 @@ type tenant struct {
 // A container is one that Start gave, with its place in the table.
 type container struct {
 	Container
+	class    *class
 	place    link[*container]
 	tenant   *tenant // nil for a spare; set once
 	running  int
@@ -33,6 +35,27 @@ type container struct {
 	why      string        // it was retired
 	end      chan struct{} // closed when its goroutine should close it
 	ended    bool
+}
+
+// claimLocked takes a slot of the tenant, or a spare of its class, if there is one to be had at once.
+func (s *Scheduler) claimLocked(t *tenant) *container {
+	if t.waiting.length > 0 {
+		return nil // they are before it, and line up for that spare already
+	}
+	for _, c := range t.containers {
+		if c.running < t.slots && !c.dead() {
+			s.takeLocked(c)
+			return c
+		}
+	}
+	c := t.class.spares.front()
+	if c == nil || len(t.containers) >= t.most {
+		return nil
+	}
+	s.ownLocked(c, t)
+	s.takeLocked(c)
+	s.balanceLocked(time.Now())
+	return c
 }
 
 func (s *Scheduler) takeLocked(c *container) {
@@ -51,7 +74,7 @@ func (s *Scheduler) takeLocked(c *container) {
 func (s *Scheduler) ownLocked(c *container, t *tenant) {
 	c.tenant = t
 	t.containers = append(t.containers, c)
-	s.owned++
+	c.class.owned++
 	s.moveLocked(c, &s.idle, time.Now())
 }
 
@@ -65,20 +88,21 @@ func (s *Scheduler) moveLocked(c *container, to *list[*container], now time.Time
 func (s *Scheduler) tenantLocked(name string, once bool) *tenant {
 	t := s.tenants[name]
 	if t == nil {
-		t = newTenant(name, nil, s.cfg.Concurrency, perTenant)
+		t = newTenant(name, nil, s.classLocked(s.cfg.ClassOf(name)), s.cfg.Concurrency, perTenant)
+		t.class.tenants++
 		s.tenants[name] = t
 	}
 	if !once {
 		return t
 	}
 	if t.once == nil {
-		t.once = newTenant(name, t, 1, max(1, min(s.cfg.Concurrency, s.cfg.Max-1)))
+		t.once = newTenant(name, t, t.class, 1, max(1, min(s.cfg.Concurrency, s.cfg.Max-1)))
 	}
 	return t.once
 }
 
-func newTenant(name string, of *tenant, slots, most int) *tenant {
-	t := &tenant{name: name, of: of, slots: slots, most: most}
+func newTenant(name string, of *tenant, k *class, slots, most int) *tenant {
+	t := &tenant{name: name, of: of, class: k, slots: slots, most: most}
 	t.turn.item = t
 	return t
 }
@@ -91,6 +115,8 @@ func (s *Scheduler) forgetLocked(t *tenant) {
 		s.forgetLocked(t.of)
 	default:
 		delete(s.tenants, t.name)
+		t.class.tenants--
+		s.forgetClassesLocked(time.Now())
 	}
 }
 

@@ -1,10 +1,12 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -23,7 +25,8 @@ var (
 )
 
 // A world is an engine with fake containers. It checks by itself what no container may ever see:
-// too many of its kind, two tenants, too many calls at once, another call beside one with Once.
+// too many of its kind, two tenants, a tenant of another class, too many calls at once, another call
+// beside one with Once.
 type world struct {
 	t           *testing.T
 	max         int
@@ -32,39 +35,42 @@ type world struct {
 	closing     time.Duration
 
 	mu     sync.Mutex
-	broken error // what starts fail with
-	stuck  bool  // starts do not end by themselves
-	alive  int   // being started, ready, or being closed
+	broken map[string]error // what starts fail with, by class
+	stuck  map[string]bool  // starts do not end by themselves, by class
+	alive  int              // being started, ready, or being closed
 	starts int
 	tries  []time.Time
-	all    []*fake // that came up
+	began  []string // the classes of starts
+	all    []*fake  // that came up
 }
 
-// A fake container sleeps for a call's Timeout, and takes its Script for the tenant's name.
-type fake struct {
-	w    *world
-	id   string
-	done chan struct{}
-
-	mu      sync.Mutex
-	tenant  string
-	running int
-	calls   int
-	once    bool // has got a call with Once
-	dead    bool
-	closed  bool
+func newWorld(t *testing.T, cfg Config, takes time.Duration) *world {
+	return &world{
+		t: t, max: max(cfg.Max, 1), concurrency: cmp.Or(cfg.Concurrency, 8), closing: 80 * time.Millisecond,
+		takes:  func() time.Duration { return takes },
+		broken: map[string]error{}, stuck: map[string]bool{},
+	}
 }
 
-func (w *world) start(ctx context.Context) (Container, error) {
+// classOf makes "gpu:a" a tenant of class gpu, and "a" one of the default class.
+func classOf(tenant string) string {
+	if class, _, ok := strings.Cut(tenant, ":"); ok {
+		return class
+	}
+	return ""
+}
+
+func (w *world) start(ctx context.Context, class string) (Container, error) {
 	w.mu.Lock()
 	w.starts++
 	w.tries = append(w.tries, time.Now())
+	w.began = append(w.began, class)
 	w.alive++
 	if w.alive > w.max {
 		w.t.Errorf("%d containers, at most %d are allowed", w.alive, w.max)
 	}
-	takes, stuck := w.takes(), w.stuck
-	f := &fake{w: w, id: fmt.Sprintf("c%d", w.starts), done: make(chan struct{})}
+	takes, stuck := w.takes(), w.stuck[class]
+	f := &fake{w: w, id: fmt.Sprintf("c%d", w.starts), class: class, done: make(chan struct{})}
 	w.mu.Unlock()
 
 	var err error
@@ -81,7 +87,7 @@ func (w *world) start(ctx context.Context) (Container, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err == nil {
-		err = w.broken
+		err = w.broken[class]
 	}
 	if err != nil {
 		w.alive--
@@ -91,75 +97,13 @@ func (w *world) start(ctx context.Context) (Container, error) {
 	return f, nil
 }
 
-func (f *fake) ID() string            { return f.id }
-func (f *fake) Done() <-chan struct{} { return f.done }
+// breakDown lets starts of the default class fail, nil lets them succeed again.
+func (w *world) breakDown(err error) { w.breakClass("", err) }
 
-func (f *fake) Execute(ctx context.Context, call containers.Call) (containers.Result, error) {
-	res := containers.Result{Container: f.id}
-	f.mu.Lock()
-	if f.dead {
-		f.mu.Unlock()
-		return res, &containers.LostError{Cause: errKilled}
-	}
-	if f.once = f.once || call.Once; f.once && f.calls > 0 {
-		f.w.t.Errorf("call %d, once: %v, in %s, which a call with Once was given", f.calls+1, call.Once, f.id)
-	}
-	if f.tenant == "" {
-		f.tenant = string(call.Script)
-	}
-	if f.tenant != string(call.Script) {
-		f.w.t.Errorf("container of %s got a call of %s", f.tenant, string(call.Script))
-	}
-	f.calls++
-	f.running++
-	if f.running > f.w.concurrency {
-		f.w.t.Errorf("%d calls in one container", f.running)
-	}
-	f.mu.Unlock()
-	defer func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.running--
-	}()
-	select {
-	case <-time.After(call.Timeout):
-		return res, nil
-	case <-ctx.Done():
-		return res, ctx.Err()
-	case <-f.done:
-		return res, &containers.LostError{Started: true, Cause: errKilled}
-	}
-}
-
-// die is the container's death by itself.
-func (f *fake) die() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.dead {
-		f.dead = true
-		close(f.done)
-	}
-}
-
-func (f *fake) Close() error {
-	f.die()
-	time.Sleep(f.w.closing)
-	f.mu.Lock()
-	first := !f.closed
-	f.closed = true
-	f.mu.Unlock()
-	if first {
-		f.w.mu.Lock()
-		f.w.alive--
-		f.w.mu.Unlock()
-	}
-	return nil
-}
-
-func (w *world) breakDown(err error) {
+func (w *world) breakClass(class string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.broken = err
+	w.broken[class] = err
 }
 
 // containers are those that came up, in that order.
@@ -176,16 +120,12 @@ func (w *world) count() (starts, alive int) {
 	return w.starts, w.alive
 }
 
-func (f *fake) owner() string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.tenant
-}
+func (w *world) setStuck(stuck bool) { w.stickClass("", stuck) }
 
-func (w *world) setStuck(stuck bool) {
+func (w *world) stickClass(class string, stuck bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.stuck = stuck
+	w.stuck[class] = stuck
 }
 
 // in runs a test in a bubble with a faked clock, around an open scheduler with all spares ready. At
@@ -193,14 +133,8 @@ func (w *world) setStuck(stuck bool) {
 func in(t *testing.T, cfg Config, test func(t *testing.T, w *world, s *Scheduler)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{
-			t: t, max: max(cfg.Max, 1), concurrency: cfg.Concurrency, closing: 80 * time.Millisecond,
-			takes: func() time.Duration { return 300 * time.Millisecond },
-		}
-		if w.concurrency == 0 {
-			w.concurrency = 8
-		}
-		cfg.Start = w.start
+		w := newWorld(t, cfg, 300*time.Millisecond)
+		cfg.Start, cfg.ClassOf = w.start, classOf
 		s := New(cfg)
 		s.Open()
 		defer func() {

@@ -28,6 +28,7 @@ type serveCommand struct {
 
 	Driver string `default:"auto" enum:"auto,docker,process" env:"JSD_DRIVER" help:"What containers are: docker, process (no isolation, for development), or auto: docker where an engine answers."`
 	sandboxFlags
+	tenantImageFlags
 
 	Instance    string `env:"JSD_INSTANCE" placeholder:"NAME" help:"Label of this daemon's containers; the next start with the same one removes what is left of them. Default: from the listen address."`
 	Concurrency int    `default:"8" env:"JSD_CONCURRENCY" help:"Calls at once in a container."`
@@ -46,6 +47,9 @@ type serveCommand struct {
 	Result       int           `default:"8388608" env:"JSD_RESULT" placeholder:"BYTES" help:"Largest value (${default} bytes of JSON)."`
 	ConsoleLines int           `default:"1000" env:"JSD_CONSOLE_LINES" help:"Lines of console that a call may print."`
 	ConsoleBytes int           `default:"65536" env:"JSD_CONSOLE_BYTES" help:"Bytes of console that a call may print."`
+
+	Bundles    int `default:"64" env:"JSD_BUNDLES" placeholder:"MIB" help:"Bundles of sources kept for a tenant (${default} MiB)."`
+	AllBundles int `default:"1024" env:"JSD_ALL_BUNDLES" placeholder:"MIB" help:"Bundles of sources kept for all tenants (${default} MiB)."`
 
 	MaxFrame       int64         `default:"16777216" env:"JSD_MAX_FRAME" placeholder:"BYTES" help:"Largest frame from a client (${default} bytes)."`
 	MaxConnections int           `default:"10000" env:"JSD_MAX_CONNECTIONS" help:"Connections at once."`
@@ -117,6 +121,7 @@ func (c *serveCommand) check() error {
 		"--max-containers": c.MaxContainers, "--result": c.Result, "--console-lines": c.ConsoleLines,
 		"--console-bytes": c.ConsoleBytes, "--max-connections": c.MaxConnections, "--max-in-flight": c.MaxInFlight,
 		"--queue-tenant": c.QueueTenant, "--queue-all": c.QueueAll, "--max-frame": int(c.MaxFrame),
+		"--bundles": c.Bundles, "--all-bundles": c.AllBundles,
 		"--timeout": int(c.Timeout), "--max-timeout": int(c.MaxTimeout), "--queue-time": int(c.QueueTime),
 	} {
 		if n <= 0 {
@@ -138,6 +143,8 @@ func (c *serveCommand) check() error {
 		return errors.New("--cpus has to be above 0")
 	case c.MinContainers > c.MaxContainers:
 		return fmt.Errorf("--min-containers %d is more than --max-containers %d", c.MinContainers, c.MaxContainers)
+	case c.Bundles > c.AllBundles:
+		return fmt.Errorf("--bundles %d is more than --all-bundles %d", c.Bundles, c.AllBundles)
 	case c.Timeout > c.MaxTimeout:
 		return fmt.Errorf("--timeout %v is more than --max-timeout %v", c.Timeout, c.MaxTimeout)
 	case c.Heap > c.Memory:

@@ -15,34 +15,43 @@ import (
 	"github.com/jsd-project/jsd/containers/process"
 )
 
-// A driver starts containers of one kind.
+// A driver starts containers of one kind. Class is the image of its own that a tenant has; "" stands for
+// the one that all others share.
 type driver struct {
-	name  string
-	start func(context.Context) (containers.Process, error)
-	sweep func(context.Context) (int, error)
-	close func() error
+	name    string
+	start   func(ctx context.Context, class string) (containers.Process, error)
+	classOf func(tenant string) string
+	sweep   func(context.Context) (int, error)
+	close   func() error
 }
 
 // openDriver gives the driver that --driver names, or that auto comes to here.
 func openDriver(ctx context.Context, c *serveCommand, log zerolog.Logger) (*driver, error) {
+	images, err := c.tenantImages()
+	if err != nil {
+		return nil, err
+	}
 	switch c.Driver {
 	case "docker":
-		return openDocker(ctx, c, log)
+		return openDocker(ctx, c, images, log)
 	case "process":
-		return openProcess(c, log)
+		return openProcess(c, images, log)
 	}
-	d, err := openDocker(ctx, c, log)
+	d, err := openDocker(ctx, c, images, log)
 	if err == nil || !errors.Is(err, docker.ErrNoEngine) {
 		return d, err
+	}
+	if len(images) > 0 {
+		return nil, fmt.Errorf("%w; %w", errTenantImageWithoutDocker, err)
 	}
 	if !c.unguardedLoopback() {
 		return nil, fmt.Errorf("%w; start an engine, or choose --driver process, which isolates nothing", err)
 	}
 	log.Warn().Msg("no Docker engine answers: scripts run in plain processes, without isolation. For development only")
-	return openProcess(c, log)
+	return openProcess(c, nil, log)
 }
 
-func openDocker(ctx context.Context, c *serveCommand, log zerolog.Logger) (*driver, error) {
+func openDocker(ctx context.Context, c *serveCommand, images map[string]string, log zerolog.Logger) (*driver, error) {
 	// Only the default image is jsd's to make; another one is what its owner says.
 	if c.Image == docker.DefaultImage {
 		build := docker.Build{Tag: c.Image, Files: jsd.Runtime, Progress: os.Stderr}
@@ -50,17 +59,20 @@ func openDocker(ctx context.Context, c *serveCommand, log zerolog.Logger) (*driv
 			return nil, err
 		}
 	}
-	d, err := docker.New(ctx, docker.Config{
+	drivers, err := newImageDrivers(ctx, docker.Config{
 		Image: c.Image, Runtime: c.Runtime, Instance: c.Instance,
 		Memory: c.Memory, CPUs: c.CPUs, PIDs: c.PIDs, Tmp: c.Tmp, Log: log,
-	})
+	}, images)
 	if err != nil {
 		return nil, err
 	}
-	return &driver{name: "docker", start: d.Start, sweep: d.Sweep, close: d.Close}, nil
+	return &driver{name: "docker", start: drivers.start, classOf: drivers.classOf, sweep: drivers.sweep, close: drivers.close}, nil
 }
 
-func openProcess(c *serveCommand, log zerolog.Logger) (*driver, error) {
+func openProcess(c *serveCommand, images map[string]string, log zerolog.Logger) (*driver, error) {
+	if len(images) > 0 {
+		return nil, errTenantImageWithoutDocker
+	}
 	agent, err := fs.Sub(jsd.Runtime, "node-agent")
 	if err != nil {
 		return nil, err
@@ -71,5 +83,10 @@ func openProcess(c *serveCommand, log zerolog.Logger) (*driver, error) {
 	}
 	// Processes end with the daemon that started them: nothing is left to sweep.
 	sweep := func(context.Context) (int, error) { return 0, nil }
-	return &driver{name: "process", start: d.Start, sweep: sweep, close: d.Close}, nil
+	return &driver{
+		name:    "process",
+		start:   func(ctx context.Context, _ string) (containers.Process, error) { return d.Start(ctx) },
+		classOf: func(string) string { return "" },
+		sweep:   sweep, close: d.Close,
+	}, nil
 }

@@ -36,7 +36,7 @@ type daemon struct {
 	rpc       *rpc.Server
 	http      *http.Server
 	listener  net.Listener
-	hello     atomic.Pointer[containers.Hello] // of the newest container
+	hello     atomic.Pointer[containers.Hello] // of the newest container that is of no tenant's own image
 	failed    func(error)                      // told why a container does not start; or nil
 	served    chan error
 }
@@ -98,8 +98,8 @@ func openOn(ctx context.Context, c *serveCommand, listener net.Listener, log zer
 func (d *daemon) serve() {
 	c := d.config
 	d.scheduler = scheduler.New(scheduler.Config{
-		Start: d.start,
-		Min:   c.MinContainers, Max: c.MaxContainers, Spare: c.Spare,
+		Start: d.start, ClassOf: d.driver.classOf,
+		Min: c.MinContainers, Max: c.MaxContainers, Spare: c.Spare,
 		Concurrency: c.Concurrency, IdleTimeout: c.IdleTimeout,
 		QueueTenant: c.QueueTenant, QueueAll: c.QueueAll, QueueTime: c.QueueTime,
 		Log: d.log,
@@ -113,7 +113,8 @@ func (d *daemon) serve() {
 			"memory": int64(c.Memory) << 20, "heap": int64(c.Heap) << 20, "result": int64(c.Result),
 			"consoleLines": int64(c.ConsoleLines), "consoleBytes": int64(c.ConsoleBytes), "concurrency": int64(c.Concurrency),
 		},
-		Timeout: c.Timeout, MaxTimeout: c.MaxTimeout,
+		Timeout: c.Timeout, MaxTimeout: c.MaxTimeout, MaxMemory: c.Memory,
+		MaxBundles: int64(c.Bundles) << 20, MaxAllBundles: int64(c.AllBundles) << 20,
 		MaxFrame: c.MaxFrame, MaxConnections: c.MaxConnections, MaxInFlight: c.MaxInFlight,
 		Log: d.log,
 	})
@@ -122,21 +123,23 @@ func (d *daemon) serve() {
 }
 
 // start is what the scheduler starts containers by.
-func (d *daemon) start(ctx context.Context) (scheduler.Container, error) {
-	container, err := d.startContainer(ctx)
+func (d *daemon) start(ctx context.Context, class string) (scheduler.Container, error) {
+	container, err := d.startContainer(ctx, class)
 	if err != nil {
 		if d.failed != nil {
 			d.failed(err)
 		}
 		return nil, err
 	}
-	hello := container.Agent()
-	d.hello.Store(&hello)
+	if class == "" { // what is in a tenant's own image is nobody else's business
+		hello := container.Agent()
+		d.hello.Store(&hello)
+	}
 	return container, nil
 }
 
-func (d *daemon) startContainer(ctx context.Context) (*containers.Container, error) {
-	process, err := d.driver.start(ctx)
+func (d *daemon) startContainer(ctx context.Context, class string) (*containers.Container, error) {
+	process, err := d.driver.start(ctx, class)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,151 @@
+package scheduler
+
+import (
+	"iter"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+const (
+	firstBackoff = 100 * time.Millisecond
+	lastBackoff  = 10 * time.Second
+)
+
+// A class is one kind of container, with the tenants that can do with no other kind. The default one is
+// always in the table, the others while they have a tenant, a container that is no tenant's, or a
+// failure to remember. There are few: what is decided may look at each.
+type class struct {
+	name    string
+	tenants int   // in the table
+	turns   turns // those of them that wait for a container
+
+	spares          list[*container] // ready and nobody's, with the longest there in front
+	starting, owned int              // containers; owned are idle, busy and lone ones
+
+	started  bool      // one of its containers has been ready
+	failures int       // starts that failed in a row
+	startErr error     // of the last start, if it failed
+	retryAt  time.Time // no start before, while failures > 0
+
+	meanTurn mean // how long its tenants wait for a container
+}
+
+// classLocked gives the class of that name, which is forgotten again unless something of it follows.
+func (s *Scheduler) classLocked(name string) *class {
+	for _, k := range s.classes {
+		if k.name == name {
+			return k
+		}
+	}
+	k := &class{name: name}
+	s.classes = append(s.classes, k)
+	return k
+}
+
+func (s *Scheduler) forgetClassesLocked(now time.Time) {
+	s.classes = slices.DeleteFunc(s.classes, func(k *class) bool { return k != s.base && k.unused(now) })
+}
+
+// unused says that nothing would be lost with the class.
+func (k *class) unused(now time.Time) bool {
+	return k.tenants == 0 && k.spares.length == 0 && k.starting == 0 && !k.remembered().After(now)
+}
+
+// remembered is until when the class is kept for its failures: for a while after the next try was due,
+// since where nobody waits at that moment there is none, and those who come soon must not begin anew.
+func (k *class) remembered() time.Time {
+	if k.failures == 0 {
+		return time.Time{}
+	}
+	return k.retryAt.Add(lastBackoff)
+}
+
+// A total is what all classes have together.
+type total struct {
+	starting, spares, owned int // containers
+	waiting                 int // tenants in turns
+}
+
+func (s *Scheduler) totalLocked() (sum total) {
+	for _, k := range s.classes {
+		sum.starting += k.starting
+		sum.spares += k.spares.length
+		sum.owned += k.owned
+		sum.waiting += k.turns.length()
+	}
+	return sum
+}
+
+// surplusLocked says whether the class has a spare that is not to be kept ready.
+func (s *Scheduler) surplusLocked(k *class) bool {
+	if k != s.base || k.spares.length == 0 {
+		return k.spares.length > 0
+	}
+	sum := s.totalLocked()
+	return k.spares.length > s.cfg.Spare && sum.spares+sum.owned > s.cfg.Min
+}
+
+// needsLocked are the classes whose tenants wait for starts that may begin as soon as there is a
+// place, each with how many.
+func (s *Scheduler) needsLocked(now time.Time) iter.Seq2[*class, int] {
+	return func(yield func(*class, int) bool) {
+		probes := s.probesLocked()
+		for _, k := range s.classes {
+			need := k.need(now)
+			if need > 0 && k.failures > 0 && k != s.base {
+				if probes <= 0 {
+					continue
+				}
+				probes--
+			}
+			if need > 0 && !yield(k, need) {
+				return
+			}
+		}
+	}
+}
+
+// probesLocked is how many more starts may begin of classes that fail. Together they leave one of the
+// starts at once to those that do not, lest starts that hang take them all. The default class is not
+// bound by it: nothing but a start can make it ready again.
+func (s *Scheduler) probesLocked() int {
+	left := max(1, s.cfg.Starts-1)
+	for _, k := range s.classes {
+		if k.failures > 0 && k != s.base {
+			left -= k.starting
+		}
+	}
+	return left
+}
+
+// need is how many starts more than those under way its waiting tenants have use for now. While its
+// starts fail they begin one at a time, to find out.
+func (k *class) need(now time.Time) int {
+	need := max(0, k.turns.length()-k.spares.length-k.starting)
+	if k.failures == 0 {
+		return need
+	}
+	if k.starting > 0 || k.backsOff(now) {
+		return 0
+	}
+	return min(need, 1)
+}
+
+func (k *class) backsOff(now time.Time) bool { return k.failures > 0 && now.Before(k.retryAt) }
+
+// failedLocked puts off the class's next start, longer with each failure in a row. Starts that were
+// under way together and fail together count as one.
+func (s *Scheduler) failedLocked(k *class, err error) {
+	s.count.failed++
+	k.startErr = err
+	now := time.Now()
+	if k.backsOff(now) {
+		return
+	}
+	delay := min(firstBackoff<<min(k.failures, 10), lastBackoff)
+	delay -= rand.N(delay / 4) // jitter, so that daemons that share an engine do not keep step
+	k.failures++
+	k.retryAt = now.Add(delay)
+	s.alarmLocked(k.retryAt)
+}
