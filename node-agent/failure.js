@@ -39,6 +39,8 @@ function inspect(value) {
 
 // A frame of the agent's own: its files, Node's, and the realm's start-up code.
 const AGENT_FRAME = new RegExp(`(?:\\(|at (?:async )?)(?:node:|jsd:|(?:file://)?${RegExp.escape(__dirname)})`);
+// isAgentFile says the same of a file's name.
+const isAgentFile = (name) => typeof name === 'string' && (/^(?:node|jsd):/.test(name) || name.startsWith(`${__dirname}/`) || name.startsWith(`file://${__dirname}/`));
 const FRAME = /^\s+at /;
 const NATIVE_FRAME = /<anonymous>\)?$/;
 
@@ -77,4 +79,4 @@ function notSerializable(thrown) {
   return { ...exception(thrown), code: CODE.notSerializable };
 }
 
-module.exports = { CODE, exception, notSerializable };
+module.exports = { CODE, exception, isAgentFile, notSerializable, ownFrames };

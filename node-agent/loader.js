@@ -9,17 +9,32 @@ const path = require('node:path');
 const url = require('node:url');
 const vm = require('node:vm');
 const { NOT_LISTED } = require('./modules.js');
+const { ownFrames } = require('./failure.js');
 const { ModuleFiles } = require('./module-files.js');
 const { Unresolved } = require('./resolve.js');
+const { EsSource } = require('./source.js');
 
 const { posix } = path;
 const bootstrap = new vm.Script(fs.readFileSync(path.join(__dirname, 'realm-modules.js'), 'utf8'), { filename: 'jsd:modules' });
 const EMPTY = Object.freeze({ own: true, mount: '/script', isFile: () => false, isFolder: () => false, compiled: new Map(), display: (file) => file });
 
-// isAgents says whether an error comes of finding or compiling a module, and not from a script that ran: such
-// are of the worker's realm, and become the context's own before a script sees them.
-const isAgents = (error) => error instanceof Unresolved || error instanceof SyntaxError;
-const dataOf = ({ name, message, code, stack }) => ({ name, message, code, stack: name === 'SyntaxError' ? stack : undefined });
+// isAgents says whether an error is of the worker's realm: such become the context's own before a script
+// sees them.
+const isAgents = (error) => error instanceof Error;
+const dataOf = ({ name, message, code, stack }) => ({ name, message, code, stack: name === 'SyntaxError' ? ownFrames(stack) : undefined });
+
+// member is what a property gives, undefined where a getter throws.
+function member(exports, name) {
+  try {
+    return exports?.[name];
+  } catch {
+    return undefined;
+  }
+}
+
+// A require of an ES module gives what import gives, marked as such where it has a default export, for those
+// who tell the two kinds apart by that.
+const MARKED = new EsSource('export * from "it"; export { default } from "it"; export const __esModule = true;', 'jsd:marked');
 
 // Loader is made anew for each call that loads modules. folder is what came with the call, if anything did.
 class Loader {
@@ -69,12 +84,20 @@ class Loader {
   // import is what `import()` does, in the file known by that id. Its errors are the context's own.
   async import(specifier, from) {
     try {
-      const instance = this.#linked(this.#importing(`${specifier}`, from));
+      const wanted = `${specifier}`;
+      await undefined; // the module that imports goes on first
+      if (this.#run.settled) throw new Unresolved(wanted, 'the call has ended');
+      const instance = this.#linked(this.#importing(wanted, from));
       await instance.evaluate();
       return instance;
     } catch (error) {
-      throw isAgents(error) ? this.#inRealm().refusal(dataOf(error)) : error;
+      throw this.#own(error);
     }
+  }
+
+  // #own gives a script its realm's error for one of the worker's.
+  #own(error) {
+    return isAgents(error) ? this.#inRealm().refusal(dataOf(error)) : error;
   }
 
   importFromScript(specifier) {
@@ -82,16 +105,15 @@ class Loader {
   }
 
   #inRealm() {
-    this.#realm ??= bootstrap.runInContext(this.#context.global)(this.#host());
+    this.#realm ??= bootstrap.runInContext(this.#context.global)(this.#host(), this.#context.realm.intrinsics);
     return this.#realm;
   }
 
   // #host is what realm-modules.js asks. None of it throws; only data and objects of the context go in.
   #host() {
+    const pathOf = (name) => (name.startsWith('file:///') ? url.fileURLToPath(name) : name);
     const packageFile = (name) => {
-      let file = name;
-      if (name.startsWith('file:')) file = url.fileURLToPath(name);
-      file = posix.normalize(file);
+      const file = posix.normalize(pathOf(name));
       return file.startsWith(`${this.#packages.mount}/`) ? this.#packages.real(file.slice(this.#packages.mount.length + 1)) : undefined;
     };
     return {
@@ -109,7 +131,7 @@ class Loader {
         if (file === undefined) return 'none';
         return this.#packages.isFile(file) ? 'file' : this.#packages.isFolder(file) ? 'folder' : 'none';
       },
-      idOf: (name) => (name.startsWith('file:') ? url.fileURLToPath(name) : name),
+      idOf: (name) => posix.normalize(pathOf(name)),
       urlOf: (specifier, from) => this.#url(specifier, from),
       find: (specifier, from) => this.#answer(specifier, from),
       source: (id) => this.#body(id),
@@ -160,6 +182,14 @@ class Loader {
 
   // #importNow is require of an ES module: possible where nothing in its graph awaits.
   #importNow(id) {
+    try {
+      return this.#evaluatedNow(id);
+    } catch (error) {
+      throw this.#own(error);
+    }
+  }
+
+  #evaluatedNow(id) {
     const instance = this.#linked(id);
     if (instance.status === 'linked' && instance.hasAsyncGraph()) {
       throw this.#inRealm().refusal({ name: 'Error', message: `require() of ${this.#files.about(id).display} is not possible: it has await at its top level. Use import()`, code: 'ERR_REQUIRE_ASYNC_MODULE' });
@@ -167,7 +197,21 @@ class Loader {
     instance.evaluate().catch(() => {});
     if (instance.status === 'errored') throw instance.error;
     const { namespace } = instance;
-    return 'module.exports' in namespace ? namespace['module.exports'] : namespace;
+    if ('module.exports' in namespace) return namespace['module.exports'];
+    return 'default' in namespace && !('__esModule' in namespace) ? this.#marked(id, instance) : namespace;
+  }
+
+  #marked(id, instance) {
+    const key = `marked ${id}`;
+    let marked = this.#instances.get(key);
+    if (marked === undefined) {
+      marked = MARKED.instance({ context: this.#context.global });
+      marked.linkRequests(marked.moduleRequests.map(() => instance));
+      marked.instantiate();
+      marked.evaluate().catch(() => {});
+      this.#instances.set(key, marked);
+    }
+    return marked.namespace;
   }
 
   // #evaluate gives the instance, since a promise of a namespace with an export `then` would call that.
@@ -178,9 +222,16 @@ class Loader {
 
   // #linked gives a module that is ready to be evaluated, with all it imports.
   #linked(id) {
-    const instance = this.#instance(id);
-    if (instance.status === 'unlinked' || instance.status === 'linking') instance.instantiate();
-    return instance;
+    const before = new Set(this.#instances.keys());
+    try {
+      const instance = this.#instance(id);
+      if (instance.status === 'unlinked' || instance.status === 'linking') instance.instantiate();
+      return instance;
+    } catch (error) {
+      // Half a graph is of no use: who imports it again gets the same error.
+      for (const made of this.#instances.keys()) if (!before.has(made)) this.#instances.delete(made);
+      throw error;
+    }
   }
 
   // #importing gives the id of what an import means, and judges built-ins: a package may have those that
@@ -232,7 +283,7 @@ class Loader {
     const listed = [...new Set(['default', ...names])];
     return new vm.SyntheticModule(listed, function evaluate() {
       const exports = load();
-      for (const name of listed) if (name !== 'default') this.setExport(name, exports?.[name]);
+      for (const name of listed) if (name !== 'default') this.setExport(name, member(exports, name));
       this.setExport('default', exports);
     }, { context: this.#context.global, identifier: id });
   }

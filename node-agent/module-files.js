@@ -34,9 +34,16 @@ class ModuleFiles {
 
   // find gives the id of what a specifier means: `node:NAME` for a built-in, else that of a file.
   find(specifier, from, how) {
-    const place = this.#places.get(from) ?? { tree: this.#packages, path: from.slice(this.#packages.mount.length + 1) };
+    const place = this.#places.get(from) ?? this.#packagePlace(from);
     const found = this.#resolver.resolve(specifier, place, how);
     return found.builtIn === undefined ? this.remember(found) : `node:${found.builtIn}`;
+  }
+
+  // #packagePlace is a place that a package made up (createRequire), if it is among the packages.
+  #packagePlace(from) {
+    const file = posix.normalize(from);
+    if (!file.startsWith(`${this.#packages.mount}/`)) throw new Unresolved(from, 'it is no place of a package');
+    return { tree: this.#packages, path: file.slice(this.#packages.mount.length + 1) };
   }
 
   about(id) {
@@ -58,60 +65,70 @@ class ModuleFiles {
       this.addOn = new Unresolved(tree.display(file), 'it is a native add-on, which scripts may not load', 'ERR_DLOPEN_DISABLED');
       throw this.addOn;
     }
+    if (extension === '.wasm') throw new Unresolved(tree.display(file), 'WebAssembly is not loaded as a module', 'ERR_UNKNOWN_FILE_EXTENSION');
     if (extension === '.mjs' || extension === '.mts') return 'module';
     if (extension === '.cjs' || extension === '.cts') return 'commonjs';
     const { type } = scope(tree, file)?.content ?? {};
     if (type === 'module') return 'module';
     if (type === 'commonjs') return 'commonjs';
-    return this.compile(id).kind;
+    return this.#found(id);
   }
 
-  // compile gives {source, kind, script?, error?, es?}, kept as long as the tree is.
-  compile(id, kind) {
+  // compile gives {source} and what was made of it, kept as long as the tree is.
+  compile(id) {
     const { tree, path: file } = this.#places.get(id);
     let entry = tree.compiled.get(file);
     if (entry === undefined) {
       const source = tree.read(file);
-      entry = { source: TYPESCRIPT.test(file) ? stripTypes(source, tree.display(file)) : source, kind };
-      if (kind !== 'module') this.#tryCommonJS(entry, id);
+      entry = { source: TYPESCRIPT.test(file) ? stripTypes(source, tree.display(file)) : source };
       tree.compiled.set(file, entry);
     }
     return entry;
   }
 
-  // #tryCommonJS compiles a source as CommonJS, and finds out by that what it is where nothing else says so.
-  #tryCommonJS(entry, id) {
+  // #commonJS gives an entry compiled as CommonJS: {script} or {error}.
+  #commonJS(id) {
     const { tree, path: file } = this.#places.get(id);
+    const entry = this.compile(id);
     const imports = this.#imports;
-    try {
-      entry.script = commonJS(entry.source, tree.display(file), (specifier) => imports.current().import(specifier, id));
-    } catch (error) {
-      entry.error = error;
+    if (entry.script === undefined && entry.error === undefined) {
+      try {
+        entry.script = commonJS(entry.source, tree.display(file), { own: tree.own, importing: (specifier) => imports.current().import(specifier, id) });
+      } catch (error) {
+        entry.error = error;
+      }
     }
+    return entry;
+  }
+
+  // #found is what a source is by itself, where neither its name nor its package.json say so.
+  #found(id) {
+    const entry = this.#commonJS(id);
     entry.kind ??= entry.error !== undefined && compilesAsModule(entry.source) ? 'module' : 'commonjs';
+    return entry.kind;
   }
 
   // body gives {json: text} or {script}, the body of a CommonJS module, and throws what is wrong with it.
   body(id) {
     const { tree, path: file } = this.#places.get(id);
     if (posix.extname(file) === '.json') return { json: tree.read(file).replace(/^\uFEFF/, '') };
-    const { script, error } = this.compile(id, 'commonjs');
+    const { script, error } = this.#commonJS(id);
     if (script === undefined) throw error;
     return { script };
   }
 
   esSource(id) {
     const { tree, path: file } = this.#places.get(id);
-    const entry = this.compile(id, 'module');
+    const entry = this.compile(id);
     entry.es ??= new EsSource(entry.source, tree.display(file), { withProcess: !tree.own });
     return entry.es;
   }
 
   // exportNames are those that an importer of a CommonJS module may name.
   exportNames(id, seen = new Set()) {
-    if (seen.has(id) || id.startsWith('node:')) return [];
+    if (seen.has(id) || id.startsWith('node:') || this.kind(id) !== 'commonjs') return [];
     seen.add(id);
-    const entry = this.compile(id, 'commonjs');
+    const entry = this.compile(id);
     entry.names ??= new Set([...exportNames(entry.source), ...reexports(entry.source).flatMap((specifier) => {
       try {
         return [...this.exportNames(this.find(specifier, id, 'require'), seen)];

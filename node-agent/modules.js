@@ -120,6 +120,7 @@ const hidden = () => [stream.getDefaultHighWaterMark(true), stream.getDefaultHig
 class Modules {
   #allowed;
   #allPackages;
+  #tainted = false;
   #seals = new Map(); // name → Seal of what it gives
   #borrowed = new Set(); // names given to the call that runs
   #activity = new Activity();
@@ -155,8 +156,14 @@ class Modules {
     return this.#lend(`global ${name}`, () => globalThis[name]);
   }
 
+  // taint says that the call does what may outlast it.
+  taint() {
+    this.#tainted = true;
+  }
+
   // settle ends a call: true when everything it borrowed is as it was, and nothing of it goes on.
   settle() {
+    if (this.#tainted) return false;
     if (this.#borrowed.size === 0) return true;
     const quiet = this.#activity.rest();
     performance.clearMarks();

@@ -13,6 +13,7 @@ const RESULT_ROOM = 256 * 1024; // bytes a result frame may have beyond the valu
 const flags = ({ heap, packages }) => [
   `--max-old-space-size=${heap}`,
   '--experimental-vm-modules',
+  '--no-compilation-cache', // it keeps the contexts of ES modules alive; scripts are kept by scripts.js
   '--no-rehash-snapshot', // contexts are made from the snapshot; rehashing it is a tenth of the agent's CPU
   '--single-threaded-gc', // two cores are for scripts, not for helpers of the collector
   '--zero-fill-buffers',

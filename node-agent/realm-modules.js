@@ -2,22 +2,17 @@
 // that context when a call first loads a module that is no built-in, so that all a module can touch belongs to
 // the call: the registry of CommonJS modules, `require`, and for packages a `process` and stand-ins for the
 // built-ins that scripts may not load. `host` never leaves the closure.
-(function (host) {
+// intrinsics are as they were before the script could change them.
+(function (host, intrinsics) {
   'use strict';
-  const { create, defineProperty, freeze } = Object;
-  const { apply } = Reflect;
-  const RealmError = Error;
-  const RealmTypeError = TypeError;
-  const RealmMap = Map;
-  const RealmSyntaxError = SyntaxError;
-  const RealmProxy = Proxy;
-  const { parse } = JSON;
+  const { apply, create, defineProperty, errors, freeze, parse, Proxy: RealmProxy } = intrinsics;
+  const { Error: RealmError, TypeError: RealmTypeError, SyntaxError: RealmSyntaxError } = errors;
 
-  const registry = new RealmMap(); // id → module
+  const registry = create(null); // id → module
   const nothing = () => {};
 
   const refusal = ({ name, message, code, stack }) => {
-    const error = name === 'SyntaxError' ? new RealmSyntaxError(message) : new RealmError(message);
+    const error = new (errors[name] ?? RealmError)(message);
     if (code !== undefined) error.code = code;
     if (stack !== undefined) error.stack = stack;
     return error;
@@ -36,14 +31,14 @@
     if (found.refused !== undefined) throw refusal(found.refused);
     if (found.builtIn !== undefined) return builtIn(found);
     if (found.kind === 'module') return host.importNow(found.id);
-    const known = registry.get(found.id);
+    const known = registry[found.id];
     if (known !== undefined) return known.exports;
     const module = { id: found.filename, filename: found.filename, path: found.dirname, loaded: false, exports: {}, children: [], paths: [] };
-    registry.set(found.id, module);
+    registry[found.id] = module;
     try {
       run(module, found);
     } catch (error) {
-      registry.delete(found.id);
+      delete registry[found.id];
       // Packages say all sorts of things when their add-on is missing.
       const refused = found.own ? undefined : host.refusedAddOn();
       throw refused === undefined ? error : refusal(refused);
@@ -61,7 +56,9 @@
       return;
     }
     module.require = makeRequire(found.id);
-    apply(text.body, module.exports, [module.exports, module.require, module, found.filename, found.dirname, found.own ? undefined : process()]);
+    const args = [module.exports, module.require, module, found.filename, found.dirname];
+    if (text.body.length > args.length) args[args.length] = process(); // a package that names it
+    apply(text.body, module.exports, args);
   };
 
   // resolver makes the import.meta.resolve of a module.
@@ -88,9 +85,9 @@
 
   // A package may load built-ins that scripts may not, since many do so without need: each use of what it gets
   // then is the error that a script would have got at once.
-  const standIns = new RealmMap();
+  const standIns = create(null);
   const standIn = (name, path = name) => {
-    if (standIns.has(path)) return standIns.get(path);
+    if (path in standIns) return standIns[path];
     const refuse = () => { throw refusal({ message: `${path} is not available: '${name}' is not in the list of modules that scripts may use (jsd serve --modules)`, code: 'ERR_ACCESS_DENIED' }); };
     const stand = new RealmProxy(function () {}, {
       get(target, key) {
@@ -101,7 +98,7 @@
       apply: refuse,
       construct: refuse,
     });
-    standIns.set(path, stand);
+    standIns[path] = stand;
     return stand;
   };
 
@@ -120,12 +117,12 @@
     http: () => withNames('http'),
     https: () => standIn('https'),
   };
-  const made = new RealmMap();
+  const made = create(null);
   const builtIn = (found) => {
     if (found.module !== undefined) return found.module;
     const { builtIn: name } = found;
-    if (!made.has(name)) made.set(name, name in own ? own[name]() : standIn(name));
-    return made.get(name);
+    made[name] ??= name in own ? own[name]() : standIn(name);
+    return made[name];
   };
 
   const withNames = (name) => {

@@ -114,12 +114,14 @@
   // know: `instanceof` counts them to the classes of its own, from when it first gets something of the host.
   const ordinary = Function.prototype[Symbol.hasInstance];
   const { hasInstance } = Symbol;
+  const shared = { __proto__: null };
+  for (const name of host.sharedClasses) shared[name] = global[name];
   let related = false;
   const relate = () => {
     if (related) return;
     related = true;
-    for (const name of host.sharedClasses) {
-      const own = global[name];
+    for (const name of keys(shared)) {
+      const own = shared[name];
       defineProperty(own, hasInstance, {
         value(object) { return apply(ordinary, this, [object]) || (this === own && host.isInstance(name, object)); },
         writable: true,
@@ -181,7 +183,39 @@
 
   const cb = (value) => host.done(value);
 
+  // What outlasts a call where no count of handles shows it: whose script uses it, that one's worker ends.
+  const { construct } = Reflect;
+  for (const [owner, names] of [[Atomics, ['waitAsync']], [WebAssembly, ['compile', 'instantiate', 'compileStreaming', 'instantiateStreaming']]]) {
+    for (const name of names) {
+      const own = owner[name];
+      if (own === undefined) continue;
+      owner[name] = { [name](...args) { host.taint(); return apply(own, this, args); } }[name];
+    }
+  }
+  const Registry = FinalizationRegistry;
+  const Tainting = new Proxy(Registry, { construct(target, args, newTarget) { host.taint(); return construct(target, args, newTarget); } });
+  Registry.prototype.constructor = Tainting;
+  define('FinalizationRegistry', Tainting);
+
+  // Stacks that a script reads itself show no more than those in a reply.
+  const errorToString = Error.prototype.toString;
+  defineProperty(Error, 'prepareStackTrace', {
+    value(error, sites) {
+      let text = apply(errorToString, error, []);
+      for (let i = 0; i < sites.length; i++) {
+        if (!host.isAgentFile(sites[i].getFileName())) text += `\n    at ${sites[i]}`;
+      }
+      return text;
+    },
+    writable: true, enumerable: false, configurable: true,
+  });
+
   return {
+    // For realm-modules.js: as they are before the script runs.
+    intrinsics: {
+      apply, create: Object.create, defineProperty, freeze: Object.freeze, parse, Proxy,
+      errors: { __proto__: null, Error, TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError },
+    },
     parse,
     builtIn,
     owns: (promise) => getPrototypeOf(promise) === PromisePrototype,

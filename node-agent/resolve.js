@@ -27,6 +27,14 @@ class Unresolved extends Error {
 
 const isRelative = (specifier) => /^\.\.?(?:\/|$)/.test(specifier);
 
+// ownUrl gives the path of a file URL made from import.meta.url; undefined for what is no URL.
+function ownUrl(specifier, from) {
+  if (!SCHEME.test(specifier)) return undefined;
+  const file = specifier.startsWith('file:///') ? specifier.slice('file://'.length) : '';
+  if (!posix.normalize(file).startsWith(`${from.tree.mount}/`)) throw new Unresolved(specifier, 'URLs are not allowed');
+  return file;
+}
+
 // manifest gives the package.json of a folder, {} where there is none or it cannot be read.
 function manifest(tree, dir) {
   const file = posix.join(dir, 'package.json');
@@ -55,11 +63,10 @@ function scope(tree, file) {
 // inside joins a relative specifier to the folder of the file it stands in.
 function inside(specifier, from) {
   if (specifier.startsWith('/')) {
-    // A package may name its own files by __dirname. Scripts have no business with absolute paths.
-    if (from.tree.own || !posix.normalize(specifier).startsWith(`${from.tree.mount}/`)) {
-      throw new Unresolved(specifier, 'absolute paths are not allowed');
-    }
-    return posix.normalize(specifier).slice(from.tree.mount.length + 1);
+    const file = posix.normalize(specifier);
+    // What a module makes of its __dirname; other absolute paths have no meaning here.
+    if (!file.startsWith(`${from.tree.mount}/`)) throw new Unresolved(specifier, 'absolute paths are not allowed');
+    return file.slice(from.tree.mount.length + 1);
   }
   const joined = posix.join(posix.dirname(from.path), specifier);
   if (joined === '..' || joined.startsWith('../')) throw new Unresolved(specifier, 'it leads out of the folder');
@@ -84,6 +91,9 @@ function asFolder(tree, dir) {
   }
   return index(dir);
 }
+
+// ESCAPES is a segment that Node refuses in what a package exports and imports, and in what is asked of it.
+const ESCAPES = /(?:^|\/)(?:\.\.?|node_modules)(?:\/|$)/;
 
 // target follows one entry of "exports" or "imports": a string, conditions, or alternatives.
 function target(entry, conditions, star) {
@@ -123,18 +133,18 @@ function exported(specifier, tree, dir, subpath, conditions) {
   const subpaths = table !== null && typeof table === 'object' && !Array.isArray(table) && Object.keys(table).some((key) => key.startsWith('.'));
   if (!subpaths) table = { '.': table };
   const found = match(table, subpath, conditions);
-  if (typeof found !== 'string' || !found.startsWith('./')) throw new Unresolved(specifier, 'its package does not export that', 'ERR_PACKAGE_PATH_NOT_EXPORTED');
+  if (typeof found !== 'string' || !found.startsWith('./') || ESCAPES.test(found.slice(2))) throw new Unresolved(specifier, 'its package does not export that', 'ERR_PACKAGE_PATH_NOT_EXPORTED');
   const file = posix.join(dir, found);
-  if (file.startsWith('..') || !tree.isFile(file)) throw new Unresolved(specifier, `its package names ${found}, which is not there`);
+  if (!tree.isFile(file)) throw new Unresolved(specifier, `its package names ${found}, which is not there`);
   return file;
 }
 
 // inPackage finds the file of a package's folder that `name/subpath` means.
 function inPackage(specifier, tree, dir, subpath, how) {
   const { exports } = manifest(tree, dir).content;
+  if (ESCAPES.test(subpath.slice(2))) throw new Unresolved(specifier, 'it leads out of its package');
   if (exports !== undefined && exports !== null) return exported(specifier, tree, dir, subpath, CONDITIONS[how]);
   const wanted = posix.join(dir, subpath);
-  if (wanted.startsWith('..')) throw new Unresolved(specifier, 'it leads out of its package');
   if (subpath === '.' || subpath === './') return asFolder(tree, dir);
   return asFile(tree, wanted) ?? asFolder(tree, wanted);
 }
@@ -149,13 +159,22 @@ class Resolver {
     this.#allows = allows;
   }
 
-  // resolve says what a specifier means in a file {tree, path}, how 'require' or 'import': {builtIn: name} or
-  // {tree, path}. It throws Unresolved. Whether a built-in is allowed is not judged here.
+  // resolve is #resolve with the code that Node gives an import that finds nothing.
   resolve(specifier, from, how) {
+    try {
+      return this.#resolve(specifier, from, how);
+    } catch (error) {
+      if (how === 'import' && error.code === 'MODULE_NOT_FOUND') error.code = 'ERR_MODULE_NOT_FOUND';
+      throw error;
+    }
+  }
+
+  // #resolve says what a specifier means in a file {tree, path}, how 'require' or 'import': {builtIn: name} or
+  // {tree, path}. It throws Unresolved. Whether a built-in is allowed is not judged here.
+  #resolve(specifier, from, how) {
     if (isBuiltin(specifier)) return { builtIn: specifier.replace(/^node:/, '') };
     if (ODD.test(specifier) || specifier === '') throw new Unresolved(specifier, 'it is no plain path or package name');
-    if (SCHEME.test(specifier)) throw new Unresolved(specifier, 'URLs are not allowed');
-    const found = this.#find(specifier, from, how);
+    const found = this.#find(ownUrl(specifier, from) ?? specifier, from, how);
     if (found.builtIn !== undefined) return found;
     const real = found.tree.real(found.path);
     if (real === undefined) throw new Unresolved(specifier, 'it leads out of the packages');
@@ -185,7 +204,7 @@ class Resolver {
     if (typeof found !== 'string') throw new Unresolved(specifier, 'its package.json does not say what that is', 'ERR_PACKAGE_IMPORT_NOT_DEFINED');
     if (!found.startsWith('./')) return this.resolve(found, from, how);
     const file = posix.join(at.dir, found);
-    if (file.startsWith('..') || !from.tree.isFile(file)) throw new Unresolved(specifier, `its package names ${found}, which is not there`);
+    if (ESCAPES.test(found.slice(2)) || !from.tree.isFile(file)) throw new Unresolved(specifier, `its package names ${found}, which is not there`);
     return { tree: from.tree, path: file };
   }
 
@@ -214,7 +233,8 @@ class Resolver {
       if (here === '') break;
     }
     if (!this.#packages.has(name)) return;
-    if (!this.#allows(name)) throw new Unresolved(name, NOT_LISTED);
+    // What a package needs comes with it.
+    if (from.tree.own && !this.#allows(name)) throw new Unresolved(name, NOT_LISTED);
     yield { tree: this.#packages, dir: name };
   }
 }

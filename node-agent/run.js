@@ -8,10 +8,10 @@ const { Console } = require('node:console');
 const { isBuiltin } = require('node:module');
 const { performance } = require('node:perf_hooks');
 const util = require('node:util');
-const { CODE, exception, notSerializable } = require('./failure.js');
+const { CODE, exception, isAgentFile, notSerializable } = require('./failure.js');
 const { Loader } = require('./loader.js');
 const { isInstance, SHARED_CLASSES } = require('./modules.js');
-const { CALLEE, IDENTIFIER } = require('./source.js');
+const { CALLEE, IDENTIFIER, withoutEnd } = require('./source.js');
 const { Folder } = require('./trees.js');
 
 const CONSOLE_METHODS = Object.freeze(['log', 'info', 'warn', 'error', 'debug', 'trace', 'dir', 'table', 'assert', 'count', 'countReset', 'time', 'timeEnd', 'timeLog', 'group', 'groupEnd']);
@@ -120,7 +120,7 @@ class Run {
     const { scripts } = this.#shared;
     let script;
     try {
-      script = scripts.compile(`(${source.replace(/[;\s]+$/, '')}\n)`, 'caller.js', -1);
+      script = scripts.compile(`(${withoutEnd(source)}\n)`, 'caller.js', -1);
     } catch {
       script = scripts.compile(source, 'caller.js');
     }
@@ -236,6 +236,8 @@ function hostOf(modules, lazyGlobals) {
     setTimer: (kind, delay, fire) => (host.run === undefined ? 0 : host.run.setTimer(kind, delay, fire)),
     clearTimer: (id) => host.run?.clearTimer(id),
     sharedClasses: SHARED_CLASSES,
+    taint: () => modules.taint(),
+    isAgentFile,
     isInstance,
     isBuiltIn: (name) => isBuiltin(name),
     requireModule: (name) => host.run?.loader.require(name),

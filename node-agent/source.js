@@ -5,7 +5,8 @@
 const module_ = require('node:module');
 const vm = require('node:vm');
 
-const WRAPPER = '(function (exports, require, module, __filename, __dirname, process) { ';
+const WRAPPER = '(function (exports, require, module, __filename, __dirname) { ';
+const PACKAGE_WRAPPER = '(function (exports, require, module, __filename, __dirname, process) { ';
 const PROCESS_IMPORT = 'import process from "node:process"; ';
 
 // stripTypes leaves types out and everything else where it stood, so that lines and columns stay. What needs
@@ -50,13 +51,20 @@ function compilesAsModule(source) {
   }
 }
 
-// commonJS compiles a source as the body of a CommonJS module.
-function commonJS(source, filename, importing) {
-  return new vm.Script(`${WRAPPER}${withoutHashbang(source)}\n})`, {
+// commonJS compiles a source as the body of a CommonJS module. A package finds `process`, unless it
+// declares that itself; a script's own file does not.
+function commonJS(source, filename, { own, importing }) {
+  const compile = (wrapper) => new vm.Script(`${wrapper}${withoutHashbang(source)}\n})`, {
     filename,
-    columnOffset: -WRAPPER.length,
+    columnOffset: -wrapper.length,
     importModuleDynamically: /\bimport\b/.test(source) ? importing : undefined,
   });
+  if (own || !/\bprocess\b/.test(source)) return compile(WRAPPER);
+  try {
+    return compile(PACKAGE_WRAPPER);
+  } catch {
+    return compile(WRAPPER);
+  }
 }
 
 // An EsSource makes a module of its own in each context, from what V8 made of the source the first time.
@@ -101,17 +109,21 @@ class EsSource {
   }
 }
 
+// withoutComments takes what looks like a comment for one, also in a string: names are not found there.
+const withoutComments = (source) => source.replace(/\/\*(?:[^*]|\*(?!\/))*\*\/|\/\/[^\n]*/g, '');
+
 // exportNames finds the names that a CommonJS source gives its exports, in the forms that people write and
 // compilers make, as Node does for `import {name}`: by looking, before anything runs.
-function exportNames(source) {
+function exportNames(whole) {
   const names = new Set();
+  const source = withoutComments(whole);
   const all = (pattern, take) => { for (const found of source.matchAll(pattern)) take(found); };
   all(/\b(?:module\.)?exports\.([A-Za-z_$][\w$]*)\s*=(?!=)/g, ([, name]) => names.add(name));
   all(/\b(?:module\.)?exports\[\s*(['"])([A-Za-z_$][\w$]*)\1\s*\]\s*=(?!=)/g, ([, , name]) => names.add(name));
   all(/\bObject\.defineProperty\(\s*(?:module\.)?exports\s*,\s*(['"])([^'"\n]+)\1/g, ([, , name]) => names.add(name));
   all(/\bmodule\.exports\s*=\s*\{([^{}]*)/g, ([, body]) => {
     for (const part of body.split(',')) {
-      const found = /^\s*(?:\/\/[^\n]*\n\s*|\/\*[^]*?\*\/\s*)*(?:get\s+)?(['"]?)([A-Za-z_$][\w$]*)\1\s*(?:[:(]|$)/.exec(part);
+      const found = /^\s*(?:get\s+)?(['"]?)([A-Za-z_$][\w$]*)\1\s*(?:[:(]|$)/.exec(part);
       if (found === null) break; // from here on it is no list of names
       names.add(found[2]);
     }
@@ -131,7 +143,8 @@ function reexports(source) {
 }
 
 const IDENTIFIER = /^[\p{ID_Start}$_][\p{ID_Continue}$\u200c\u200d]*$/u;
-const STATEMENT = /^\s*(?:function|class|async\s+function|\{|import|export|return|let|const|var)(?![\w$])/;
+const STATEMENT = /^\s*(?:function|class|async\s+function|\{|import(?!\s*[(.])|export|return|let|const|var)(?![\w$])/;
+const CONTINUES = /^\s*(?:\+(?!\+)|-(?!-)|[([`/*.,?<>=&|^%]|in\b|instanceof\b)/; // what goes on with the line before
 const MOST_TRIES = 200;
 
 // CALLEE is the export under which a module hands out a name of its top level that it does not export.
@@ -145,33 +158,58 @@ function withCallee(source, call) {
   return compilesAsModule(whole) ? whole : undefined;
 }
 
+// withoutEnd leaves out the spaces and semicolons that a source ends in.
+function withoutEnd(source) {
+  let end = source.length;
+  while (end > 0 && /[\s;]/.test(source[end - 1])) end--;
+  return source.slice(0, end);
+}
+
+// withoutLastComments leaves out the comments that a module ends in. Something else that looks like one
+// cannot be left out: what remains does not compile.
+function withoutLastComments(given) {
+  let source = withoutEnd(given);
+  for (let tries = 0; tries < 20; tries++) {
+    const line = source.lastIndexOf('\n') + 1;
+    const starts = source.endsWith('*/') ? [source.lastIndexOf('/*')] : [...source.slice(line).matchAll(/\/\//g)].map(({ index }) => line + index);
+    const start = starts.find((at) => at >= 0 && compilesAsModule(source.slice(0, at)));
+    if (start === undefined) return source;
+    source = withoutEnd(source.slice(0, start));
+  }
+  return source;
+}
+
 // withLastExpression makes the last expression of a module its default export: a script with `await` at its
 // top level has no other way to say its value. It gives undefined where the module ends in no expression, or
-// has a default export already.
-function withLastExpression(source) {
-  if (/\bexport\s+default\b/.test(source)) return undefined;
-  const trimmed = source.replace(/[\s;]+$/, '');
-  const ends = [0];
-  for (let i = 0; i < trimmed.length; i++) if (trimmed[i] === ';' || trimmed[i] === '\n' || trimmed[i] === '}') ends.push(i + 1);
-  // The longest that is one expression is the one: "a\n+b" is a sum.
-  for (const at of ends.slice(-MOST_TRIES)) {
-    const head = trimmed.slice(0, at);
-    const tail = trimmed.slice(at);
+// has a default export already. Nothing but the words `export default ( )` is put in, so that what the source
+// does stays: they stand where a statement begins, or do not compile.
+function withLastExpression(given) {
+  const source = withoutLastComments(given);
+  for (const at of beginnings(source)) {
+    const head = source.slice(0, at);
+    const tail = source.slice(at);
     if (STATEMENT.test(tail) || tail.trim() === '' || !isExpression(tail)) continue;
-    const whole = `${head};export default (${tail}\n)`;
-    // Where nonsense in its place is no error either, the place is in a comment.
-    if (compilesAsModule(whole) && !compilesAsModule(`${head};@`)) return whole;
+    const whole = `${head}export default (${tail}\n)`;
+    if (!compilesAsModule(whole) || compilesAsModule(`${head}@`)) continue; // the second: in a comment
+    // Only the end of a line parts them, and the tail may go on with what is there.
+    if (CONTINUES.test(tail) && !/[;}]\s*$/.test(head) && head.trim() !== '') return undefined;
+    return whole;
   }
   return undefined;
 }
 
-function isExpression(source) {
-  try {
-    new vm.Script(`async () => (${source}\n)`);
-    return true;
-  } catch {
-    return false;
+// beginnings are the places where a last statement may begin, the earliest first: "a\n+ b" is a sum.
+function beginnings(source) {
+  const all = [0];
+  const unindented = [0];
+  for (let i = 0; i < source.length; i++) {
+    if (!/[;}\n\r]/.test(source[i])) continue;
+    all.push(i + 1);
+    if (/[\n\r]/.test(source[i]) && /[^\s)}\]]/.test(source[i + 1] ?? ' ')) unindented.push(i + 1);
   }
+  return [...new Set([...all.slice(-MOST_TRIES), ...unindented.slice(-MOST_TRIES)])].sort((a, b) => a - b);
 }
 
-module.exports = { CALLEE, EsSource, IDENTIFIER, commonJS, compilesAsModule, exportNames, reexports, stripTypes, withCallee, withLastExpression };
+const isExpression = (source) => compilesAsModule(`(${source}\n)`);
+
+module.exports = { CALLEE, EsSource, IDENTIFIER, commonJS, compilesAsModule, exportNames, reexports, stripTypes, withCallee, withLastExpression, withoutEnd };

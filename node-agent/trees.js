@@ -78,15 +78,21 @@ class Packages {
   // names lists what is installed, also in scopes.
   names() {
     if (this.#root === undefined) return [];
-    const below = (dir) => fs.readdirSync(path.join(this.#root, dir)).filter((name) => !name.startsWith('.'));
+    const below = (dir) => {
+      try {
+        return fs.readdirSync(path.join(this.#root, dir)).filter((name) => !name.startsWith('.'));
+      } catch {
+        return []; // no folder, or none to be read
+      }
+    };
     return below('')
       .flatMap((name) => (name.startsWith('@') ? below(name).map((scoped) => `${name}/${scoped}`) : [name]))
-      .filter((name) => !NOT_FOR_SCRIPTS.has(name) && this.isFolder(name))
+      .filter((name) => this.isFolder(name))
       .sort();
   }
 
   has(name) {
-    return !NOT_FOR_SCRIPTS.has(name) && this.isFolder(name);
+    return this.isFolder(name);
   }
 
   isFile(file) {
@@ -127,6 +133,7 @@ class Packages {
   }
 
   #look(file) {
+    if (NOT_FOR_SCRIPTS.has(file.split('/', 1)[0])) return 'none';
     try {
       const stat = fs.statSync(path.join(this.#root, file));
       if (this.real(file) === undefined && file !== '') return 'none';

@@ -89,6 +89,33 @@ test('what is not there', async () => {
   }
 });
 
+test('what would outlast a call does not', async () => {
+  const late = (body) => `const i = new Int32Array(new SharedArrayBuffer(4)); Atomics.waitAsync(i, 0, 0, 60).value.then(async () => { ${body} }); 1`;
+  for (const body of ['(await import("util")).default.left = 1', 'for (;;);', 'throw 1', 'URL.prototype.left = 1']) {
+    assert.equal((await agent.run({ code: late(body) })).value, 1);
+    for (let i = 0; i < 3; i++) {
+      const got = await agent.run({ code: 'const u = require("util"); new Promise((r) => setTimeout(() => r([typeof u.left, typeof URL.prototype.left]), 100))' });
+      assert.deepEqual(got.value, ['undefined', 'undefined'], body);
+    }
+  }
+  assert.equal((await agent.run({ code: 'const f = new FinalizationRegistry(() => { throw 1 }); for (let i = 0; i < 1000; i++) f.register({}, 1); 1' })).value, 1);
+  for (let i = 0; i < 4; i++) assert.equal((await agent.run({ code: 'const a = []; for (let i = 0; i < 1e6; i++) a.push({ i }); a.length' })).value, 1_000_000);
+});
+
+test('a script sees no stack but its own', async () => {
+  const { value } = await agent.run({ code: 'function f() { return new Error("x").stack }\nf()' });
+  assert.equal(value, 'Error: x\n    at f (script.js:1:23)\n    at script.js:2:1');
+});
+
+test('modules of earlier calls take no memory', async () => {
+  const files = { 'index.mjs': '' };
+  for (let i = 0; i < 200; i++) {
+    files[`m${i}.mjs`] = `export const n = ${i}; ${'// a line that takes room\n'.repeat(10)}`;
+    files['index.mjs'] += `import "./m${i}.mjs";`;
+  }
+  for (let i = 0; i < 100; i++) assert.equal((await agent.run({ files, file: 'index.mjs' }, { timeout: 20_000 })).code, undefined, `call ${i}`);
+});
+
 test('a script cannot change how its call ends', async () => {
   const { value } = await agent.run({
     code: 'JSON.stringify = JSON.parse = Promise.prototype.then = Reflect.apply = Object.keys = null; async function f() { return 1 }', call: 'f',

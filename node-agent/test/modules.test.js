@@ -52,6 +52,22 @@ const rows = [
   ['node_modules of its own', { 'index.mjs': 'import a from "dep"; export default a', 'node_modules/dep/package.json': '{"exports":{"import":"./e.mjs","require":"./c.js"}}', 'node_modules/dep/e.mjs': 'export default "esm"', 'node_modules/dep/c.js': '' }, {}, 'esm'],
   ['imports of package.json', { 'index.mjs': 'import a from "#a/b"; export default a', 'package.json': '{"imports":{"#a/*":"./lib/*.mjs"}}', 'lib/b.mjs': 'export default 18' }, {}, 18],
   ['itself by name', { 'index.mjs': 'import { a } from "me/x"; export default a', 'package.json': '{"name":"me","exports":{"./x":"./x.mjs"}}', 'x.mjs': 'export const a = 19' }, {}, 19],
+  ['CommonJS that hands on what is an ES module', { 'index.mjs': 'import d from "./c.cjs"; export default d.a', 'c.cjs': 'module.exports = require("./e.js")', 'e.js': 'export const a = 1' }, {}, 1],
+  ['names behind comments', { 'index.mjs': 'import { a } from "./a.cjs"; export default a', 'a.cjs': `module.exports = {${'/* x */'.repeat(26)} a: 1, ...{} }` }, {}, 1],
+  ['a global named process', { 'index.js': 'module.exports = process.n' }, { globals: { process: { n: 1 } } }, 1],
+  ['a process of its own', { 'index.js': 'const process = { n: 1 }; module.exports = process.n' }, {}, 1],
+  ['arguments of a module', { 'index.cjs': 'module.exports = arguments.length' }, {}, 5],
+  ['import() waits for who imports', { 'index.mjs': 'globalThis.o = []; const p = import("./x.mjs"); o.push("after"); await p; export default o', 'x.mjs': 'o.push("x")' }, {}, ['after', 'x']],
+  ['a circle through import()', { 'a.mjs': 'import { later } from "./b.mjs"; export const x = 1; export default later', 'b.mjs': 'export const later = import("./a.mjs").then((m) => m.x)' }, {}, 1],
+  ['a graph that fails, again', { 'index.mjs': 'const r = []; for (let i = 0; i < 3; i++) try { await import("./a.mjs") } catch (e) { r.push(e.code, e instanceof Error) } export default r', 'a.mjs': 'import "./b.mjs"', 'b.mjs': 'import "nope"' }, {}, ['ERR_MODULE_NOT_FOUND', true, 'ERR_MODULE_NOT_FOUND', true, 'ERR_MODULE_NOT_FOUND', true]],
+  ['__esModule of what is required', { 'index.cjs': 'const m = require("./e.mjs"); module.exports = [m.__esModule, m.default, require("./e.mjs") === m]', 'e.mjs': 'export default 7' }, {}, [true, 7, true]],
+  ['errors of the script\'s own realm', { 'index.cjs': 'try { require("./c.mjs") } catch (e) { module.exports = [e instanceof Error, e.constructor.constructor("return typeof process")()] }', 'c.mjs': 'import "./nope.mjs"' }, {}, [true, 'undefined']],
+  ['imports that go round', { 'index.cjs': 'try { require("#a") } catch (e) { module.exports = [e instanceof Error, e.name] }', 'package.json': '{"imports":{"#a":"#a"}}' }, {}, [true, 'RangeError']],
+  ['globals that have names of intrinsics', { 'index.mjs': 'export default Map' }, { globals: { Map: 1, Error: 2, Reflect: 3 } }, 1],
+  ['a path made of __dirname', { 'index.cjs': 'module.exports = require(require("path").join(__dirname, "b"))', 'b.js': 'module.exports = 3' }, {}, 3],
+  ['a URL made of import.meta.url', { 'index.mjs': 'export default (await import(new URL("./b.mjs", import.meta.url))).default', 'b.mjs': 'export default 4' }, {}, 4],
+  ['a getter that throws', { 'index.mjs': 'import d from "./c.cjs"; export default d.b', 'c.cjs': 'Object.defineProperty(exports, "a", { get() { throw 1 } }); exports.b = 2' }, {}, 2],
+  ['WebAssembly is no module', { 'index.mjs': 'export default import("./a.wasm").catch((e) => e.code)', 'a.wasm': '' }, {}, 'ERR_UNKNOWN_FILE_EXTENSION'],
   ['import.meta', { 'sub/index.mjs': 'export default [import.meta.filename, import.meta.dirname, import.meta.url]' }, {}, ['/script/sub/index.mjs', '/script/sub', 'file:///script/sub/index.mjs']],
   ['import.meta.resolve', { 'sub/index.mjs': 'export default [import.meta.resolve("../a.mjs"), import.meta.resolve("path")]', 'a.mjs': '' }, {}, ['file:///script/a.mjs', 'node:path']],
   ['__filename', { 'sub/index.cjs': 'module.exports = [__filename, __dirname, typeof process, require.resolve("./index.cjs")]' }, {}, ['/script/sub/index.cjs', '/script/sub', 'undefined', '/script/sub/index.cjs']],
@@ -73,7 +89,7 @@ for (const [name, files, more, want] of rows) {
 
 test('nothing leads out of the folder', async () => {
   const specifiers = [
-    '../x', './../x', '/etc/passwd', '/script/index.js', './lib/../../x', '..', '../', './%2e%2e/x', './a%2fb', '.\\x', './a\0b', 'file:///etc/passwd',
+    '../x', './../x', '/etc/passwd', '/script/../etc/passwd', './lib/../../x', '..', '../', './%2e%2e/x', './a%2fb', '.\\x', './a\0b', 'file:///etc/passwd',
     'data:text/javascript,export default 1', 'http://127.0.0.1/x.js', 'https://x.test/x', './../../../../etc/passwd', '', ' ', '.', 'node:nothing', 'lodash/../../x', '@x', '@x/', '#x', '#',
   ];
   const inRequire = 'for (const s of names) try { require(s); got.push(s) } catch (e) { if (!(e instanceof Error) || !e.message.includes(s.slice(0, 200))) got.push([s, e.message]) }';
@@ -127,6 +143,44 @@ for (const [name, script, want] of codes) {
     else assert.deepEqual(got.value, want);
   });
 }
+
+const SETUP = 'await 0; const out = []; const g = async () => { out.push("g") }; const a = () => out.push("a"), b = () => out.push("b"); let c = false; let x = 1;\n';
+const values = [
+  ['a body after a condition', 'if (c)\n  await g()', null],
+  ['a body after else', 'if (true) a(); else\n  b()', null],
+  ['a body behind a comment', 'if (x > 5)\n  // big\n  throw 1;', null],
+  ['a body of a loop', 'for (const q of [1])\n  out.push(q)', null],
+  ['a loop that counts', 'let n = 3; while (n > 0)\n  n--', null],
+  ['a sum that goes on', 'const s = 1\n+ 5', null],
+  ['a call that goes on', 'const r = a\n("x")', null],
+  ['an expression that goes on', 'x ? 1 :\n 2', 1],
+  ['a prefix on its own line', 'x\n++\nx', 2],
+  ['behind a comment', 'x + 1; // done', 2],
+  ['before a block comment', 'x + 1; /* end */', 2],
+  ['before two comments', 'x + 1 // a\n// b', 2],
+  ['what looks like a comment', '"http://x" // c', 'http://x'],
+  ['`export default` in a comment', '// export default\nx + 5', 6],
+  ['import.meta', 'import.meta.url', 'file:///script/script.js'],
+  ['lines that end in a carriage return', 'x\r+ 4', 5],
+  ['an array behind a semicolon', 'x\n;[1].length', 1],
+  ['a template', '`a;b\nc`', 'a;b\nc'],
+  ['an object', '({ y: 1 })', { y: 1 }],
+  ['a long function that is called', `(async () => {\n${'  x++;\n'.repeat(300)}  return x\n})()`, 301],
+  ['a regular expression', '/;/.test(";")', true],
+  ['behind a class', 'class A {}\nnew A() instanceof A', true],
+  ['a labelled block', 'label: { x = 2 }', null],
+  ['behind an export', 'export const z = 1; z', 1],
+];
+
+for (const [name, code, want] of values) {
+  test(`value of a module: ${name}`, async () => assert.deepEqual((await agent.run({ code: SETUP + code })).value, want));
+}
+
+test('spaces cost no time', async () => {
+  const spaces = ' '.repeat(200_000);
+  assert.equal((await agent.run({ code: `await 1;${spaces}2` })).value, 2);
+  assert.equal((await agent.run({ code: '0', caller: `(f, cb) => cb(1)${spaces};` })).value, 1);
+});
 
 test('an import that awaits for ever is a timeout, and the next call runs', async () => {
   const files = { 'index.mjs': 'import "./b.mjs"', 'b.mjs': 'await new Promise(() => {})' };

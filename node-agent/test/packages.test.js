@@ -34,6 +34,9 @@ const FILES = {
   'wasm/index.mjs': 'export default 1',
   'timer/index.js': 'setInterval(() => {}, 10); module.exports = "ticks"',
   'poison/index.js': 'Array.prototype.poison = 1; Object.prototype.poison = 1; module.exports = 1',
+  'declares/index.js': 'const process = "its own"; module.exports = process',
+  'amb/index.js': 'module.exports = require("./esm.js")',
+  'amb/esm.js': 'export const a = 1',
   'npm/index.js': 'module.exports = 1',
 };
 
@@ -49,6 +52,7 @@ before(async () => {
   fs.symlinkSync('../outside.js', path.join(root, 'node_modules', 'link.js'));
   fs.mkdirSync(path.join(root, 'node_modules', 'links'));
   fs.symlinkSync('../../outside.js', path.join(root, 'node_modules', 'links', 'index.js'));
+  fs.symlinkSync('nowhere', path.join(root, 'node_modules', '@dangling'));
   fs.symlinkSync('dep', path.join(root, 'node_modules', 'alias'));
   agent = await start({}, { JSD_PACKAGES: path.join(root, 'node_modules') });
 });
@@ -72,6 +76,12 @@ const rows = [
   ['an ES module only, imported', 'import { env } from "esm"; env', 'production'],
   ['JSON', 'require("json")', { a: [1] }],
   ['a scope, and its nested dependency', 'require("@scope/one")', 'nested'],
+  ['another one by a way round', 'require("plain/../dep")', /it leads out of its package/],
+  ['npm by a way round', 'require("plain/../npm/index.js")', /it leads out of its package/],
+  ['another one through a pattern', 'require("dual/sub/../../dep/index")', /it leads out of its package/],
+  ['one with a process of its own', 'require("declares")', 'its own'],
+  ['one that is CommonJS and hands on', 'import("amb").then((m) => m.default.a)', 1],
+  ['a file of that one, later', 'require("amb/esm.js").a', 1],
   ['a link inside', 'require("alias")', 'top'],
   ['a link that leads out', 'require("links")', /Cannot find module 'links'/],
   ['a file beside the packages', 'require("link.js")', /no package of that name/],
