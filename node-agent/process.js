@@ -110,4 +110,4 @@ class WorkerProcess {
   }
 }
 
-module.exports = { WorkerProcess };
+module.exports = { WorkerProcess, flags };

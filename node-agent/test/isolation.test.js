@@ -3,6 +3,8 @@
 
 const { test, before, after } = require('node:test');
 const assert = require('node:assert/strict');
+const { execFileSync } = require('node:child_process');
+const { flags } = require('../process.js');
 const { start, inFunction } = require('./link.js');
 
 let agent;
@@ -107,13 +109,24 @@ test('a script sees no stack but its own', async () => {
   assert.equal(value, 'Error: x\n    at f (script.js:1:23)\n    at script.js:2:1');
 });
 
-test('modules of earlier calls take no memory', async () => {
-  const files = { 'index.mjs': '' };
-  for (let i = 0; i < 200; i++) {
-    files[`m${i}.mjs`] = `export const n = ${i}; ${'// a line that takes room\n'.repeat(10)}`;
-    files['index.mjs'] += `import "./m${i}.mjs";`;
-  }
-  for (let i = 0; i < 100; i++) assert.equal((await agent.run({ files, file: 'index.mjs' }, { timeout: 20_000 })).code, undefined, `call ${i}`);
+test('contexts that had ES modules are garbage like others', () => {
+  const program = `
+    const vm = require('node:vm');
+    const made = () => {
+      const context = vm.createContext(vm.constants.DONT_CONTEXTIFY);
+      const module = new vm.SourceTextModule('export const a = 1', { context });
+      module.linkRequests([]);
+      module.instantiate();
+      return module.evaluate();
+    };
+    (async () => {
+      for (let i = 0; i < 100; i++) await made();
+      for (let i = 0; i < 5; i++) { gc(); await new Promise(setImmediate); }
+      console.log(require('node:v8').getHeapStatistics().number_of_native_contexts);
+    })();`;
+  const options = flags({ heap: 64 }).filter((flag) => !/^--(?:permission|allow)/.test(flag));
+  const contexts = Number(execFileSync(process.execPath, [...options, '--expose-gc', '-e', program], { encoding: 'utf8' }));
+  assert.ok(contexts < 20, `${contexts} contexts`);
 });
 
 test('a script cannot change how its call ends', async () => {
