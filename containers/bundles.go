@@ -11,6 +11,11 @@ const (
 	// bundleBytes and bundleCount bound what an agent holds of bundles. The second is for small
 	// ones, which cost more than their bytes, and keeps the header that drops them short.
 	bundleBytes = 64 << 20
+
+	// bundleShare is the part of a container's memory that its bundles may take: 1/8, since workers
+	// hold those they use, too.
+	bundleShare = 8
+
 	bundleCount = 1000
 )
 

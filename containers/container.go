@@ -57,7 +57,7 @@ func Open(ctx context.Context, p Process, l Limits, log zerolog.Logger) (*Contai
 		// and its cancel in the queue, and in front of these the cancel of the slot's call before:
 		// what is behind a call in the queue cannot have been answered. So the queue is never full.
 		queue:   make(chan outgoing, 3*max(1, l.Concurrency)),
-		bundles: newBundles(bundleBytes, bundleCount),
+		bundles: newBundles(min(bundleBytes, l.Memory<<20/bundleShare), bundleCount),
 		dead:    make(chan struct{}),
 		done:    make(chan struct{}),
 		pending: make(map[uint64]*pendingCall),

@@ -13,7 +13,7 @@ const fs = require('node:fs');
 const { isBuiltin } = require('node:module');
 const net = require('node:net');
 const path = require('node:path');
-const { KIND, FrameReader, encode, decode } = require('./frames.js');
+const { KIND, FrameReader, decode, writeFrame } = require('./frames.js');
 const { CODE } = require('./failure.js');
 const { Modules, BUILT_INS } = require('./modules.js');
 const { Pool } = require('./pool.js');
@@ -96,7 +96,7 @@ class Agent {
   }
 
   #send(kind, header, body) {
-    this.#out.write(encode(kind, header, body));
+    writeFrame(this.#out, kind, header, body);
   }
 }
 

@@ -16,6 +16,7 @@ const KIND = Object.freeze({
   idle: 8, // the worker takes a call; {"ready": contexts made ahead, "refilling": true while making more}
 });
 
+const LARGE = 64 * 1024;
 const HEAD = 5;
 const NEWLINE = 0x0a;
 
@@ -51,10 +52,14 @@ function decode(payload) {
 // FrameReader cuts a byte stream into frames. push calls onFrame(kind, payload) for each whole one
 // and throws when a frame says it is longer than max bytes: the stream cannot be trusted after that.
 class FrameReader {
-  #chunks = [];
-  #length = 0;
   #max;
   #onFrame;
+  // Of a frame that comes in several chunks: its memory is taken once, as large as it says it is, so that a
+  // large one is not copied anew for each piece, and leaves nothing else behind.
+  #head = Buffer.alloc(HEAD);
+  #headFilled = 0;
+  #payload;
+  #filled = 0;
 
   constructor(max, onFrame) {
     this.#max = max;
@@ -62,34 +67,59 @@ class FrameReader {
   }
 
   push(chunk) {
-    this.#chunks.push(chunk);
-    this.#length += chunk.length;
-    while (this.#length >= HEAD) {
-      const size = HEAD + this.#payloadLength();
-      if (this.#length < size) return;
-      const bytes = this.#take(size);
-      this.#onFrame(bytes[4], bytes.subarray(HEAD));
+    let at = 0;
+    while (at < chunk.length) {
+      if (this.#headFilled === 0 && chunk.length - at >= HEAD) {
+        const end = at + HEAD + this.#allowed(chunk.readUInt32BE(at));
+        if (end <= chunk.length) {
+          this.#onFrame(chunk[at + 4], chunk.subarray(at + HEAD, end));
+          at = end;
+          continue;
+        }
+      }
+      at = this.#collect(chunk, at);
     }
   }
 
-  #payloadLength() {
-    // Only the first five bytes are joined, so that a large frame coming in small pieces is not
-    // copied anew for each of them.
-    while (this.#chunks[0].length < HEAD) this.#chunks.splice(0, 2, Buffer.concat(this.#chunks.slice(0, 2)));
-    const length = this.#chunks[0].readUInt32BE(0);
+  #allowed(length) {
     if (length > this.#max) throw new Error(`a frame of ${length} bytes, at most ${this.#max} are allowed`);
     return length;
   }
 
-  #take(size) {
-    let joined = this.#chunks[0];
-    if (joined.length < size) joined = Buffer.concat(this.#chunks, this.#length);
-    if (joined === this.#chunks[0]) this.#chunks.shift();
-    else this.#chunks.length = 0;
-    if (joined.length > size) this.#chunks.unshift(joined.subarray(size));
-    this.#length -= size;
-    return joined.subarray(0, size);
+  // #collect takes what the chunk has of the frame that has begun, and says where it stopped.
+  #collect(chunk, from) {
+    let at = from;
+    if (this.#payload === undefined) {
+      const taken = chunk.copy(this.#head, this.#headFilled, at, at + HEAD - this.#headFilled);
+      this.#headFilled += taken;
+      at += taken;
+      if (this.#headFilled < HEAD) return at;
+      this.#payload = Buffer.allocUnsafeSlow(this.#allowed(this.#head.readUInt32BE(0)));
+      this.#filled = 0;
+    }
+    const taken = chunk.copy(this.#payload, this.#filled, at);
+    this.#filled += taken;
+    if (this.#filled === this.#payload.length) {
+      const payload = this.#payload;
+      this.#payload = undefined;
+      this.#headFilled = 0;
+      this.#onFrame(this.#head[4], payload);
+    }
+    return at + taken;
   }
 }
 
-module.exports = { KIND, FrameReader, encode, decode };
+// writeFrame writes a frame to a stream. A large body is not copied for it.
+function writeFrame(stream, kind, header, body, written) {
+  if (!Buffer.isBuffer(body) || body.length < LARGE) {
+    stream.write(encode(kind, header, body), written);
+    return;
+  }
+  const head = Buffer.from(`\0\0\0\0\0${JSON.stringify(header)}\n`);
+  head.writeUInt32BE(head.length - HEAD + body.length, 0);
+  head[4] = kind;
+  stream.write(head);
+  stream.write(body, written);
+}
+
+module.exports = { KIND, FrameReader, decode, encode, writeFrame };

@@ -127,6 +127,8 @@ class Pool {
     this.#bundles.hand(worker, call.bundle);
     const { bundle, stats } = call;
     worker.send(KIND.call, { tell: tell || undefined, bundle, stats }, call.body);
+    call.heavy = call.body.length > LARGE;
+    call.body = undefined; // it may be many megabytes
     if (tell) call.timer = setTimeout(() => this.#end(call, { code: CODE.timeout, limit: 'cpu' }), START);
     else this.#begin(call, LATE);
   }
@@ -135,7 +137,6 @@ class Pool {
     clearTimeout(call.timer);
     call.startedAt = performance.now();
     call.timer = setTimeout(() => this.#end(call, { code: CODE.timeout, limit: 'wall' }), call.timeout + slack);
-    if (call.memory > 0) call.memoryBefore = call.worker.memory();
     if (call.cpu < call.timeout) call.cpuBefore = call.worker.cpu(); // else the wall is nearer
     this.#watchTimer ??= setInterval(() => this.#watch(), WATCH);
   }
@@ -152,8 +153,7 @@ class Pool {
     for (const worker of this.#workers) {
       const { call } = worker;
       if (call?.startedAt === undefined || now - call.startedAt < WATCH) continue; // short calls are not worth a look
-      const used = worker.memory();
-      if (used > this.#limits.memory * MIB || used - call.memoryBefore > call.memory * MIB) this.#end(call, { code: CODE.limitExceeded, limit: 'memory' });
+      if (worker.memory() > this.#limits.memory * MIB || (call.memory > 0 && worker.grown() > call.memory * MIB)) this.#end(call, { code: CODE.limitExceeded, limit: 'memory' });
       else if (call.cpuBefore !== undefined && worker.cpu() - call.cpuBefore > call.cpu) this.#end(call, { code: CODE.timeout, limit: 'cpu' });
     }
   }
@@ -216,9 +216,12 @@ class Pool {
   }
 
   #outcome(worker, outcome) {
+    const { call } = worker;
+    // What a call left in its process is garbage, but who knows when that is collected.
+    worker.fat = (call.heavy || performance.now() - call.startedAt > WATCH) && worker.grown() > (this.#limits.heap * MIB) / 2;
     worker.state = 'settling';
     worker.timer = setTimeout(() => this.#discard(worker), SETTLE);
-    this.#finish(worker.call, outcome);
+    this.#finish(call, outcome);
   }
 
   // #print keeps a line for the reply. The worker bounds them; the agent only sees to its own memory.
@@ -235,9 +238,10 @@ class Pool {
     worker.ready = Number(ready);
     worker.refilling = Boolean(refilling);
     if (worker.state === 'busy') return; // said before it saw the call
+    if (worker.fat) return this.#discard(worker);
     clearTimeout(worker.timer);
     if (!worker.proven) {
-      worker.proven = true;
+      worker.prove();
       this.#failedStarts = 0;
       this.#tellReady();
     }

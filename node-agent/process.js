@@ -4,7 +4,7 @@
 const { spawn } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
-const { FrameReader, encode, decode } = require('./frames.js');
+const { FrameReader, decode, writeFrame } = require('./frames.js');
 
 const RESULT_ROOM = 256 * 1024; // bytes a result frame may have beyond the value: its header
 
@@ -28,12 +28,13 @@ const flags = ({ heap, packages }) => [
 class WorkerProcess {
   #child;
   #socket;
+  #fresh = 0;
   state = 'starting'; // → idle ⇄ busy → settling → idle; dead from any of them
   ready = 0; // contexts made ahead, as it last said
   refilling = true;
   broken = false; // it sent what a worker does not say
   bundles = new Map(); // id → bytes of those it was given, the least recently used first
-  proven = false; // it has been idle once: it can start here
+  proven = false;
   call; // while busy
   timer; // of the pool: settling too long, or idle too long
 
@@ -81,11 +82,22 @@ class WorkerProcess {
   }
 
   send(kind, header, body) {
-    this.#socket.write(encode(kind, header, body));
+    writeFrame(this.#socket, kind, header, body);
   }
 
   kill() {
     this.#child?.kill('SIGKILL');
+  }
+
+  // grown is what the process holds beyond what it held when it first was idle, in bytes.
+  grown() {
+    return this.memory() - this.#fresh;
+  }
+
+  // prove notes that it has been idle once: it can start here.
+  prove() {
+    this.proven = true;
+    this.#fresh = this.memory();
   }
 
   // memory is what the process holds now, in bytes; 0 where the system does not tell.

@@ -250,7 +250,7 @@
         const { length } = caller ?? callee;
         if (isThenable(returned)) settle(returned, (caller === undefined && args !== undefined) || length > 0);
         // It has no `cb` to wait for.
-        else if (caller === undefined && args === undefined && length === 0 && returned !== undefined) host.done(returned);
+        else if ((caller !== undefined || args === undefined) && length === 0 && returned !== undefined) host.done(returned);
       } catch (error) {
         host.fail(error);
       }

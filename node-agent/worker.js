@@ -13,6 +13,8 @@ const { Run, hostOf } = require('./run.js');
 const { ScriptCache } = require('./scripts.js');
 const { Folder, Packages } = require('./trees.js');
 
+const PAUSE = new Int32Array(new SharedArrayBuffer(4));
+
 class Worker {
   #socket = new net.Socket({ fd: 3, readable: true, writable: true });
   #shared; // what calls share: see Run
@@ -67,7 +69,7 @@ class Worker {
   #onCall(header, body) {
     this.#busy = true;
     const context = this.#contexts.take();
-    const run = new Run(this.#shared, (outcome) => this.#report(outcome), (text) => this.#send(KIND.print, {}, text));
+    const run = new Run(this.#shared, (outcome) => this.#report(outcome), (text) => this.#print(text));
     this.#run = run;
     context.host.run = run;
     if (header.tell) this.#send(KIND.started, {});
@@ -112,6 +114,24 @@ class Worker {
 
   #send(kind, header, body, sent) {
     this.#socket.write(encode(kind, header, body), sent);
+  }
+
+  // print gets a line out before it returns: a script that then blocks must not keep it. Where the agent is
+  // slow to take it, the script waits.
+  #print(text) {
+    const frame = encode(KIND.print, {}, text);
+    if (this.#socket.writableLength > 0) {
+      this.#socket.write(frame); // behind what is there
+      return;
+    }
+    for (let at = 0; at < frame.length;) {
+      try {
+        at += fs.writeSync(3, frame, at);
+      } catch (error) {
+        if (error.code !== 'EAGAIN') process.exit(0); // the agent is gone
+        Atomics.wait(PAUSE, 0, 0, 1);
+      }
+    }
   }
 }
 

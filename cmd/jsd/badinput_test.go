@@ -148,7 +148,7 @@ var odds = []struct{ name, params, want string }{
 	{"null counts as absent", `{"code":"1","files":null,"call":null,"args":null,"globals":null,"secrets":null,"memory":null}`, "1"},
 	{"many globals", `{"code":"Object.keys(globalThis).length","globals":{` + manyGlobals + `}}`, "10000"},
 	{"many args", `{"code":"f = (...a) => a.length","call":"f","args":[` + strings.Repeat("0,", 49_999) + `0]}`, "50000"},
-	{"a large source", `{"code":"/*` + strings.Repeat("x", 2<<20) + `*/ 5"}`, "5"},
+	{"a large source", `{"code":"/*` + strings.Repeat("x", 15<<20) + `*/ 5"}`, "5"},
 }
 
 var manyGlobals = func() string {

@@ -154,7 +154,7 @@ func TestBundles(t *testing.T) {
 func TestLargeBundle(t *testing.T) {
 	for driver, dialect := range map[string]string{"docker": "json-rpc", "process": "duplex"} {
 		t.Run(driver, func(t *testing.T) {
-			c := dial(t, start(t, driver, "--memory", "512").listener.Addr().String(), dialect, nil)
+			c := dial(t, start(t, driver).listener.Addr().String(), dialect, nil)
 			file := strings.Repeat("x", 512<<10-2)
 			for part := range 4 {
 				var files strings.Builder

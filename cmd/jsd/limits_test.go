@@ -98,8 +98,8 @@ func TestConsoleAndResultLimits(t *testing.T) {
 				}
 			}
 		}
-		got := c.execute(with(f("for (let i = 0; i < 100; i++) console.log('a line', i); for (;;);"), "timeout", 300))
-		if printed := lines(got); got.String() != waits || len(printed) != 100 {
+		got := c.execute(with(f("for (let i = 0; i < 1000; i++) console.log('a line', i); for (;;);"), "timeout", 300))
+		if printed := lines(got); got.String() != waits || len(printed) != 1000 {
 			t.Errorf("before a loop that never ends: %v with %d lines", got, len(printed))
 		}
 		for body, want := range map[string]string{
