@@ -1,6 +1,7 @@
 package containers
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,7 +26,48 @@ type Call struct {
 	Memory int  // MiB that the call may take; 0: as much as its container has
 	Stats  bool // whether the result says CPU
 	Once   bool // a container for this call alone; the scheduler's to see to
+
+	Stream    bool     // the console goes to Host.Print, too, as it is printed
+	Callbacks []string // names that the script may call as host.NAME; nothing else reaches Host.Callback
+	Host      Host     // nil: Stream and Callbacks are empty
 }
+
+// A Host is what a script reaches of its client while it runs.
+type Host interface {
+	// Print takes a line of the console: in order, within the console's limits, and before the call's
+	// Execute returns. It must not wait.
+	Print(level, text string)
+
+	// Callback answers host.NAME(...args) with JSON, or with an error that rejects the script's
+	// promise: a *CallbackError as it is, any other without its text. It is called in a goroutine of
+	// its own, which is waited for, and has to end soon after ctx does: when the call ends.
+	Callback(ctx context.Context, name string, args json.RawMessage) (json.RawMessage, error)
+}
+
+// A CallbackError is what a client answered a callback with instead of a value. The script's promise
+// rejects with an Error that has these.
+type CallbackError struct {
+	Message string
+	Code    int64
+	Data    json.RawMessage // JSON, or nil
+}
+
+func (e *CallbackError) Error() string { return fmt.Sprintf("callback: %d %s", e.Code, e.Message) }
+
+// A Session is a context that lives on between calls. Its methods may be called from any goroutine.
+type Session interface {
+	// Execute runs a call in the context, behind those before it: its Timeout counts from its turn, and
+	// one given up before that costs nothing. Of call.Script it takes code, call, args and caller.
+	// Errors are those of Container.Execute, and ErrNoSession once the session has ended. A call that
+	// is cancelled, overruns or runs out of memory ends the session.
+	Execute(ctx context.Context, call Call) (Result, error)
+
+	Done() <-chan struct{} // closed when the session has ended, for whatever reason
+	Close()                // ends it, with the call that runs; idempotent, does not wait
+}
+
+// ErrNoSession is the answer to a call in a session that has ended.
+var ErrNoSession = errors.New("the session has ended")
 
 // A Bundle is a folder of sources that calls name instead of bringing it. Its ID stands for its content.
 type Bundle struct {

@@ -33,34 +33,36 @@ type Container struct {
 	agent   Hello
 
 	slots   chan struct{} // one element per call that the agent may still be at
-	queue   chan outgoing
+	waiting chan struct{} // of one element: there is something in the outbox
 	bundles *bundles
 	dead    chan struct{} // closed by end
 	done    chan struct{} // closed when nothing is left
 	killErr error         // what ending the process came to; valid once done is closed
 
-	mu      sync.Mutex // guards what follows
-	pending map[uint64]*pendingCall
-	lastID  uint64
-	cause   error // why the link is dead; nil while it lives
+	mu          sync.Mutex // guards what follows
+	pending     map[uint64]*pendingCall
+	lastID      uint64
+	sessions    map[uint64]*session // that the agent was told to open and has not said to have ended
+	lastSession uint64
+	outbox      []outgoing // what the writer takes next, in this order
+	replyBytes  int        // of replies in the outbox
+	cause       error      // why the link is dead; nil while it lives
 }
 
 // Open speaks the first words of the link over p and returns when the agent has answered them. When
 // that fails, or ctx ends before, p is killed.
 func Open(ctx context.Context, p Process, l Limits, log zerolog.Logger) (*Container, error) {
 	c := &Container{
-		process: p,
-		limits:  l,
-		log:     log.With().Str("container", p.ID()).Logger(),
-		slots:   make(chan struct{}, max(1, l.Concurrency)),
-		// A call that still holds its slot has at most itself, with its bundle in the same element,
-		// and its cancel in the queue, and in front of these the cancel of the slot's call before:
-		// what is behind a call in the queue cannot have been answered. So the queue is never full.
-		queue:   make(chan outgoing, 3*max(1, l.Concurrency)),
-		bundles: newBundles(min(bundleBytes, l.Memory<<20/bundleShare), bundleCount),
-		dead:    make(chan struct{}),
-		done:    make(chan struct{}),
-		pending: make(map[uint64]*pendingCall),
+		process:  p,
+		limits:   l,
+		log:      log.With().Str("container", p.ID()).Logger(),
+		slots:    make(chan struct{}, max(1, l.Concurrency)),
+		waiting:  make(chan struct{}, 1),
+		bundles:  newBundles(min(bundleBytes, l.Memory<<20/bundleShare), bundleCount),
+		dead:     make(chan struct{}),
+		done:     make(chan struct{}),
+		pending:  make(map[uint64]*pendingCall),
+		sessions: make(map[uint64]*session),
 	}
 	reader := bufio.NewReaderSize(p, readBuffer)
 	if err := c.greet(ctx, reader); err != nil {
@@ -178,8 +180,27 @@ func (c *Container) dieLocked(cause error) (lost []*pendingCall, died bool) {
 	c.cause = cause
 	lost = slices.Collect(maps.Values(c.pending))
 	clear(c.pending)
+	for _, s := range c.sessions {
+		s.endLocked(cause)
+	}
+	clear(c.sessions)
+	c.outbox = nil
 	close(c.dead)
 	return lost, true
+}
+
+// endUnclosed ends the link where the agent has not ended a session that was closed.
+func (c *Container) endUnclosed(s *session) {
+	c.mu.Lock()
+	if c.sessions[s.id] != s {
+		c.mu.Unlock()
+		return
+	}
+	lost, died := c.dieLocked(errUnclosed)
+	c.mu.Unlock()
+	if died {
+		c.tell(errUnclosed, lost)
+	}
 }
 
 func (c *Container) tell(cause error, lost []*pendingCall) {
@@ -191,71 +212,4 @@ func (c *Container) tell(cause error, lost []*pendingCall) {
 	for _, call := range lost {
 		call.settle(outcome{err: &LostError{Started: call.sent, Cause: cause}})
 	}
-}
-
-// read takes the agent's frames until one cannot be believed, and says why.
-func (c *Container) read(r *bufio.Reader) error {
-	limit := c.limits.headerLimit() + 1 + c.limits.Result
-	for {
-		f, err := readFrame(r, limit)
-		if errors.Is(err, errFrameTooLong) {
-			return fmt.Errorf("%w: %w", errProtocol, err)
-		}
-		if err != nil {
-			return endOf(err)
-		}
-		h, err := decodeHeader(f, c.limits)
-		if err != nil {
-			return err
-		}
-		call := c.take(h.ID)
-		if call == nil {
-			return fmt.Errorf("%w: an answer to call %d, which waits for none", errProtocol, h.ID)
-		}
-		o := outcomeOf(f, h, c.limits)
-		if o.err == nil {
-			o.result.Container = c.ID()
-		}
-		if call.bundle != "" {
-			c.bundles.release(call.bundle)
-		}
-		call.settle(o)
-		<-c.slots
-	}
-}
-
-// take gives the call that waits for an answer under id, once, or nil. A call that was not sent yet
-// cannot be answered.
-func (c *Container) take(id uint64) *pendingCall {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	call := c.pending[id]
-	if call == nil || !call.sent {
-		return nil
-	}
-	delete(c.pending, id)
-	return call
-}
-
-var errAgentEnded = errors.New("the agent ended")
-
-// endOf says what a failed read means: at its end a stream has nothing to add to that.
-func endOf(err error) error {
-	if err == io.EOF {
-		return errAgentEnded
-	}
-	return fmt.Errorf("%w: %w", errAgentEnded, err)
-}
-
-type callHeader struct {
-	ID      uint64 `json:"id"`
-	Timeout int64  `json:"timeout"` // ms
-	CPU     int64  `json:"cpu"`     // ms
-	Bundle  string `json:"bundle,omitempty"`
-	Memory  int    `json:"memory,omitempty"` // MiB
-	Stats   bool   `json:"stats,omitempty"`
-}
-
-type cancelHeader struct {
-	ID uint64 `json:"id"`
 }

@@ -3,9 +3,10 @@
 // A driver (packages docker and process) starts the process and gives its stdio; Open speaks the
 // link over it. The package knows nothing of WebSockets, tenants or queues.
 //
-//	Execute ──frame──► writer goroutine ──► stdin ─► agent
-//	   ▲                                               │
-//	   └── pending[id] ◄── reader goroutine ◄─ stdout ─┘
+//	Execute ──────► outbox ──► writer goroutine ──► stdin ─► agent
+//	   ▲              ▲                                        │
+//	   │   Host ◄── callback's goroutine ◄─┐                   │
+//	   └── pending[id] ◄────────── reader goroutine ◄─ stdout ─┘
 //
 // # The link
 //
@@ -15,18 +16,26 @@
 // never holds a raw newline when written compactly, so the first newline ends the header.
 //
 //	kind  name      direction  header                                                   body
-//	1     hello     to agent   {"version":2,"concurrency":8,"workers":2,"heap":64,       –
+//	1     hello     to agent   {"version":3,"concurrency":8,"workers":2,"heap":64,       –
 //	                            "memory":256,"result":8388608,
 //	                            "console":{"lines":1000,"bytes":65536},
 //	                            "modules":["assert",…]}
-//	1     hello     to daemon  {"version":2,"node":"v26.10.0","modules":["assert",…]}   –
+//	1     hello     to daemon  {"version":3,"node":"v26.10.0","modules":["assert",…]}   –
 //	2     call      to agent   {"id":1,"timeout":3000,"cpu":3000,"bundle":"a1",         {"code":…,"globals":…,"call":…,"caller":…,"args":…,
-//	                            "memory":64,"stats":true}                                "files":…,"file":…,"language":…,"secrets":…}
+//	                            "memory":64,"stats":true,                                "files":…,"file":…,"language":…,"secrets":…}
+//	                            "open":1,"session":1,
+//	                            "stream":true,"callbacks":["fetchUser",…]}
 //	3     cancel    to agent   {"id":1}                                                 –
 //	4     result    to daemon  {"id":1,"time":3,"cpu":1.5,"console":["a"]}              the value, as JSON
 //	5     failure   to daemon  {"id":1,"code":1000,"name":"TypeError","message":"x",    –
 //	                            "stack":"…","limit":"…","console":["a"],"started":true}
 //	9     bundle    to agent   {"bundle":"a1","more":true,"drop":["b2",…]}              {"lib/a.js":"…",…}, from path to source
+//	10    print     to daemon  {"id":1,"level":"log"}                                   the text of a line
+//	11    callback  to daemon  {"id":1,"callback":7,"name":"fetchUser"}                 the arguments, a JSON array
+//	12    reply     to agent   {"id":1,"callback":7,                                    the value, as JSON; none with an error
+//	                            "error":{"message":"x","code":5,"data":…}}
+//	13    close     to agent   {"session":1}                                            –
+//	14    ended     to daemon  {"session":1}                                            –
 //
 // The daemon speaks first. Ids are chosen by the daemon, from 1, never used twice on one link.
 // Every call gets exactly one result or failure, also a cancelled one (code 1003, unless its
@@ -42,9 +51,44 @@
 // other with "more" in all but the last, before the first call that names it; of two parts with the
 // same path the later counts. What an agent holds is decided by the daemon alone: it names the
 // bundles to drop, which are forgotten before anything else in that frame is looked at, and which no
-// call still needs that has not been answered. A bundle that was dropped is sent anew.
+// call still needs that has not been answered, nor a session that has not ended. A bundle that was
+// dropped is sent anew.
 //
-// Lengths are bounded: to the agent by MaxFrame, to the daemon by the result limit for the body, and
-// by HeaderRoom and what the console limits come to for the header. Whatever breaks these rules ends
-// the container. testdata/frames holds frames as they have to be, for the tests of both sides.
+// # Lines and callbacks
+//
+// A call with "stream" has each line of its console sent as it is printed, before its answer; the
+// answer holds the whole console all the same. Levels are log, info, warn, error and debug. What passes
+// the limits of the console is left out, here as there, behind the line that says so.
+//
+// A call with "callbacks" may have these names called. Callbacks of a call are numbered from 1, in the
+// order in which they are sent, and answered in any order. The daemon asks the client only for names
+// in the list, and refuses what has no place: at most 1,000 callbacks of a call wait for their reply,
+// with as many bytes of arguments as a value may have. It answers with an error of its own, which has
+// only a message, as it does where a value is longer than MaxFrame less 1 MiB or data than 1 MiB.
+// An agent keeps to these bounds by itself. One that goes past twice the bounds, or prints past twice
+// the console's limits, breaks the rules.
+//
+// When a call is answered, its callbacks are forgotten. The daemon sends no reply after it has seen the
+// answer or sent a cancel; the agent ignores one that it gets all the same. Lines and callbacks of calls
+// that were answered are ignored by the daemon, but those of calls that were never made break the rules.
+//
+// # Sessions
+//
+// A call with "open" opens a session of that number, which the daemon chose and never uses again on the
+// link; one with "session" runs in it. The daemon sends the calls of a session one at a time, the next
+// when the one before has been answered, so that the time of one that has to wait does not run. A call
+// in a session that the agent does not know is answered with code 1009.
+//
+// Close ends a session; a call that runs in it is answered with 1003. A close of a session that the
+// agent does not know is ignored. For each session that it was told to open the agent says ended once:
+// when the session's worker is gone, and behind the answer to the call that opened it and, where that
+// ended it, the answer to the call that ran. It does so within two seconds of a close, or the
+// container is ended.
+//
+// # Bounds
+//
+// Lengths are bounded: to the agent by MaxFrame, to the daemon by the result limit for the body, by
+// HeaderRoom for the header and, in an answer, by what the console limits come to in addition.
+// Whatever breaks these rules ends the container. testdata/frames holds frames as they have to be, for
+// the tests of both sides.
 package containers

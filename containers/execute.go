@@ -36,13 +36,18 @@ type outcome struct {
 // A pendingCall waits for the agent's answer. It stays pending, and holds its slot, after a
 // cancelled Execute has returned.
 type pendingCall struct {
-	id     uint64
-	bundle string       // that the agent has to hold until it is done with the call; "" for none
-	sent   bool         // its frame has been, or is being, written; guarded by Container.mu while pending
-	answer chan outcome // of one element, so that settle never waits
+	id      uint64
+	bundle  string       // that the agent has to hold until it is done with the call; "" for none
+	host    *hosted      // nil where the script reaches nothing of its client
+	session *session     // that it runs in, or opens; nil for a call of its own
+	opens   bool         // the session
+	sent    bool         // its frame has been, or is being, written; guarded by Container.mu while pending
+	answer  chan outcome // of one element, so that settle never waits
 
 	abandoned *time.Timer // ends the container when a cancelled call goes on; guarded by Container.mu
 }
+
+func newPendingCall() *pendingCall { return &pendingCall{answer: make(chan outcome, 1)} }
 
 // settle gives the call its answer. Only who took it out of pending, or could not put it there, may
 // do so, hence once.
@@ -57,21 +62,52 @@ func (p *pendingCall) settle(o outcome) {
 // *LostError where the container died. It waits while Concurrency calls are at work. When ctx ends it
 // returns a Failure with code Cancelled within 50 ms or so; the agent is told to stop the call, and
 // its slot is free once the agent has. A call, or a part of its bundle, that is too long for a frame
-// fails with LimitExceeded.
+// fails with LimitExceeded. The call's Host is not called any more when Execute has returned.
 func (c *Container) Execute(ctx context.Context, call Call) (Result, error) {
+	if err := c.takeSlot(ctx, nil); err != nil {
+		return Result{}, err
+	}
+	return c.perform(ctx, call, newPendingCall())
+}
+
+// takeSlot waits until the agent may be given another call. Where that is one in a session, it waits
+// no longer than the session lasts.
+func (c *Container) takeSlot(ctx context.Context, s *session) error {
 	if ctx.Err() != nil {
-		return Result{}, &Failure{Code: Cancelled}
+		return &Failure{Code: Cancelled}
+	}
+	var over <-chan struct{}
+	if s != nil {
+		over = s.over
 	}
 	select {
 	case c.slots <- struct{}{}:
+		return nil
 	case <-c.dead:
-		return Result{}, c.lost()
+		return c.lost()
+	case <-over:
+		return s.ending()
 	case <-ctx.Done():
-		return Result{}, &Failure{Code: Cancelled}
+		return &Failure{Code: Cancelled}
 	}
-	pending, err := c.begin(call)
-	if err != nil {
-		<-c.slots
+}
+
+// free gives back what a call held of the agent.
+func (c *Container) free(call *pendingCall) {
+	<-c.slots
+	if call.session != nil && !call.opens {
+		<-call.session.turn
+	}
+}
+
+// perform runs a call that has its slot, and its turn where it has to wait for one.
+func (c *Container) perform(ctx context.Context, call Call, pending *pendingCall) (Result, error) {
+	if call.Host != nil && (call.Stream || len(call.Callbacks) > 0) {
+		pending.host = newHosted(ctx, call, c.limits)
+		defer pending.host.end()
+	}
+	if err := c.begin(call, pending); err != nil {
+		c.free(pending)
 		return Result{}, err
 	}
 	deadline := time.NewTimer(call.Timeout + deadlineGrace)
@@ -88,66 +124,58 @@ func (c *Container) Execute(ctx context.Context, call Call) (Result, error) {
 	}
 }
 
-// begin registers the call and puts its frame in the queue, behind those of its bundle where the
+// begin registers the call and hands its frame to the writer, behind those of its bundle where the
 // agent does not hold that. Its errors are Execute's.
-func (c *Container) begin(call Call) (*pendingCall, error) {
-	pending := &pendingCall{answer: make(chan outcome, 1)}
+func (c *Container) begin(call Call, pending *pendingCall) error {
 	c.mu.Lock()
 	c.lastID++
 	pending.id = c.lastID
 	c.mu.Unlock()
-	if call.Bundle != nil {
-		pending.bundle = call.Bundle.ID
-	}
-	encoded, err := encodeFrame(kindCall, callHeader{
-		ID:      pending.id,
-		Timeout: milliseconds(call.Timeout),
-		CPU:     milliseconds(call.CPU),
-		Bundle:  pending.bundle,
-		Memory:  call.Memory,
-		Stats:   call.Stats,
-	}, call.Script)
+	encoded, err := encodeFrame(kindCall, headerOf(call, pending), call.Script)
 	if err == nil && call.Bundle != nil {
+		if pending.opens {
+			pending.session.bundle = call.Bundle.ID
+		} else {
+			pending.bundle = call.Bundle.ID
+		}
 		err = c.bundles.need(call.Bundle, func(frames [][]byte) {
-			c.submit(outgoing{bundle: frames, frame: encoded, call: pending})
+			c.submit(outgoing{pieces: frames, frame: encoded, call: pending})
 		})
 	} else if err == nil {
 		c.submit(outgoing{frame: encoded, call: pending})
 	}
 	if errors.Is(err, errFrameTooLong) {
-		return nil, &Failure{Code: LimitExceeded, Limit: "frame"}
+		return &Failure{Code: LimitExceeded, Limit: "frame"}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("encode a call: %w", err)
+		return fmt.Errorf("encode a call: %w", err)
 	}
-	return pending, nil
+	return nil
 }
 
-// submit registers a call and puts it in the queue, or answers it where the link is dead.
+// submit registers a call and puts it in the outbox, or answers it where the link is dead.
 func (c *Container) submit(o outgoing) {
 	c.mu.Lock()
 	cause := c.cause
 	if cause == nil {
 		c.pending[o.call.id] = o.call
+		if o.call.opens {
+			c.sessions[o.call.session.id] = o.call.session
+		}
+		c.postLocked(o)
 	}
 	c.mu.Unlock()
 	if cause != nil {
 		o.call.settle(outcome{err: &LostError{Cause: cause}})
-		return
-	}
-	c.enqueue(o)
-}
-
-// enqueue hands a frame to the writer. The queue has room for all that may come, see Open.
-func (c *Container) enqueue(o outgoing) {
-	select {
-	case c.queue <- o:
-	case <-c.dead:
 	}
 }
 
 // cancel tells the agent to stop a call and returns without waiting for it longer than cancelAnswer.
 func (c *Container) cancel(pending *pendingCall) (Result, error) {
+	encoded, err := encodeFrame(kindCancel, cancelHeader{ID: pending.id}, nil)
+	if err != nil {
+		return Result{}, err
+	}
 	c.mu.Lock()
 	if c.pending[pending.id] == nil {
 		c.mu.Unlock()
@@ -157,13 +185,8 @@ func (c *Container) cancel(pending *pendingCall) (Result, error) {
 	pending.abandoned = time.AfterFunc(cancelGrace, func() {
 		c.endFor(errUncancelled, pending, outcome{err: &Failure{Code: Cancelled}})
 	})
+	c.postLocked(outgoing{frame: encoded})
 	c.mu.Unlock()
-
-	encoded, err := encodeFrame(kindCancel, cancelHeader{ID: pending.id}, nil)
-	if err != nil {
-		return Result{}, err
-	}
-	c.enqueue(outgoing{frame: encoded})
 	patience := time.NewTimer(cancelAnswer)
 	defer patience.Stop()
 	select {
@@ -184,4 +207,44 @@ func (c *Container) lost() error {
 // milliseconds rounds up, so that no time set becomes none.
 func milliseconds(d time.Duration) int64 {
 	return int64((d + time.Millisecond - 1) / time.Millisecond)
+}
+
+type callHeader struct {
+	ID        uint64   `json:"id"`
+	Timeout   int64    `json:"timeout"` // ms
+	CPU       int64    `json:"cpu"`     // ms
+	Bundle    string   `json:"bundle,omitempty"`
+	Memory    int      `json:"memory,omitempty"` // MiB
+	Stats     bool     `json:"stats,omitempty"`
+	Open      uint64   `json:"open,omitempty"`    // the session it opens
+	Session   uint64   `json:"session,omitempty"` // the session it runs in
+	Stream    bool     `json:"stream,omitempty"`
+	Callbacks []string `json:"callbacks,omitempty"`
+}
+
+func headerOf(call Call, pending *pendingCall) callHeader {
+	h := callHeader{
+		ID:      pending.id,
+		Timeout: milliseconds(call.Timeout),
+		CPU:     milliseconds(call.CPU),
+		Memory:  call.Memory,
+		Stats:   call.Stats,
+	}
+	if call.Bundle != nil {
+		h.Bundle = call.Bundle.ID
+	}
+	if pending.host != nil {
+		h.Stream, h.Callbacks = call.Stream, call.Callbacks
+	}
+	switch {
+	case pending.opens:
+		h.Open = pending.session.id
+	case pending.session != nil:
+		h.Session = pending.session.id
+	}
+	return h
+}
+
+type cancelHeader struct {
+	ID uint64 `json:"id"`
 }

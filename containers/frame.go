@@ -11,7 +11,7 @@ import (
 
 const (
 	// Version of the link. Both sides name it in their hello, and end the link where it differs.
-	Version = 2
+	Version = 3
 
 	// MaxFrame bounds the payload of a frame to the agent, in bytes: the largest frame of a client
 	// by default, and room for what encoding adds to it.
@@ -27,12 +27,17 @@ const (
 type kind byte
 
 const (
-	kindHello   kind = 1
-	kindCall    kind = 2
-	kindCancel  kind = 3
-	kindResult  kind = 4
-	kindFailure kind = 5
-	kindBundle  kind = 9 // 6 to 8 are between an agent and its workers
+	kindHello    kind = 1
+	kindCall     kind = 2
+	kindCancel   kind = 3
+	kindResult   kind = 4
+	kindFailure  kind = 5
+	kindBundle   kind = 9 // 7 and 8 are between an agent and its workers
+	kindPrint    kind = 10
+	kindCallback kind = 11
+	kindReply    kind = 12
+	kindClose    kind = 13
+	kindEnded    kind = 14
 )
 
 var errFrameTooLong = errors.New("frame too long")

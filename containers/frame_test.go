@@ -86,14 +86,25 @@ func TestGoldenFramesAreWritten(t *testing.T) {
 	limits.Modules = []string{"assert", "fs", "lodash"}
 	hello, err = encodeHello(limits)
 	check("hello to agent with modules", hello, err)
-	for name, header := range map[string]callHeader{
-		"call with all fields":  {ID: 1, Timeout: 3000, CPU: 2500, Bundle: "a1", Memory: 64, Stats: true},
-		"call of an expression": {ID: 2, Timeout: 1, CPU: 1},
-		"call with code":        {ID: 3, Timeout: 3000, CPU: 2500},
-		"call with files":       {ID: 4, Timeout: 3000, CPU: 3000, Stats: true},
+	hosting := &hosted{}
+	for name, call := range map[string]struct {
+		call    Call
+		pending pendingCall
+	}{
+		"call with all fields": {Call{Timeout: 3 * time.Second, CPU: 2500 * time.Millisecond, Bundle: &Bundle{ID: "a1"}, Memory: 64, Stats: true},
+			pendingCall{id: 1}},
+		"call of an expression": {Call{Timeout: time.Millisecond, CPU: time.Millisecond}, pendingCall{id: 2}},
+		"call with code":        {Call{Timeout: 3 * time.Second, CPU: 2500 * time.Millisecond}, pendingCall{id: 3}},
+		"call with files":       {Call{Timeout: 3 * time.Second, CPU: 3 * time.Second, Stats: true}, pendingCall{id: 4}},
+		"call that opens a session": {
+			Call{Timeout: 3 * time.Second, CPU: 3 * time.Second, Bundle: &Bundle{ID: "a1"}, Memory: 64, Stream: true, Callbacks: []string{"log"}},
+			pendingCall{id: 5, host: hosting, session: &session{id: 1}, opens: true}},
+		"call in a session": {Call{Timeout: 3 * time.Second, CPU: 3 * time.Second}, pendingCall{id: 6, session: &session{id: 1}}},
+		"call with callbacks": {Call{Timeout: 3 * time.Second, CPU: 3 * time.Second, Stream: true, Callbacks: []string{"fetchUser", "<é>"}},
+			pendingCall{id: 7, host: hosting}},
 	} {
-		call, err := encodeFrame(kindCall, header, []byte(*frames[name].Body))
-		check(name, call, err)
+		frame, err := encodeFrame(kindCall, headerOf(call.call, &call.pending), []byte(*frames[name].Body))
+		check(name, frame, err)
 	}
 	first, last := frames["bundle, first part, in place of others"], frames["bundle, last part"]
 	bundle, err := encodeBundle(&Bundle{
@@ -106,6 +117,44 @@ func TestGoldenFramesAreWritten(t *testing.T) {
 	check(last.Name, slices.Concat(bundle[2:]...), err)
 	cancel, err := encodeFrame(kindCancel, cancelHeader{ID: 1<<53 - 1}, nil)
 	check("cancel", cancel, err)
+	closing, err := encodeFrame(kindClose, sessionHeader{Session: 1<<53 - 1}, nil)
+	check("close", closing, err)
+	for i, reply := range []struct {
+		name  string
+		value string
+		err   error
+	}{
+		{name: "reply", value: *frames["reply"].Body},
+		{name: "reply without a value"},
+		{name: "reply with an error", err: &CallbackError{Message: "no such <user>", Code: -32000, Data: []byte(`{"id":1}`)}},
+		{name: "reply with an error without data", err: &CallbackError{Message: "no"}},
+	} {
+		pieces, err := encodeReply(&callback{call: &pendingCall{id: 7}, number: uint64(i + 1)}, []byte(reply.value), replyErrorOf(reply.err))
+		check(reply.name, slices.Concat(pieces...), err)
+	}
+	forged := &callback{call: &pendingCall{id: 7, host: &hosted{names: []string{"g"}}}, number: 5, name: "f"}
+	pieces, err := encodeReply(forged, nil, &replyError{Message: forged.refusal(false)})
+	check("reply of a daemon that refuses", slices.Concat(pieces...), err)
+}
+
+func TestGoldenFramesOfCallsUnderWay(t *testing.T) {
+	frames := goldenFrames(t)
+	for name, want := range map[string]any{
+		"print":                                &printHeader{ID: 7, Level: "warn"},
+		"print of an empty line":               &printHeader{ID: 7, Level: "log"},
+		"callback":                             &callbackHeader{ID: 7, Callback: 1, Name: "fetchUser"},
+		"callback of a name that needs quotes": &callbackHeader{ID: 7, Callback: 2, Name: "<é>"},
+		"ended":                                &sessionHeader{Session: 1},
+	} {
+		f, err := readFrame(bytes.NewReader(frames[name].bytes(t)), MaxFrame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := reflect.New(reflect.TypeOf(want).Elem()).Interface()
+		if err := decodeSmall(f, testLimits, got); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v, %v", name, got, err)
+		}
+	}
 }
 
 func TestGoldenOutcomes(t *testing.T) {
@@ -118,6 +167,8 @@ func TestGoldenOutcomes(t *testing.T) {
 			Stack: "TypeError: x\n    at f (script:1:7)", Console: []string{"a"}}},
 		"timeout":     {err: &Failure{Code: Timeout, Limit: "wall", Console: []string{}}},
 		"worker lost": {err: &LostError{Started: true, Cause: errWorkerDied}},
+
+		"call in a session that has ended": {err: ErrNoSession},
 	}
 	for name, want := range want {
 		f, err := readFrame(bytes.NewReader(frames[name].bytes(t)), MaxFrame)

@@ -23,7 +23,8 @@ const (
 	// closing line does not count against the limit.
 	consoleClosing = "console limit reached, the rest is dropped"
 
-	codeLost Code = 1005
+	codeLost      Code = 1005
+	codeNoSession Code = 1009
 )
 
 // header is that of a result or a failure.
@@ -56,7 +57,7 @@ func decodeHeader(f frame, l Limits) (header, error) {
 	}
 	if f.kind == kindFailure {
 		switch h.Code {
-		case Exception, NotImplemented, Timeout, Cancelled, LimitExceeded, NotSerializable, codeLost:
+		case Exception, NotImplemented, Timeout, Cancelled, LimitExceeded, NotSerializable, codeLost, codeNoSession:
 		default:
 			return header{}, fmt.Errorf("%w: a failure with code %d", errProtocol, h.Code)
 		}
@@ -70,8 +71,11 @@ var errWorkerDied = errors.New("the worker died under the call")
 func outcomeOf(f frame, h header, l Limits) outcome {
 	console := boundConsole(h.Console, l)
 	if f.kind == kindFailure {
-		if h.Code == codeLost {
+		switch h.Code {
+		case codeLost:
 			return outcome{err: &LostError{Started: h.Started, Cause: errWorkerDied}}
+		case codeNoSession:
+			return outcome{err: ErrNoSession}
 		}
 		return outcome{err: &Failure{
 			Code:    h.Code,

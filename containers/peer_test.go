@@ -21,7 +21,7 @@ var testLimits = Limits{
 	Result: 1 << 20, ConsoleLines: 3, ConsoleBytes: 100,
 }
 
-const goodHello = `{"version":2,"node":"v26.10.0","modules":["assert"]}`
+const goodHello = `{"version":3,"node":"v26.10.0","modules":["assert"]}`
 
 // pipeProcess is the daemon's side of a scripted agent.
 type pipeProcess struct {
@@ -68,6 +68,16 @@ func (p *peer) nextCall() (uint64, string, bool) {
 		return 0, "", false
 	}
 	return h.ID, string(f.body), true
+}
+
+// expect takes the daemon's next frame, which has to be this one, and gives its body.
+func (p *peer) expect(k kind, header string) string {
+	p.t.Helper()
+	f, ok := p.next()
+	if !ok || f.kind != k || string(f.header) != header {
+		p.t.Errorf("got kind %d, header %s\nwant kind %d, header %s", f.kind, f.header, k, header)
+	}
+	return string(f.body)
 }
 
 // send writes a frame. That the daemon no longer reads is no error: liars are cut off.

@@ -3,47 +3,85 @@ package containers
 import (
 	"fmt"
 	"io"
+	"slices"
 )
 
 const (
-	// batchFrames and batchBytes bound what goes out in one write. Frames beyond batchBytes are
-	// written as they are: copying them would cost more than the write it saves.
-	batchFrames = 64
-	batchBytes  = 64 << 10
+	// batchBytes bounds what goes out in one write. Frames beyond it are written as they are: copying
+	// them would cost more than the write it saves.
+	batchBytes = 64 << 10
+
+	keptFrames = 256 // places of an outbox that is used again; a crowd of replies leaves no larger one
 )
 
-// outgoing is a frame for the agent, with the call it starts, if it starts one, and the frames of the
-// bundle that the call needs first, if the agent has to get it.
+// outgoing is what the agent gets in one piece: a frame, and in front of it others that it depends on.
 type outgoing struct {
-	bundle [][]byte // any pieces: together they are whole frames
+	pieces [][]byte // together they are whole frames, or the first part of frame
 	frame  []byte
-	call   *pendingCall
+	call   *pendingCall // that the frame starts, if it starts one
+	reply  *callback    // that the frame answers, if it answers one
 }
 
-// write sends what is in the queue until the link is dead. Frames that wait together leave together.
+// postLocked puts a frame in the outbox, which on a dead link nobody reads. Nothing waits there: calls
+// and cancels are bounded by the slots, replies by those that may be open, closes by the sessions.
+func (c *Container) postLocked(o outgoing) {
+	if c.cause != nil {
+		return
+	}
+	c.outbox = append(c.outbox, o)
+	select {
+	case c.waiting <- struct{}{}:
+	default: // the writer has been told
+	}
+}
+
+// write sends what is in the outbox until the link is dead. Frames that wait together leave together.
 func (c *Container) write() {
 	var frames []outgoing
 	for {
-		frames = c.gather(frames[:0])
-		if !c.markSent(frames) {
+		select {
+		case <-c.waiting:
+		case <-c.dead:
 			return
 		}
+		frames = c.gather(frames)
 		if err := writeFrames(c.process, frames); err != nil {
 			c.end(fmt.Errorf("%w: writing to it: %w", errAgentEnded, err))
 			return
 		}
 		clear(frames) // the frames of large calls are not kept until the next ones come
+		if frames = frames[:0]; cap(frames) > keptFrames {
+			frames = nil
+		}
 	}
 }
 
+// gather takes what is in the outbox, leaves empty in its place, and notes that these calls reach the
+// agent from now on. On a dead link there is nothing: whoever waited for a call in the outbox has been
+// told that it never started, and so it has to stay. Replies to calls that have ended are left out.
+func (c *Container) gather(empty []outgoing) []outgoing {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	frames := c.outbox
+	c.outbox = empty
+	for _, o := range frames {
+		if o.call != nil {
+			o.call.sent = true
+		}
+	}
+	return slices.DeleteFunc(frames, func(o outgoing) bool {
+		return o.reply != nil && !c.takeReplyLocked(o.reply)
+	})
+}
+
 func writeFrames(w io.Writer, frames []outgoing) error {
-	if len(frames) == 1 && frames[0].bundle == nil {
+	if len(frames) == 1 && frames[0].pieces == nil {
 		_, err := w.Write(frames[0].frame)
 		return err
 	}
 	b := batch{w: w}
 	for _, o := range frames {
-		for _, piece := range o.bundle {
+		for _, piece := range o.pieces {
 			if err := b.write(piece); err != nil {
 				return err
 			}
@@ -82,39 +120,4 @@ func (b *batch) flush() error {
 	_, err := b.w.Write(b.joined)
 	b.joined = b.joined[:0]
 	return err
-}
-
-// gather waits for a frame and takes those behind it along. It returns none when the link is dead.
-func (c *Container) gather(frames []outgoing) []outgoing {
-	select {
-	case o := <-c.queue:
-		frames = append(frames, o)
-	case <-c.dead:
-		return frames
-	}
-	for len(frames) < batchFrames {
-		select {
-		case o := <-c.queue:
-			frames = append(frames, o)
-		default:
-			return frames
-		}
-	}
-	return frames
-}
-
-// markSent notes that these frames reach the agent from now on. It reports false on a dead link:
-// whoever waited for them has been told that they never started, and so it has to stay.
-func (c *Container) markSent(frames []outgoing) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.cause != nil {
-		return false
-	}
-	for _, o := range frames {
-		if o.call != nil {
-			o.call.sent = true
-		}
-	}
-	return true
 }

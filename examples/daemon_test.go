@@ -42,9 +42,9 @@ func needNode(t *testing.T) string {
 	if node == "" {
 		node = "node"
 	}
-	const recent = "process.exit(parseInt(process.versions.node) >= 24 ? 0 : 1)"
+	const recent = "const [a, b] = process.versions.node.split('.'); process.exit(a > 24 || a == 24 && b >= 8 ? 0 : 1)"
 	if err := exec.Command(node, "-e", recent).Run(); err != nil {
-		missing(t, "needs Node 24 or newer as JSD_NODE or in PATH", err)
+		missing(t, "needs Node 24.8 or newer as JSD_NODE or in PATH", err)
 	}
 	return node
 }

@@ -13,13 +13,12 @@ const fs = require('node:fs');
 const { isBuiltin } = require('node:module');
 const net = require('node:net');
 const path = require('node:path');
+const { Calls } = require('./calls.js');
 const { KIND, FrameReader, decode, writeFrame } = require('./frames.js');
-const { CODE } = require('./failure.js');
 const { Modules, BUILT_INS } = require('./modules.js');
-const { Pool } = require('./pool.js');
 const { Packages } = require('./trees.js');
 
-const VERSION = 2;
+const VERSION = 3;
 const MAX_FRAME = 17 * 1024 * 1024; // the daemon's largest client frame, and room for its header
 
 // packagesFolder is where the image has its packages, undefined where it has none. npm installs them beside
@@ -50,7 +49,7 @@ class Agent {
   // Sockets, since process.stdout blocks on a pipe that is full, and an agent that blocks cannot kill.
   #in = new net.Socket({ fd: 0, readable: true, writable: false });
   #out = new net.Socket({ fd: 1, readable: false, writable: true });
-  #pool;
+  #calls;
 
   start() {
     const reader = new FrameReader(MAX_FRAME, (kind, payload) => this.#onFrame(kind, decode(payload)));
@@ -64,31 +63,36 @@ class Agent {
     const gone = () => process.exit(0);
     this.#in.on('end', gone).on('error', gone);
     this.#out.on('error', gone);
-    process.on('exit', () => this.#pool?.close());
+    process.on('exit', () => this.#calls?.close());
   }
 
   #onFrame(kind, { header, body }) {
     if (kind === KIND.hello) return this.#hello(header);
-    if (this.#pool === undefined) return giveUp('the first frame has to be hello');
-    if (kind === KIND.bundle) return this.#pool.addBundle(header, body);
-    if (kind === KIND.cancel) return this.#pool.cancel(header.id);
-    if (kind !== KIND.call) return giveUp(`unknown kind of frame ${kind}`);
-    if (body === undefined) return this.#send(KIND.failure, { id: header.id, code: CODE.lost, started: false });
-    return this.#pool.run({ ...header, body });
+    if (this.#calls === undefined) return giveUp('the first frame has to be hello');
+    switch (kind) {
+      case KIND.call: return this.#calls.run({ ...header, body });
+      case KIND.cancel: return this.#calls.cancel(header.id);
+      case KIND.reply: return this.#calls.reply(header, body);
+      case KIND.close: return this.#calls.closeSession(header.session);
+      case KIND.bundle: return this.#calls.addBundle(header, body);
+      default: return giveUp(`unknown kind of frame ${kind}`);
+    }
   }
 
   #hello({ version, ...limits }) {
     if (version !== VERSION) return giveUp(`the daemon speaks version ${version} of the link, this agent ${VERSION}`);
-    if (this.#pool !== undefined) return giveUp('hello came twice');
+    if (this.#calls !== undefined) return giveUp('hello came twice');
     const packages = packagesFolder();
-    this.#pool = new Pool(
-      { ...limits, packages, frame: MAX_FRAME },
-      (call, outcome) => this.#answer(call, outcome),
-      (error) => {
-        if (error !== undefined) return giveUp(error.message);
-        this.#send(KIND.hello, { version: VERSION, node: process.version, modules: available(limits.modules, packages) });
-      },
-    );
+    const link = {
+      answer: (call, outcome) => this.#answer(call, outcome),
+      print: ({ id }, level, text) => this.#send(KIND.print, { id, level }, text),
+      callback: ({ id }, callback, name, args) => this.#send(KIND.callback, { id, callback, name }, args),
+      ended: (session) => this.#send(KIND.ended, { session }),
+    };
+    this.#calls = new Calls({ ...limits, packages, frame: MAX_FRAME }, link, (error) => {
+      if (error !== undefined) return giveUp(error.message);
+      this.#send(KIND.hello, { version: VERSION, node: process.version, modules: available(limits.modules, packages) });
+    });
   }
 
   #answer({ id, console }, { value, ...header }) {

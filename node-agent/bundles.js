@@ -19,9 +19,10 @@ class Bundles {
     return this.#parts.has(id);
   }
 
-  // hand sees to it that a worker has a bundle, and forgets what it used least of late.
+  // hand sees to it that a worker has a bundle, and forgets what it used least of late. It gives the bytes
+  // that were sent.
   hand(worker, id) {
-    if (id === undefined) return;
+    if (id === undefined) return 0;
     const had = worker.bundles.delete(id); // to the end of the line
     const parts = this.#parts.get(id) ?? [];
     if (!had) {
@@ -33,7 +34,9 @@ class Bundles {
       }
       parts.forEach((part, i) => worker.send(KIND.bundle, i === 0 ? { bundle: id, drop } : { bundle: id }, part));
     }
-    worker.bundles.set(id, parts.reduce((sum, part) => sum + part.length, 0));
+    const size = parts.reduce((sum, part) => sum + part.length, 0);
+    worker.bundles.set(id, size);
+    return had ? 0 : size;
   }
 
   #size(sizes) {

@@ -11,8 +11,13 @@ const NO_ARROWS = Object.freeze({ displayErrors: false }); // else Node puts sou
 const bootstrap = new vm.Script(fs.readFileSync(path.join(__dirname, 'realm.js'), 'utf8'), { filename: 'jsd:realm' });
 
 // A Context is a fresh global object and what realm.js returned for it. Its host answers to the call
-// that takes the context, and to nothing before and after.
+// that takes the context, and to nothing before and after; in a session, to the call that runs.
 class Context {
+  folder; // the sources that came with the call, if any did
+  loader; // of modules, made when one is first needed
+  lastTimer = 0;
+  session; // where it is kept for calls to come: {language, exports}, exports of what it was opened with
+
   constructor(prepareHost) {
     // A global that is V8's own, without the interceptors of a contextified object: half the cost to
     // make, and as fast as any other to use.
@@ -52,6 +57,10 @@ class Contexts {
 
   get full() {
     return this.#ready.length >= KEEP;
+  }
+
+  clear() {
+    this.#ready = [];
   }
 
   add() {

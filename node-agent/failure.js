@@ -12,6 +12,7 @@ const CODE = Object.freeze({
   limitExceeded: 1004,
   lost: 1005,
   notSerializable: 1008,
+  notFound: 1009,
 });
 
 const MAX_STACK = 1024 * 1024; // characters of a stack that are looked at

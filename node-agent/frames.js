@@ -10,8 +10,12 @@ const KIND = Object.freeze({
   result: 4,
   failure: 5,
   bundle: 9, // a part of a folder of sources
+  print: 10, // a line of the console; a worker names its level only for calls with stream
+  callback: 11, // host.NAME(...args); a worker leaves the number out, which both sides count
+  reply: 12, // to a callback
+  close: 13, // ends a session
+  ended: 14, // a session is gone
   // Between agent and worker only:
-  print: 6, // a line of the console: header {}, body the text
   started: 7, // evaluation begins, for calls that asked to be told
   idle: 8, // the worker takes a call; {"ready": contexts made ahead, "refilling": true while making more}
 });

@@ -36,10 +36,10 @@ function member(exports, name) {
 // who tell the two kinds apart by that.
 const MARKED = new EsSource('export * from "it"; export { default } from "it"; export const __esModule = true;', 'jsd:marked');
 
-// Loader is made anew for each call that loads modules. folder is what came with the call, if anything did.
+// Loader is made anew for each context in which modules are loaded. folder is what came with the call, if
+// anything did.
 class Loader {
   #context;
-  #run;
   #modules; // the host's, see modules.js
   #packages;
   #files;
@@ -47,9 +47,8 @@ class Loader {
   #realm;
   #instances = new Map(); // id → vm.Module
 
-  constructor({ context, run, modules, packages, resolver, imports, folder = EMPTY }) {
+  constructor({ context, modules, packages, resolver, imports, folder = EMPTY }) {
     this.#context = context;
-    this.#run = run;
     this.#modules = modules;
     this.#packages = packages;
     this.#files = new ModuleFiles({ packages, resolver, imports });
@@ -72,12 +71,13 @@ class Loader {
     return { instance: this.#evaluate(this.#linked(id)) };
   }
 
-  // evaluateSource is the same for an ES module that is no file.
-  evaluateSource(source) {
+  // evaluateSource is the same for an ES module that is no file. linked(namespace) is called before it runs.
+  evaluateSource(source, linked) {
     const instance = source.instance(this.#hooks(this.root));
     this.#instances.set(this.root, instance);
     this.#link(instance, this.root);
     instance.instantiate();
+    linked?.(instance.namespace);
     return this.#evaluate(instance);
   }
 
@@ -86,7 +86,7 @@ class Loader {
     try {
       const wanted = `${specifier}`;
       await undefined; // the module that imports goes on first
-      if (this.#run.settled) throw new Unresolved(wanted, 'the call has ended');
+      if (this.#context.host.run?.settled !== false) throw new Unresolved(wanted, 'the call has ended');
       const instance = this.#linked(this.#importing(wanted, from));
       await instance.evaluate();
       return instance;
@@ -111,7 +111,13 @@ class Loader {
 
   // #host is what realm-modules.js asks. None of it throws; only data and objects of the context go in.
   #host() {
-    const pathOf = (name) => (name.startsWith('file:///') ? url.fileURLToPath(name) : name);
+    const pathOf = (name) => {
+      try {
+        return name.startsWith('file:') ? url.fileURLToPath(name) : name;
+      } catch {
+        return ''; // no path of a file, so that of none
+      }
+    };
     const packageFile = (name) => {
       const file = posix.normalize(pathOf(name));
       return file.startsWith(`${this.#packages.mount}/`) ? this.#packages.real(file.slice(this.#packages.mount.length + 1)) : undefined;
@@ -120,7 +126,7 @@ class Loader {
       root: this.root,
       version: process.version,
       now: () => performance.now(),
-      print: (level, args) => this.#run.print(level, args),
+      print: (level, args) => this.#context.host.print(level, args),
       httpNames: () => JSON.stringify({ methods: http.METHODS, statuses: http.STATUS_CODES }),
       builtInNames: () => JSON.stringify(builtinModules),
       isBuiltIn: (name) => isBuiltin(name),

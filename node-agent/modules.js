@@ -12,8 +12,10 @@ const BUILT_INS = Object.freeze([
 ]);
 
 const LAZY_GLOBALS = Object.freeze([
-  'AbortController', 'AbortSignal', 'Blob', 'Buffer', 'CompressionStream', 'CustomEvent', 'DOMException', 'DecompressionStream',
-  'Event', 'EventTarget', 'MessageChannel', 'ReadableStream', 'TextDecoder', 'TextDecoderStream', 'TextEncoder', 'TextEncoderStream',
+  'AbortController', 'AbortSignal', 'Blob', 'Buffer', 'ByteLengthQueuingStrategy', 'CompressionStream', 'CountQueuingStrategy', 'CryptoKey', 'SubtleCrypto',
+  'ReadableByteStreamController', 'ReadableStreamBYOBReader', 'ReadableStreamBYOBRequest', 'ReadableStreamDefaultController', 'ReadableStreamDefaultReader',
+  'TransformStreamDefaultController', 'URLPattern', 'WritableStreamDefaultController', 'WritableStreamDefaultWriter', 'CustomEvent', 'DOMException', 'DecompressionStream',
+  'Event', 'EventTarget', 'File', 'MessageChannel', 'MessageEvent', 'MessagePort', 'ReadableStream', 'TextDecoder', 'TextDecoderStream', 'TextEncoder', 'TextEncoderStream',
   'TransformStream', 'URL', 'URLSearchParams', 'WritableStream', 'atob', 'btoa', 'crypto', 'performance', 'structuredClone',
 ]);
 
@@ -125,6 +127,7 @@ class Modules {
   #borrowed = new Set(); // names given to the call that runs
   #activity = new Activity();
   #hidden = hidden();
+  #released = false;
 
   // allowed are names of built-ins and packages; undefined stands for the default list and all packages.
   constructor(allowed) {
@@ -173,8 +176,16 @@ class Modules {
     return quiet && hidden() === this.#hidden && names.every((name) => this.#seals.get(name).intact());
   }
 
+  // release lends for good from now on: what a session changes is its own.
+  release() {
+    this.#activity.rest();
+    this.#borrowed.clear();
+    this.#released = true;
+  }
+
   #lend(name, make) {
     const value = make();
+    if (this.#released) return value;
     for (const key of ['intrinsics', name]) {
       if (!this.#seals.has(key)) {
         const seal = new Seal();

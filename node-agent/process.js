@@ -34,9 +34,10 @@ class WorkerProcess {
   refilling = true;
   broken = false; // it sent what a worker does not say
   bundles = new Map(); // id → bytes of those it was given, the least recently used first
+  owner; // whoever says which calls it runs: the pool, or a session
   proven = false;
   call; // while busy
-  timer; // of the pool: settling too long, or idle too long
+  timer; // settling too long, or idle too long
 
   // onFrame(worker, kind, header, body) for each frame; onExit(worker, {code, signal}) once.
   constructor(limits, onFrame, onExit) {
@@ -68,10 +69,10 @@ class WorkerProcess {
     });
     this.#socket.on('data', (chunk) => {
       try {
-        if (this.state !== 'dead') reader.push(chunk);
+        if (this.state !== 'dead' && !this.broken) reader.push(chunk);
       } catch {
         this.broken = true;
-        this.kill(); // a worker that sends nonsense is not one any more; exit tells the pool
+        this.kill(); // a worker that sends nonsense is not one any more; exit tells
       }
     });
     this.#socket.on('error', () => {}); // exit tells

@@ -7,8 +7,9 @@
   const global = globalThis;
   const { isPromise } = host;
   const { parse, stringify } = JSON;
-  const { apply } = Reflect;
-  const { defineProperty, getPrototypeOf, keys } = Object;
+  const { apply, defineProperty: tryDefine, set: trySet } = Reflect; // which give false where others throw
+  const { defineProperty, getOwnPropertyDescriptor, getPrototypeOf, keys } = Object;
+  const globalEval = eval;
   const RealmPromise = Promise;
   const PromisePrototype = Promise.prototype;
   const PromiseThen = Promise.prototype.then;
@@ -171,17 +172,42 @@
     return typeof value.then === 'function';
   };
 
-  // settle waits for a promise of the script: undefined ends the call only where nothing else may.
-  // The intrinsics are those of the start: a script that changes Promise must not lose its own reply.
-  const settle = (promise, waitsForCallback) => {
+  // settle waits for a promise of the script: undefined ends the call only where nothing else may. It is
+  // the call `run` that ends, whichever runs by then. The intrinsics are those of the start: a script that
+  // changes Promise must not lose its own reply.
+  const settle = (run, promise, waitsForCallback) => {
     const native = isPromise(promise) ? promise : new RealmPromise((resolve) => resolve(promise));
     apply(PromiseThen, native, [
-      (value) => { if (value !== undefined || !waitsForCallback) host.done(value); },
-      (error) => host.fail(error),
+      (value) => { if (value !== undefined || !waitsForCallback) run.done(value); },
+      (error) => run.fail(error),
     ]);
   };
 
-  const cb = (value) => host.done(value);
+  // rejection is the error that a callback rejects with; place was made where the script called it.
+  const rejection = (place, { message = '', code, data }) => {
+    const error = new RealmError(message);
+    if (code !== undefined) error.code = code;
+    if (data !== undefined) error.data = data;
+    const { stack } = place;
+    if (typeof stack === 'string') error.stack = `Error: ${message}${stack.slice('Error'.length)}`;
+    return error;
+  };
+
+  // callback makes host.NAME, which asks the client.
+  const callback = (name) => ({
+    [name](...args) {
+      const place = new RealmError();
+      return new RealmPromise((resolve, reject) => {
+        const text = stringify(args);
+        if (typeof text !== 'string' || text[0] !== '[') throw new RealmTypeError(`host.${name}: the arguments have no JSON form`);
+        host.callback(name, text, (refused, value) => {
+          if (refused === undefined) resolve(parse(value));
+          else reject(rejection(place, parse(refused)));
+        });
+      });
+    },
+  })[name];
+  let given; // the script's `host`
 
   // What outlasts a call where no count of handles shows it: whose script uses it, that one's worker ends.
   const { construct } = Reflect;
@@ -230,29 +256,54 @@
     // stringify gives the JSON text of a value; what has none (undefined, a function) becomes null.
     stringify: (value) => stringify(value) ?? 'null',
 
+    // setCallbacks gives the script a `host` with a function for each name, in place of the one it had.
+    setCallbacks(names) {
+      if (given !== undefined && getOwnPropertyDescriptor(global, 'host')?.value === given) delete global.host;
+      given = undefined;
+      if (!names?.length) return;
+      given = {};
+      for (const name of names) defineProperty(given, name, { value: callback(name), writable: true, enumerable: true, configurable: true });
+      define('host', given);
+    },
+
+    // share gives the context the names of a module, which come as accessors: those that a script declared by
+    // let, const or class cannot be declared again, and those by var or function get the value when the
+    // module has been evaluated, which is when what this returns has to be called.
+    share(names) {
+      globalEval(`var ${keys(names)}`);
+      const copied = [];
+      for (const name of keys(names)) {
+        if (!tryDefine(global, name, getOwnPropertyDescriptor(names, name))) copied[copied.length] = name;
+      }
+      return () => { for (const name of copied) trySet(global, name, names[name]); };
+    },
+
     // finish ends a call that names no function.
     finish(value) {
+      const { run } = host;
       try {
-        if (isThenable(value)) settle(value, false);
-        else host.done(value);
+        if (isThenable(value)) settle(run, value, false);
+        else run.done(value);
       } catch (error) {
-        host.fail(error);
+        run.fail(error);
       }
     },
 
     // invoke runs callee by caller, or by the default caller. args is undefined or an array.
     invoke(callee, caller, args) {
+      const { run } = host;
+      const cb = (value) => run.done(value);
       try {
         let returned;
         if (caller !== undefined) returned = caller(callee, cb, args);
         else if (args !== undefined) returned = (async () => { cb(await callee(...args)); })();
         else returned = callee(cb);
         const { length } = caller ?? callee;
-        if (isThenable(returned)) settle(returned, (caller === undefined && args !== undefined) || length > 0);
+        if (isThenable(returned)) settle(run, returned, (caller === undefined && args !== undefined) || length > 0);
         // It has no `cb` to wait for.
-        else if ((caller !== undefined || args === undefined) && length === 0 && returned !== undefined) host.done(returned);
+        else if ((caller !== undefined || args === undefined) && length === 0 && returned !== undefined) run.done(returned);
       } catch (error) {
-        host.fail(error);
+        run.fail(error);
       }
     },
 

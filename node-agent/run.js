@@ -3,82 +3,131 @@
 //
 //   parse ─► globals ─► code, or entry file ─► call? ──no──► its value, awaited ────┐
 //                                                └──yes─► callee, caller ─► invoke ─┴─► done | fail   (the first wins)
+//
+// The call that opens a session ends where its value is there; calls in one begin at `code`, or at `call`.
 
-const { Console } = require('node:console');
-const { isBuiltin } = require('node:module');
 const { performance } = require('node:perf_hooks');
 const util = require('node:util');
-const { CODE, exception, isAgentFile, notSerializable } = require('./failure.js');
+const { Unanswered } = require('./callbacks.js');
+const { CallConsole } = require('./console.js');
+const { CODE, exception, notSerializable } = require('./failure.js');
 const { Loader } = require('./loader.js');
-const { isInstance, SHARED_CLASSES } = require('./modules.js');
+const { NAMES } = require('./names.js');
 const { CALLEE, IDENTIFIER, withoutEnd } = require('./source.js');
 const { Folder } = require('./trees.js');
 
-const CONSOLE_METHODS = Object.freeze(['log', 'info', 'warn', 'error', 'debug', 'trace', 'dir', 'table', 'assert', 'count', 'countReset', 'time', 'timeEnd', 'timeLog', 'group', 'groupEnd']);
-const PLAIN = new Set(['log', 'info', 'warn', 'error', 'debug']);
-const FULL = 'console limit reached, the rest is dropped';
-
-// Run is what a context's host calls end in. report(outcome) is called once, with {value, time} or a
-// failure; print(text) for each line of the console, as it is printed.
+// Run is what a context's host calls end in.
 class Run {
-  #shared; #report; #print;
+  #shared;
+  #outlet;
   #context;
-  #loader;
-  #folder;
+  #opens = false;
   #startedAt = 0;
   #cpuBefore;
   #settled = false;
   #timers = new Map();
-  #nextTimer = 1;
-  #lines = 0;
-  #bytes = 0;
   #console;
+  #callbacks;
+  #unanswered;
 
-  // shared is what outlasts calls: {limits, modules, packages, resolver, scripts, imports}.
-  constructor(shared, report, print) {
+  // shared is what outlasts calls: {limits, modules, packages, resolver, scripts, imports}. outlet has
+  // report(outcome), called once with {value, time} or a failure; print(text, level) for each line of the
+  // console, as it is printed; callback(name, args) for each callback that is let out.
+  constructor(shared, outlet) {
     this.#shared = shared;
-    this.#report = report;
-    this.#print = print;
+    this.#outlet = outlet;
   }
 
-  // start evaluates the script in the context; body is its JSON text. folder is the bundle it names, if it
-  // names one; measure asks for the CPU time it takes.
-  start(context, body, { folder, measure = false } = {}) {
+  // start evaluates the script in the context; body is its JSON text. bundle is the folder it names, if it
+  // names one; stats asks for the CPU time it takes; callbacks names what it may call; open says that the
+  // context is kept, for calls that come with no folder of their own.
+  start(context, body, { bundle, stats = false, callbacks, open = false } = {}) {
     this.#context = context;
+    this.#callbacks = callbacks;
+    this.#opens = open;
     const { realm } = context;
     try {
       const script = realm.parse(body);
+      if (open) context.session = { language: script.language };
       if (script.globals) realm.setGlobals(script.globals);
       if (script.secrets) realm.setGlobals({ secrets: script.secrets });
-      this.#folder = folder ?? (script.files && new Folder().add(script.files));
-      if (measure) this.#cpuBefore = process.cpuUsage();
+      if (callbacks !== undefined || context.session !== undefined) realm.setCallbacks(callbacks);
+      const folder = bundle ?? (script.files && new Folder().add(script.files));
+      if (stats) this.#cpuBefore = process.cpuUsage();
       this.#startedAt = performance.now();
-      if (this.#folder !== undefined) return this.#enter(this.loader.evaluateEntry(script.file), script);
-      const code = this.#shared.scripts.code(script.code, script.language, script.call);
-      if (code.script === undefined) return this.#enter({ instance: this.loader.evaluateSource(code.es) }, script, code.isValue);
-      const completion = context.evaluate(code.script);
-      this.#go(script, script.call === undefined ? completion : this.#find(script.call));
+      if (folder !== undefined) return this.#enter(folder, script);
+      if (script.code === undefined && context.session !== undefined) return this.#resume(script);
+      return this.#evaluate(script);
     } catch (error) {
-      this.fail(error);
+      return this.fail(error);
     }
   }
 
-  // loader is made when a call first needs it: most need none.
+  // loader is made when a context first needs it: most need none.
   get loader() {
-    this.#loader ??= new Loader({ ...this.#shared, context: this.#context, run: this, folder: this.#folder });
-    return this.#loader;
+    const context = this.#context;
+    context.loader ??= new Loader({ ...this.#shared, context, folder: context.folder });
+    return context.loader;
   }
 
-  get imports() {
-    return this.#shared.imports;
+  #enter(folder, script) {
+    this.#context.folder = folder;
+    const { exports, instance } = this.loader.evaluateEntry(script.file);
+    if (instance === undefined) this.#entered({ exports, isValue: false }, script);
+    else this.#await(instance, script, false);
   }
 
-  // #enter goes on where a module was evaluated: `call` names an export, the default one is the value.
-  #enter({ exports, instance }, script, isValue = false) {
-    if (instance === undefined) return this.#go(script, this.#exported(exports, script.call), isValue);
-    return instance
-      .then(({ namespace }) => this.#go(script, this.#exported(namespace, script.call), isValue))
+  #evaluate(script) {
+    const { session } = this.#context;
+    const code = this.#shared.scripts.code(script.code, session?.language ?? script.language, script.call, session !== undefined);
+    if (code.script !== undefined) {
+      const completion = this.#context.evaluate(code.script);
+      return this.#go(script, script.call === undefined ? completion : this.#named(script.call), true);
+    }
+    if (session === undefined) return this.#await(this.loader.evaluateSource(code.es), script, code.isValue);
+    let share;
+    const instance = this.loader.evaluateSource(code.es, (namespace) => { share = this.#share(namespace); });
+    return this.#await(instance, script, code.isValue, share);
+  }
+
+  // #resume goes on in a session with what was evaluated before.
+  #resume(script) {
+    const { module } = this.#context.session;
+    if (script.call !== undefined) return this.#go(script, this.#named(script.call), false);
+    return this.#go(script, this.#exported(module?.exports), module?.isValue ?? true);
+  }
+
+  // #await goes on when an ES module has been evaluated; share is what #share gave for it.
+  #await(instance, script, isValue, share) {
+    instance
+      .then(({ namespace }) => {
+        share?.();
+        this.#entered({ exports: namespace, isValue }, script);
+      })
       .catch((error) => this.fail(error));
+  }
+
+  // #share gives the session the names at a module's top level, as a script would have done by itself.
+  #share(namespace) {
+    return NAMES in namespace ? this.#context.realm.share(namespace[NAMES]()) : undefined;
+  }
+
+  // #entered goes on with a module: `call` names an export, the default one is the value.
+  #entered(module, script) {
+    if (this.#opens) this.#context.session.module = module;
+    this.#go(script, script.call === undefined ? this.#exported(module.exports) : this.#named(script.call, module), module.isValue);
+  }
+
+  // #named resolves `call`: in a module that was just evaluated, if it was one, else at the top level; in a
+  // session also in the one it was opened with.
+  #named(name, module) {
+    const { session } = this.#context;
+    if (session === undefined) return module === undefined ? this.#find(name) : this.#exported(module.exports, name);
+    for (const known of [module, session.module]) {
+      const found = known === undefined ? undefined : this.#exported(known.exports, name);
+      if (found !== undefined) return found;
+    }
+    return this.#find(name);
   }
 
   #exported(exports, call) {
@@ -92,8 +141,9 @@ class Run {
 
   // #go ends a call with its value, or lets the caller call what was found. The default export of a file is
   // called if it is a function; the last expression of a script only if something is there to call it.
-  #go(script, found, isValue = this.#folder === undefined) {
+  #go(script, found, isValue) {
     const { realm } = this.#context;
+    if (this.#opens) return realm.finish(isValue ? found : undefined);
     const named = script.call !== undefined;
     if (named && typeof found !== 'function') return this.#end({ code: CODE.notImplemented });
     if (!named && script.caller === undefined && (isValue || typeof found !== 'function')) return realm.finish(found);
@@ -135,7 +185,7 @@ class Run {
     this.#settled = true; // before stringify, which may run code of the script
     let json;
     try {
-      json = this.#context.realm.stringify(value);
+      json = this.#context.realm.stringify(this.#opens ? undefined : value); // nobody asked for the value of an opening
     } catch (error) {
       return this.#finish(notSerializable(error));
     }
@@ -176,11 +226,12 @@ class Run {
   #finish(outcome) {
     for (const timer of this.#timers.values()) timer.stop();
     this.#timers.clear();
-    this.#report(outcome);
+    this.#unanswered = undefined;
+    this.#outlet.report(outcome);
   }
 
   setTimer(kind, delay, fire) {
-    const id = this.#nextTimer++;
+    const id = ++this.#context.lastTimer;
     if (this.#settled) return id;
     let stop;
     if (kind === 'interval') {
@@ -202,50 +253,28 @@ class Run {
 
   // print is what console.METHOD(...args) comes to.
   print(method, args) {
-    if (this.#settled || this.#lines > this.#shared.limits.console.lines) return;
-    if (PLAIN.has(method) && this.#console === undefined) return this.#line(util.format(...args));
-    // Grouping, counting and tables are Node's; its Console keeps their state for this call.
-    this.#console ??= new Console({ stdout: { write: (text) => this.#line(text.slice(0, -1)), once() {}, removeListener() {} } });
-    this.#console[method](...args);
+    if (this.#settled) return;
+    this.#console ??= new CallConsole(this.#shared.limits.console, this.#outlet.print);
+    this.#console.print(method, args);
   }
 
-  #line(text) {
-    const bytes = Buffer.byteLength(text);
-    this.#lines++;
-    this.#bytes += bytes;
-    if (this.#lines > this.#shared.limits.console.lines || this.#bytes > this.#shared.limits.console.bytes) {
-      this.#lines = Infinity;
-      this.#print(FULL);
-      return;
-    }
-    this.#print(text);
+  // callback is what host.NAME(...args) comes to; args is JSON. settle(error, value) is called with the JSON
+  // of one of them, unless the call ends before: then nobody is there to be told.
+  callback(name, args, settle) {
+    if (this.#settled) return;
+    const bytes = Buffer.byteLength(args);
+    this.#unanswered ??= new Unanswered(this.#shared.limits.result);
+    const refused = this.#callbacks?.includes(name) ? this.#unanswered.refuses(bytes) : 'it is not in callbacks';
+    if (refused !== undefined) return settle(JSON.stringify({ message: `host.${name} is not allowed: ${refused}` }));
+    this.#unanswered.add(bytes, settle);
+    return this.#outlet.callback(name, args);
+  }
+
+  // reply settles a callback, once.
+  reply({ callback, error }, body) {
+    const taken = this.#unanswered?.take(callback);
+    taken?.settle(error === undefined ? undefined : JSON.stringify(error), (body ?? 'null').toString());
   }
 }
 
-// hostOf is what realm.js gets: plain functions that end in the run which has taken the context.
-// Between calls there is none, and nothing happens.
-function hostOf(modules, lazyGlobals) {
-  const host = {
-    run: undefined,
-    consoleMethods: CONSOLE_METHODS,
-    lazyGlobals,
-    isPromise: util.types.isPromise,
-    done: (value) => host.run?.done(value),
-    fail: (error) => host.run?.fail(error),
-    print: (method, args) => host.run?.print(method, args),
-    setTimer: (kind, delay, fire) => (host.run === undefined ? 0 : host.run.setTimer(kind, delay, fire)),
-    clearTimer: (id) => host.run?.clearTimer(id),
-    sharedClasses: SHARED_CLASSES,
-    taint: () => modules.taint(),
-    isAgentFile,
-    isInstance,
-    isBuiltIn: (name) => isBuiltin(name),
-    requireModule: (name) => host.run?.loader.require(name),
-    allows: (name) => modules.allows(name),
-    require: (name) => modules.require(name),
-    borrow: (name) => modules.borrow(name),
-  };
-  return host;
-}
-
-module.exports = { Run, hostOf };
+module.exports = { Run };

@@ -2,6 +2,7 @@
 // Compiled scripts, kept for calls to come.
 
 const vm = require('node:vm');
+const { withNames } = require('./names.js');
 const { CALLEE, EsSource, compilesAsModule, stripTypes, withCallee, withLastExpression } = require('./source.js');
 
 // What V8 says of a script that has what only modules may have.
@@ -25,12 +26,14 @@ class ScriptCache {
   }
 
   // code gives what `code` of a call is: {script}, or {es, isValue} for a module, where isValue says that its
-  // default export is the value of its last expression. call is the name that the caller will ask for.
-  code(source, language, call) {
-    return this.#keep(`${language ?? ''}:${call ?? ''}\0${source}`, () => this.#code(source, language, call));
+  // default export is the value of its last expression. call is the name that the caller will ask for, inSession
+  // says that calls to come may ask for any.
+  code(source, language, call, inSession = false) {
+    const kind = `${language ?? ''}:${inSession ? 'session' : ''}:${call ?? ''}`;
+    return this.#keep(`${kind}\0${source}`, () => this.#code(source, language, call, inSession));
   }
 
-  #code(given, language, call) {
+  #code(given, language, call, inSession) {
     const source = language === 'typescript' ? stripTypes(given, 'script.js') : given;
     try {
       return { script: this.#script(source, 'script.js', 0) };
@@ -39,8 +42,11 @@ class ScriptCache {
       // Meant as a module, or not: the error that says what is wrong is the other one.
       if (!compilesAsModule(source) && !MODULE_ONLY.test(error.message)) throw error;
     }
-    const other = call === undefined ? withLastExpression(source) : withCallee(source, call);
-    return { es: new EsSource(other ?? source, 'script.js'), isValue: call === undefined && other !== undefined };
+    const valued = call === undefined ? withLastExpression(source) : undefined;
+    const isValue = valued !== undefined;
+    if (inSession) return { es: new EsSource(withNames(valued ?? source), 'script.js'), isValue };
+    const called = call === undefined ? undefined : withCallee(source, call);
+    return { es: new EsSource(valued ?? called ?? source, 'script.js'), isValue };
   }
 
   #script(source, filename, columnOffset) {

@@ -1,15 +1,16 @@
 'use strict';
-// A worker: a process that runs one call at a time, each in a fresh context. The agent starts it, tells it
-// its limits in argv, talks with it over one socket (file descriptor 3), and kills it when a call
-// overruns: nothing here has to survive a hostile script.
+// A worker: a process that runs one call at a time, each in a fresh context; all in one, once it was taken for
+// a session. The agent starts it, tells it its limits in argv, talks with it over one socket (file
+// descriptor 3), and kills it when a call overruns: nothing here has to survive a hostile script.
 
 const fs = require('node:fs');
 const net = require('node:net');
 const { KIND, FrameReader, encode, decode } = require('./frames.js');
 const { Contexts } = require('./contexts.js');
+const { hostOf } = require('./host.js');
 const { LAZY_GLOBALS, Modules } = require('./modules.js');
 const { Resolver } = require('./resolve.js');
-const { Run, hostOf } = require('./run.js');
+const { Run } = require('./run.js');
 const { ScriptCache } = require('./scripts.js');
 const { Folder, Packages } = require('./trees.js');
 
@@ -20,7 +21,14 @@ class Worker {
   #shared; // what calls share: see Run
   #contexts;
   #bundles = new Map(); // id → Folder; the agent says which to forget
+  #outlet = {
+    report: (outcome) => this.#report(outcome),
+    print: (text, level) => this.#print(text, level),
+    callback: (name, args) => this.#send(KIND.callback, { name }, args),
+  };
+  #kept; // the context of the session, where this is the worker of one
   #run; // the call that runs, or ran last
+  #streams = false; // whether it wants its console at once
   #busy = false;
   #refilling = false;
 
@@ -56,6 +64,7 @@ class Worker {
 
   #onFrame(kind, { header, body }) {
     if (kind === KIND.bundle) this.#onBundle(header, body);
+    else if (kind === KIND.reply) this.#run?.reply(header, body);
     else this.#onCall(header, body);
   }
 
@@ -68,12 +77,22 @@ class Worker {
 
   #onCall(header, body) {
     this.#busy = true;
-    const context = this.#contexts.take();
-    const run = new Run(this.#shared, (outcome) => this.#report(outcome), (text) => this.#print(text));
+    const context = this.#kept ?? this.#contexts.take();
+    if (header.open) this.#keep(context);
+    const run = new Run(this.#shared, this.#outlet);
     this.#run = run;
+    this.#streams = header.stream;
     context.host.run = run;
     if (header.tell) this.#send(KIND.started, {});
-    run.start(context, body.toString(), { folder: this.#bundles.get(header.bundle), measure: header.stats });
+    const { stats, callbacks, open } = header;
+    run.start(context, body.toString(), { bundle: this.#bundles.get(header.bundle), stats, callbacks, open });
+  }
+
+  // keep makes this the worker of a session: all calls to come are its.
+  #keep(context) {
+    this.#kept = context;
+    this.#contexts.clear();
+    this.#shared.modules.release();
   }
 
   // report answers at once; what the script still does on this turn is nobody's. The next turn comes
@@ -84,10 +103,11 @@ class Worker {
 
   // settle comes when the whole reply is out of this process's hands, so that ending here loses nothing.
   #settle() {
+    this.#busy = false;
+    if (this.#kept !== undefined) return this.#send(KIND.idle, { ready: 1, refilling: false });
     if (!this.#shared.modules.settle()) process.exit(0); // left dirty: a new worker is cheaper than doubt
     this.#run = undefined;
-    this.#busy = false;
-    this.#idle();
+    return this.#idle();
   }
 
   #idle() {
@@ -118,8 +138,8 @@ class Worker {
 
   // print gets a line out before it returns: a script that then blocks must not keep it. Where the agent is
   // slow to take it, the script waits.
-  #print(text) {
-    const frame = encode(KIND.print, {}, text);
+  #print(text, level) {
+    const frame = encode(KIND.print, this.#streams ? { level } : {}, text);
     if (this.#socket.writableLength > 0) {
       this.#socket.write(frame); // behind what is there
       return;

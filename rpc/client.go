@@ -23,12 +23,20 @@ type wire interface {
 // A dialect is how requests and replies are written in frames.
 type dialect interface {
 	// decode takes a frame apart. An error says that the connection cannot go on.
-	decode(frame []byte) ([]*request, error)
+	decode(frame []byte) (incoming, error)
 	encode(req *request, resp *jsonrpc2.Response) []byte
+	print(h *host, level, text string) []byte // nil where the client cannot be told
+	ask(id uint64, h *host, name string, args json.RawMessage) []byte
 	lenient() bool // unknown fields are ignored
 }
 
-// A request is what a dialect found in a frame.
+// An incoming is what a dialect found in a frame.
+type incoming struct {
+	requests  []*request
+	responses []response // to requests of ours
+}
+
+// A request is one of a client's.
 type request struct {
 	id     json.RawMessage // as it came; nil where no reply is wanted
 	method json.RawMessage // a string
@@ -37,8 +45,8 @@ type request struct {
 	err    error           // what is wrong with it, its answer
 	batch  *batch          // JSON-RPC: whose reply its own is part of
 
-	number uint64             // what jsonrpc2 knows it by
-	cancel context.CancelFunc // while it has a slot in flight; guarded by client.mu
+	number uint64 // what jsonrpc2 knows it by
+	cancel func() // while it has a slot in flight; guarded by client.mu
 }
 
 // A client is one connection, or one POST, as jsonrpc2 sees it: its ObjectStream and Handler.
@@ -51,6 +59,7 @@ type client struct {
 	wire    wire
 	ctx     context.Context    // of all its calls
 	hangUp  context.CancelFunc // ends ctx, and with it the connection
+	post    bool               // a POST
 	dialect dialect            // nil before the first frame; written by the reader before there are requests
 	ended   chan struct{}      // closed when the reader is done
 	calls   sync.WaitGroup     // goroutines of calls, started by the reader
@@ -64,13 +73,11 @@ type client struct {
 	requests map[uint64]*request // not answered yet
 	ids      map[string]*request // those with an id, and answered ones whose batch is not
 	inFlight int                 // requests with a slot
+	asked    uint64              // requests of ours so far
+	asking   map[uint64]chan<- response
+	sessions map[string]*session // by ID; nil once the connection is gone
 	draining bool
 }
-
-type clientKey struct{}
-
-// clientOf is the connection a method was called on.
-func clientOf(ctx context.Context) *client { return ctx.Value(clientKey{}).(*client) }
 
 func newClient(ctx context.Context, s *Server) *client {
 	c := &client{
@@ -79,8 +86,10 @@ func newClient(ctx context.Context, s *Server) *client {
 		uploads:  uploads{},
 		requests: map[uint64]*request{},
 		ids:      map[string]*request{},
+		asking:   map[uint64]chan<- response{},
+		sessions: map[string]*session{},
 	}
-	c.ctx, c.hangUp = context.WithCancel(context.WithValue(ctx, clientKey{}, c))
+	c.ctx, c.hangUp = context.WithCancel(ctx)
 	return c
 }
 
@@ -144,12 +153,18 @@ func (c *client) readFrame() error {
 			return c.shakeHands(codec)
 		}
 	}
-	requests, err := c.dialect.decode(frame)
+	in, err := c.dialect.decode(frame)
 	if err != nil {
 		c.wire.end(websocket.StatusProtocolError, err.Error())
 		return io.EOF
 	}
-	c.register(requests)
+	for _, r := range in.responses {
+		c.resolve(r)
+	}
+	if len(in.requests) == 1 && in.requests[0].isEmpty() && c.resolve(response{id: callbackID(in.requests[0].id), err: errNotResponse}) {
+		return nil // JavaScript leaves out a result that is undefined
+	}
+	c.register(in.requests)
 	return nil
 }
 
@@ -167,24 +182,26 @@ func (c *client) shakeHands(codec string) error {
 func (c *client) Handle(ctx context.Context, conn *jsonrpc2.Conn, r *jsonrpc2.Request) {
 	req := c.request(r.ID)
 	method, ok := c.server.methods[r.Method]
-	if !ok {
+	if !ok || method.socket && c.post {
 		c.reply(ctx, conn, req, nil, errMethodNotFound)
 		return
 	}
-	result, later, err := method(ctx, req.params)
+	result, later, err := method.handle(c, req)
 	if err != nil || later == nil {
 		c.reply(ctx, conn, req, result, err)
 		return
 	}
-	callCtx, cancel := context.WithCancel(ctx)
-	if err := c.takeSlot(req, cancel); err != nil {
-		cancel()
+	callCtx, cancel := context.WithCancelCause(ctx)
+	cancelled := func() { cancel(errCancelled) }
+	if err := c.takeSlot(req, cancelled); err != nil {
+		cancel(nil)
 		c.reply(ctx, conn, req, nil, err)
 		return
 	}
+	wait := later(callCtx, cancelled)
 	c.calls.Go(func() {
-		defer cancel()
-		result, err := later(callCtx)
+		defer cancel(nil)
+		result, err := wait()
 		c.reply(ctx, conn, req, result, err)
 	})
 }

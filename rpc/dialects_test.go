@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -24,7 +25,10 @@ func (a asker) ask(method, params string) string {
 
 func (a asker) outcome() string {
 	a.Helper()
-	reply := a.receive()
+	return outcomeIn(a.receive())
+}
+
+func outcomeIn(reply string) string {
 	for _, head := range []string{`{"jsonrpc":"2.0","id":1,`, `{"type":"rep","id":1,`} {
 		reply = strings.TrimPrefix(reply, head)
 	}
@@ -39,6 +43,65 @@ func (a asker) expectOutcome(method, params, want string) {
 	if got := a.ask(method, params); got != want {
 		a.Errorf("%s %.300s\ngot  %.600s\nwant %.600s", method, params, got, want)
 	}
+}
+
+// request is a request in the dialect; without an id where that is "".
+func (a asker) request(id, method, params string) string {
+	if id != "" {
+		id = `"id":` + id + `,`
+	}
+	if a.duplex {
+		return `{"type":"req",` + id + `"method":"` + method + `","payload":` + params + `}`
+	}
+	return `{"jsonrpc":"2.0",` + id + `"method":"` + method + `","params":` + params + `}`
+}
+
+// execute is a request to run a script with further params.
+func (a asker) execute(id, code, more string) string {
+	return a.request(id, execute, `{"code":"`+code+`"`+more+`}`)
+}
+
+// response is what either side answers a request with: a result, or an error that begins with {"code":.
+func (a asker) response(id, outcome string) string {
+	name := `"result":`
+	if a.duplex {
+		name = `"payload":`
+	}
+	if strings.HasPrefix(outcome, `{"code":`) || strings.HasPrefix(outcome, `{"message":`) {
+		name = `"error":`
+	}
+	if a.duplex {
+		return `{"type":"rep","id":` + id + `,` + name + outcome + `}`
+	}
+	return `{"jsonrpc":"2.0","id":` + id + `,` + name + outcome + `}`
+}
+
+// printed is how the client is told of a line, which is given as JSON.
+func (a asker) printed(id, execution, level, text string) string {
+	if a.duplex {
+		return `{"type":"rep","id":` + id + `,"more":true,"payload":{"console":{"level":"` + level + `","text":` + text + `}}}`
+	}
+	if id != "" {
+		id = `"id":` + id + `,`
+	}
+	return `{"jsonrpc":"2.0","method":"runtime.console","params":{` + id + `"execution":"` + execution + `","level":"` + level + `","text":` + text + `}}`
+}
+
+// asked is how the client is asked for what a script calls.
+func (a asker) asked(number int, id, execution, name, args string) string {
+	if id != "" {
+		id = `"id":` + id + `,`
+	}
+	return a.request(strconv.Itoa(number), "runtime.callback", `{`+id+`"execution":"`+execution+`","name":"`+name+`","args":`+args+`}`)
+}
+
+// another is a second connection that speaks the same.
+func (a asker) another(r *rig) asker {
+	r.Helper()
+	if a.duplex {
+		return asker{r.dialDuplex(), true}
+	}
+	return asker{r.dial(), false}
 }
 
 const (
@@ -56,8 +119,9 @@ func notAllowed(what string) string {
 }
 
 const (
-	unknown  = `{"code":1009,"message":"Not found"}`
-	tooLarge = `{"code":1004,"message":"Limit exceeded","data":{"limit":"bundle"}}`
+	unknown   = `{"code":1009,"message":"Not found"}`
+	cancelled = `{"code":1003,"message":"Cancelled"}`
+	tooLarge  = `{"code":1004,"message":"Limit exceeded","data":{"limit":"bundle"}}`
 )
 
 // eachDialect tests both on a server each.

@@ -19,16 +19,18 @@ type duplex struct{}
 
 func (duplex) lenient() bool { return true }
 
-func (duplex) decode(raw []byte) ([]*request, error) {
+func (duplex) decode(raw []byte) (in incoming, err error) {
 	if !wellFormed(raw) {
-		return nil, errors.New("a Duplex frame is JSON")
+		return in, errors.New("a Duplex frame is JSON")
 	}
 	raw = raw[skipSpace(raw, 0):]
 	if kind(raw) != '{' {
-		return nil, errors.New("a Duplex frame is an object")
+		return in, errors.New("a Duplex frame is an object")
 	}
 	req := &request{}
 	var frameType string
+	var failed json.RawMessage
+	var more bool
 	for name, value := range members(raw) {
 		switch name {
 		case "type":
@@ -43,19 +45,39 @@ func (duplex) decode(raw []byte) ([]*request, error) {
 			req.params = value
 		case "ext":
 			req.ext = given(value)
+		case "error":
+			failed = given(value)
+		case "more":
+			more = kind(value) == 't'
 		}
 	}
 	switch {
 	case frameType == "rep":
-		return nil, nil // nothing was asked by this side
+		if !more { // only the last reply to a callback counts
+			in.responses = []response{duplexResponse(req, failed)}
+		}
+		return in, nil
 	case frameType != "req":
-		return nil, errors.New("the type of a Duplex frame is req or rep")
+		return in, errors.New("the type of a Duplex frame is req or rep")
 	case kind(req.method) != '"':
-		return nil, errors.New("the method of a Duplex request is a string")
+		return in, errors.New("the method of a Duplex request is a string")
 	case req.id != nil && !isDuplexID(req.id):
-		return nil, errors.New("the id of a Duplex request is an integer from 1")
+		return in, errors.New("the id of a Duplex request is an integer from 1")
 	}
-	return []*request{req}, nil
+	in.requests = []*request{req}
+	return in, nil
+}
+
+// duplexResponse takes what is not there for null, as it does for params.
+func duplexResponse(req *request, failed json.RawMessage) response {
+	r := response{id: callbackID(req.id), value: req.params}
+	switch {
+	case failed != nil:
+		r.err = callbackError(failed)
+	case r.value == nil:
+		r.value = null
+	}
+	return r
 }
 
 // given is nil for null, which is what some clients write for nothing.
@@ -87,4 +109,31 @@ func (duplex) encode(req *request, resp *jsonrpc2.Response) []byte {
 		b = append(b, req.ext...)
 	}
 	return append(b, '}')
+}
+
+func (duplex) print(h *host, level, text string) []byte {
+	if h.req.id == nil {
+		return nil
+	}
+	b := make([]byte, 0, 128+len(text)+len(h.req.ext))
+	b = append(b, `{"type":"rep","id":`...)
+	b = append(b, h.req.id...)
+	b = append(b, `,"more":true,"payload":{"console":{"level":`...)
+	b = appendJSON(b, level)
+	b = append(b, `,"text":`...)
+	b = appendJSON(b, text)
+	b = append(b, "}}"...)
+	if h.req.ext != nil {
+		b = append(b, `,"ext":`...)
+		b = append(b, h.req.ext...)
+	}
+	return append(b, '}')
+}
+
+func (duplex) ask(id uint64, h *host, name string, args json.RawMessage) []byte {
+	b := make([]byte, 0, 256+len(args))
+	b = append(b, `{"type":"req","id":`...)
+	b = strconv.AppendUint(b, id, 10)
+	b = append(b, `,"method":"`+callbackName+`","payload":`...)
+	return append(h.appendCallback(b, name, args), '}')
 }

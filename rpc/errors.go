@@ -58,9 +58,12 @@ func beyond(limit string) *refusal {
 var (
 	errBatchReply     = beyond("batch")
 	errBundleLimit    = beyond("bundle")
+	errKeptLimit      = beyond("kept")
+	errSessionLimit   = beyond("sessions")
 	errParse          = &refusal{code: jsonrpc2.CodeParseError, message: "Parse error"}
 	errCancelled      = &refusal{code: int64(containers.Cancelled), message: "Cancelled"}
 	errNotFound       = &refusal{code: int64(codeNotFound), message: "Not found"}
+	errInternal       = &refusal{code: jsonrpc2.CodeInternalError, message: "Internal error"}
 	errMethodNotFound = &refusal{code: jsonrpc2.CodeMethodNotFound, message: "Method not found"}
 )
 
@@ -104,12 +107,17 @@ var failures = map[containers.Code]struct {
 // wireError is what a client gets for err, the only place where this is decided.
 func wireError(err error) *jsonrpc2.Error {
 	var (
+		told    *jsonrpc2.Error
 		own     *refusal
 		failure *containers.Failure
 		lost    *containers.LostError
 		full    Busy
 	)
 	switch {
+	case errors.As(err, &told):
+		return told
+	case errors.Is(err, containers.ErrNoSession):
+		return wireError(errNotFound)
 	case errors.As(err, &own):
 		return newError(own.code, own.message, own.data)
 	case errors.As(err, &failure):
@@ -125,7 +133,7 @@ func wireError(err error) *jsonrpc2.Error {
 	case errors.As(err, &full):
 		return newError(int64(codeBusy), "Busy", details{RetryAfter: milliseconds(full.RetryAfter())})
 	}
-	return newError(jsonrpc2.CodeInternalError, "Internal error", details{})
+	return wireError(errInternal)
 }
 
 // causeOf is err, or 1003 where all that err says is that ctx ended: only a client ends it.

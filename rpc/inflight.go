@@ -1,7 +1,6 @@
 package rpc
 
 import (
-	"context"
 	"time"
 
 	"github.com/sourcegraph/jsonrpc2"
@@ -42,7 +41,7 @@ func (c *client) request(id jsonrpc2.ID) *request {
 }
 
 // takeSlot lets a request be in flight; answering it gives the slot back.
-func (c *client) takeSlot(req *request, cancel context.CancelFunc) error {
+func (c *client) takeSlot(req *request, cancel func()) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {

@@ -149,7 +149,7 @@ func TestShutdownLetsCallsEnd(t *testing.T) {
 	idle, busyOne, duplex := r.dial(), r.dial(), r.dialDuplex()
 	idle.send(request1(`0`, "1"))
 	idle.expect(result1(`0`))
-	busyOne.send(request1(`1`, "held"), `[`+request1(`2`, "held")+`,`+request1(`3`, "1")+`]`)
+	busyOne.send(request1(`1`, "held"), `[`+request1(`3`, "1")+`,`+request1(`2`, "held")+`]`)
 	duplex.send(`{"type":"req","id":1,"method":"runtime.execute","payload":{"code":"held"}}`)
 	r.running(3)
 
@@ -169,7 +169,7 @@ func TestShutdownLetsCallsEnd(t *testing.T) {
 	}
 
 	close(release)
-	busyOne.expectAll(result1(`1`), `[`+result1(`2`)+`,`+result1(`3`)+`]`)
+	busyOne.expectAll(result1(`1`), `[`+result1(`3`)+`,`+result1(`2`)+`]`)
 	busyOne.expectClose(websocket.StatusGoingAway, "shutting down")
 	duplex.expect(`{"type":"rep","id":1,"payload":{"value":1,"console":[],"time":3}}`)
 	duplex.expectClose(websocket.StatusGoingAway, "shutting down")
@@ -220,19 +220,19 @@ func TestLogLinePerCall(t *testing.T) {
 	r := start(t)
 	p := r.dial()
 	for i, code := range []string{"1", "throw", "odd", "lost"} {
-		p.send(request1(fmt.Sprint(i), code))
+		p.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"runtime.execute","params":{"code":%q,"execution":"step-%d"}}`, code, i+1))
 		p.receive()
 	}
 	type line struct {
-		Level, Tenant, Outcome, Error, Message string
-		Execution                              int
-		Run                                    *float64
+		Level, Tenant, Outcome, Error, Message, Execution string
+
+		Run *float64
 	}
 	want := []line{
-		{Level: "info", Outcome: "ok", Execution: 1},
-		{Level: "info", Outcome: "1000", Execution: 2},
-		{Level: "error", Outcome: "-32603", Execution: 3, Error: "no engine at /some/secret/place"},
-		{Level: "error", Outcome: "1005", Execution: 4, Error: "container lost: no engine at /some/secret/place"},
+		{Level: "info", Outcome: "ok", Execution: "step-1"},
+		{Level: "info", Outcome: "1000", Execution: "step-2"},
+		{Level: "error", Outcome: "-32603", Execution: "step-3", Error: "no engine at /some/secret/place"},
+		{Level: "error", Outcome: "1005", Execution: "step-4", Error: "container lost: no engine at /some/secret/place"},
 	}
 	lines := strings.Split(strings.TrimSpace(r.log.String()), "\n")
 	if len(lines) != len(want) {

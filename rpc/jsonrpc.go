@@ -1,11 +1,9 @@
 package rpc
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"sync"
 
 	"github.com/sourcegraph/jsonrpc2"
 )
@@ -25,7 +23,7 @@ func newJSONRPC(cfg *Config) jsonRPC { return jsonRPC{maxBatchReply: cfg.MaxUnse
 
 func (jsonRPC) lenient() bool { return false }
 
-func (d jsonRPC) decode(frame []byte) ([]*request, error) {
+func (d jsonRPC) decode(frame []byte) (incoming, error) {
 	if !wellFormed(frame) {
 		return alone(errParse), nil
 	}
@@ -33,29 +31,22 @@ func (d jsonRPC) decode(frame []byte) ([]*request, error) {
 	if kind(frame) == '[' {
 		return d.decodeBatch(frame), nil
 	}
-	if req := decodeRequest(frame); req != nil {
-		return []*request{req}, nil
-	}
-	return nil, nil
+	var in incoming
+	in.add(frame)
+	return in, nil
 }
 
 // alone is the answer to a frame as a whole.
-func alone(err error) []*request { return []*request{{id: null, err: err}} }
+func alone(err error) incoming { return incoming{requests: []*request{{id: null, err: err}}} }
 
-func (d jsonRPC) decodeBatch(frame []byte) []*request {
-	var requests []*request
+func (d jsonRPC) decodeBatch(frame []byte) (in incoming) {
 	b := &batch{room: d.maxBatchReply, replies: map[*request][]byte{}}
 	count := 0
 	for element := range elements(frame) {
 		if count++; count > maxBatch {
 			return alone(invalidRequest(fmt.Sprintf("a batch has at most %d requests", maxBatch)))
 		}
-		req := decodeRequest(element)
-		if req == nil {
-			continue
-		}
-		requests = append(requests, req)
-		if req.id != nil {
+		if req := in.add(element); req != nil && req.id != nil {
 			req.batch = b
 			b.requests = append(b.requests, req)
 		}
@@ -63,17 +54,44 @@ func (d jsonRPC) decodeBatch(frame []byte) []*request {
 	if count == 0 {
 		return alone(invalidRequest("an empty batch"))
 	}
-	return requests
+	return in
 }
 
-// decodeRequest gives nil for a response, as nothing was asked by this side.
-func decodeRequest(raw json.RawMessage) *request {
-	req := &request{}
+// add takes a request, which it gives back, or a response.
+func (in *incoming) add(raw json.RawMessage) *request {
+	req, result, failed, err := decodeMessage(raw)
+	if req.method == nil && (result != nil || failed != nil) {
+		in.responses = append(in.responses, responseOf(req.id, result, failed, err))
+		return nil
+	}
+	if req.err = err; err != nil && !isID(req.id) {
+		req.id = null
+	}
+	in.requests = append(in.requests, req)
+	return req
+}
+
+func responseOf(id, result, failed json.RawMessage, err error) response {
+	r := response{id: callbackID(id), value: result}
+	switch {
+	case err != nil:
+		r.err = errNotResponse
+	case given(failed) == nil && result != nil:
+	case given(result) == nil:
+		r.err = callbackError(failed)
+	default:
+		r.err = errNotResponse // both
+	}
+	return r
+}
+
+// decodeMessage takes a message apart. The error is what keeps it from being a request or a response.
+func decodeMessage(raw json.RawMessage) (req *request, result, failed json.RawMessage, err error) {
+	req = &request{}
 	if kind(raw) != '{' {
-		return &request{id: null, err: invalidRequest("a request is an object")}
+		return req, nil, nil, invalidRequest("a request is an object")
 	}
 	var version json.RawMessage
-	response := false
 	for name, value := range members(raw) {
 		switch name {
 		case "jsonrpc":
@@ -84,23 +102,29 @@ func decodeRequest(raw json.RawMessage) *request {
 			req.method = value
 		case "params":
 			req.params = value
-		case "result", "error":
-			response = true
+		case "result":
+			result = value
+		case "error":
+			failed = value
 		}
 	}
-	if response && req.method == nil {
-		return nil
-	}
-	if req.err = req.check(version); req.err != nil && !isID(req.id) {
-		req.id = null
-	}
-	return req
-}
-
-func (r *request) check(version json.RawMessage) error {
 	switch {
 	case kind(version) != '"' || unquote(version) != "2.0":
-		return invalidRequest(`jsonrpc must be "2.0"`)
+		err = invalidRequest(`jsonrpc must be "2.0"`)
+	case req.method == nil && (result != nil || failed != nil):
+	default:
+		err = req.check()
+	}
+	return req, result, failed, err
+}
+
+// isEmpty tells whether this is no more than an id, which is no request.
+func (r *request) isEmpty() bool {
+	return r.err != nil && r.method == nil && r.id != nil && r.batch == nil
+}
+
+func (r *request) check() error {
+	switch {
 	case kind(r.method) != '"':
 		return invalidRequest("method must be a string")
 	case r.id != nil && !isID(r.id):
@@ -154,31 +178,16 @@ func appendError(b []byte, e *jsonrpc2.Error) []byte {
 	return append(b, '}')
 }
 
-// A batch gathers the replies to the requests of one frame.
-type batch struct {
-	requests []*request // those that want a reply
-
-	mu      sync.Mutex // guards all below
-	replies map[*request][]byte
-	room    int // bytes that further replies may have
+func (jsonRPC) print(h *host, level, text string) []byte {
+	b := make([]byte, 0, 192+len(text))
+	b = append(b, `{"jsonrpc":"2.0","method":"`+consoleName+`","params":`...)
+	return append(h.appendConsole(b, level, text), '}')
 }
 
-// add takes one reply. The last one gives the whole, and the requests it is for.
-func (b *batch) add(req *request, reply []byte) (frame []byte, answered []*request) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(reply) > b.room {
-		reply = jsonRPC{}.encode(req, &jsonrpc2.Response{Error: wireError(errBatchReply)})
-	}
-	b.room -= len(reply)
-	b.replies[req] = reply
-	if len(b.replies) < len(b.requests) {
-		return nil, nil
-	}
-	all := make([][]byte, len(b.requests))
-	for i, r := range b.requests {
-		all[i] = b.replies[r]
-	}
-	frame = append([]byte{'['}, bytes.Join(all, []byte(","))...)
-	return append(frame, ']'), b.requests
+func (jsonRPC) ask(id uint64, h *host, name string, args json.RawMessage) []byte {
+	b := make([]byte, 0, 256+len(args))
+	b = append(b, `{"jsonrpc":"2.0","id":`...)
+	b = strconv.AppendUint(b, id, 10)
+	b = append(b, `,"method":"`+callbackName+`","params":`...)
+	return append(h.appendCallback(b, name, args), '}')
 }

@@ -32,9 +32,26 @@ func (s *Server) leave() {
 }
 
 func (s *Server) closeIfEmptyLocked() {
-	if s.closing && s.open == 0 {
+	if s.closing && s.open == 0 && s.working == 0 {
 		close(s.empty)
 	}
+}
+
+// goBackground runs what no connection waits for, but Shutdown does. It is called where a connection
+// is open, or from another such function.
+func (s *Server) goBackground(work func()) {
+	s.mu.Lock()
+	s.working++
+	s.mu.Unlock()
+	go func() {
+		defer func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.working--
+			s.closeIfEmptyLocked()
+		}()
+		work()
+	}()
 }
 
 // add makes a client known to Shutdown, or tells that it has already begun.
@@ -58,9 +75,11 @@ func (s *Server) connected() []*client {
 }
 
 // Shutdown takes no more connections or calls, lets the calls in flight end, closes each connection
-// with 1001 behind its last reply, and returns when nothing of them is left. When ctx ends first, the
-// calls end with 1003, and it returns ctx's error.
+// with 1001 behind its last reply, and returns when nothing of them is left, nor of detached calls.
+// When ctx ends first, the calls end with 1003, and it returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
+	defer s.executions.stop()
+	defer s.abandon()
 	s.mu.Lock()
 	if !s.closing {
 		s.closing = true
@@ -78,6 +97,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, c := range s.connected() {
 		c.cancelAll()
 	}
+	s.abandon()
 	<-s.empty
 	return ctx.Err()
 }

@@ -3,7 +3,6 @@ package rpc
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http/httptest"
 	"slices"
@@ -15,98 +14,12 @@ import (
 	"github.com/coder/websocket"
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
-
-	"github.com/jsd-project/jsd/containers"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for what should come at once.
 const patience = 10 * time.Second
-
-type (
-	ctx    = context.Context
-	call   = containers.Call
-	result = containers.Result
-	does   = func(ctx context.Context, tenant string, c call) (result, error)
-)
-
-// A runner stands for the scheduler: what a script does is a Go function, by its code.
-type runner struct {
-	scripts map[string]does
-	started chan string // gets the code of each "wait" that runs
-	seen    chan call   // gets each call that is none of scripts; its value is 1
-	ready   error
-}
-
-var errSecretPlace = errors.New("no engine at /some/secret/place")
-
-func newRunner() *runner {
-	value := func(v string) does {
-		return func(context.Context, string, call) (result, error) {
-			return result{Value: json.RawMessage(v), Console: nil, Time: 3}, nil
-		}
-	}
-	fails := func(err error) does {
-		return func(context.Context, string, call) (result, error) { return result{}, err }
-	}
-	r := &runner{started: make(chan string, 10000), seen: make(chan call, 100)}
-	wait := func(ctx context.Context, _ string, c call) (result, error) {
-		r.started <- codeOf(c)
-		<-ctx.Done()
-		return result{}, ctx.Err()
-	}
-	r.scripts = map[string]does{
-		"1":     value(`1`),
-		"null":  value(`null`),
-		"none":  value(``),
-		"order": value(`{"b":1.0,"a":12345678901234567890,"<":"\u003c"}`),
-		"big":   value(`"` + strings.Repeat("x", 1<<20) + `"`),
-		"print": func(context.Context, string, call) (result, error) {
-			return result{Value: json.RawMessage(`0`), Console: []string{"a<b>&", "\u2028é"}, Time: 1}, nil
-		},
-		"call": func(_ context.Context, tenant string, c call) (result, error) {
-			seen := map[string]any{"tenant": tenant, "timeout": c.Timeout.Milliseconds(), "cpu": c.CPU.Milliseconds(), "call": c.Script}
-			b, err := json.Marshal(seen)
-			return result{Value: b}, err
-		},
-		"throw": fails(&containers.Failure{Code: containers.Exception, Name: "TypeError", Message: "x", Stack: "at main.js:1"}),
-		"busy":  fails(busyError(1500 * time.Microsecond)),
-		"lost":  fails(&containers.LostError{Cause: errSecretPlace}),
-		"odd":   fails(errSecretPlace),
-		"wait":  wait,
-		"stubborn": func(ctx context.Context, _ string, c call) (result, error) {
-			r.started <- codeOf(c)
-			<-ctx.Done()
-			return result{}, &containers.Failure{Code: containers.Cancelled, Console: []string{"before"}}
-		},
-	}
-	return r
-}
-
-func (r *runner) Run(ctx context.Context, tenant string, c call) (result, error) {
-	if script, ok := r.scripts[codeOf(c)]; ok {
-		return script(ctx, tenant, c)
-	}
-	r.seen <- c
-	return result{Value: json.RawMessage(`1`)}, nil
-}
-
-// codeOf is the code of a call, which says here what the runner does.
-func codeOf(c call) string {
-	var script struct{ Code string }
-	if err := json.Unmarshal(c.Script, &script); err != nil {
-		return err.Error()
-	}
-	return script.Code
-}
-
-func (r *runner) Ready() error { return r.ready }
-
-type busyError time.Duration
-
-func (e busyError) Error() string             { return "queue full" }
-func (e busyError) RetryAfter() time.Duration { return time.Duration(e) }
 
 // A rig is a server on a real socket.
 type rig struct {

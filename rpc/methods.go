@@ -3,43 +3,82 @@ package rpc
 import (
 	"context"
 	"encoding/json"
+	"reflect"
+
+	"github.com/sourcegraph/jsonrpc2"
 )
 
-// A method checks its params on the connection's reader and must not wait there. It gives back its
-// result, or what has to wait: that gets a goroutine and one of the connection's slots in flight.
-type method func(ctx context.Context, params json.RawMessage) (result json.RawMessage, later later, err error)
+// A method is what clients may call, and how rpc.discover describes it.
+type method struct {
+	name    string
+	summary string
+	params  *shape
+	result  reflect.Type // of what it answers
+	errors  []int64      // codes that it may answer, beside those that any request may get
+	socket  bool         // over a WebSocket only
+	handle  handler
+}
 
-// A later ends soon after ctx does, which is when the client cancels the request or is gone.
-type later func(ctx context.Context) (json.RawMessage, error)
+// A handler checks the params of a request on the connection's reader and must not wait there. It
+// gives back its result, or what has to wait.
+type handler func(c *client, req *request) (result json.RawMessage, later later, err error)
 
-func (s *Server) allMethods() map[string]method {
-	return map[string]method{
-		"runtime.execute": s.execute,
-		"runtime.put":     s.put,
-		"runtime.cancel":  s.cancel,
-		"runtime.info":    s.info,
+// A later is called on the reader, too, once the request has one of the connection's slots in flight.
+// What it gives back gets a goroutine, and ends soon after ctx does: when the client is gone, or
+// cancels the request, which is what cancel does.
+type later func(ctx context.Context, cancel func()) waiting
+
+type waiting func() (json.RawMessage, error)
+
+// newMethod has a handler called with params of type P; what it answers has the form of an R.
+func newMethod[R, P any](name, summary string, handle func(c *client, req *request, params P) (json.RawMessage, later, error), errors ...int64) method {
+	params := shapeOf(reflect.TypeFor[P]())
+	return method{
+		name: name, summary: summary, params: params, result: reflect.TypeFor[R](), errors: errors,
+		handle: func(c *client, req *request) (json.RawMessage, later, error) {
+			p, err := decodeParams[P](params, req.params, c.dialect.lenient())
+			if err != nil {
+				return nil, nil, err
+			}
+			return handle(c, req, p)
+		},
 	}
 }
 
-type cancelParams struct {
-	ID *requestID `json:"id"`
+// overSocket leaves a method out of POST.
+func (m method) overSocket() method {
+	m.socket = true
+	return m
 }
 
-type cancelResult struct {
-	Cancelled bool `json:"cancelled"` // whether there was such a call in flight
+func (s *Server) allMethods() []method {
+	return []method{
+		newMethod[Result]("runtime.execute", "Runs a script", s.execute,
+			1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009),
+		newMethod[OpenResult]("runtime.open", "Evaluates a script and keeps its context for further calls", s.openSession,
+			1000, 1002, 1003, 1004, 1005, 1006, 1007, 1009).overSocket(),
+		newMethod[struct{}]("runtime.close", "Ends a session", s.closeSession, 1003, 1006, 1009).overSocket(),
+		newMethod[Result]("runtime.attach", "Gives the outcome of an execution, once it has one", s.attach,
+			1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009),
+		newMethod[CancelResult]("runtime.cancel", "Cancels a call", s.cancel),
+		newMethod[PutResult]("runtime.put", "Keeps a folder of sources", s.put, 1004),
+		newMethod[struct{}]("runtime.stop", "Ends the containers of a tenant", s.stop, 1006),
+		newMethod[Info]("runtime.info", "Says what this daemon is and may do", s.info),
+		newMethod[document](discoverName, "Describes this protocol", s.discover),
+	}
 }
 
-func (s *Server) cancel(ctx context.Context, params json.RawMessage) (json.RawMessage, later, error) {
-	c := clientOf(ctx)
-	p, err := decodeParams[cancelParams](params, c.dialect.lenient())
-	if err != nil {
-		return nil, nil, err
+func byName(methods []method) map[string]method {
+	m := make(map[string]method, len(methods))
+	for _, method := range methods {
+		m[method.name] = method
 	}
-	if p.ID == nil {
-		return nil, nil, invalidParams("id must be " + p.ID.expects())
-	}
-	return appendJSON(nil, cancelResult{Cancelled: c.cancel(string(*p.ID))}), nil, nil
+	return m
 }
+
+type noParams struct{}
+
+var empty = json.RawMessage("{}")
 
 // Info is what runtime.info answers.
 type Info struct {
@@ -50,10 +89,7 @@ type Info struct {
 	Limits    map[string]int64 `json:"limits"`
 }
 
-func (s *Server) info(ctx context.Context, params json.RawMessage) (json.RawMessage, later, error) {
-	if _, err := decodeParams[struct{}](params, clientOf(ctx).dialect.lenient()); err != nil {
-		return nil, nil, err
-	}
+func (s *Server) info(*client, *request, noParams) (json.RawMessage, later, error) {
 	return appendJSON(nil, s.describe()), nil, nil
 }
 
@@ -70,6 +106,10 @@ func (s *Server) describe() Info {
 			"connections": int64(s.cfg.MaxConnections),
 			"inFlight":    int64(s.cfg.MaxInFlight),
 			"bundles":     s.bundles.Limit(),
+			"sessions":    int64(s.cfg.MaxSessions),
+			"sessionIdle": s.cfg.SessionIdle.Milliseconds(),
+			"kept":        s.cfg.KeepBytes,
+			"keptTime":    s.cfg.KeepTime.Milliseconds(),
 		},
 	}
 	for name, limit := range s.cfg.Limits {
@@ -80,3 +120,19 @@ func (s *Server) describe() Info {
 	}
 	return info
 }
+
+type stopParams struct {
+	Tenant *tenantName `json:"tenant"`
+}
+
+func (s *Server) stop(_ *client, _ *request, p stopParams) (json.RawMessage, later, error) {
+	return nil, func(context.Context, func()) waiting {
+		return func() (json.RawMessage, error) {
+			s.cfg.Runner.Stop(tenantOf(p.Tenant))
+			return empty, nil
+		}
+	}, nil
+}
+
+// anyErrors are the codes of errors that any request may get.
+var anyErrors = []int64{jsonrpc2.CodeInvalidRequest, jsonrpc2.CodeInvalidParams, jsonrpc2.CodeInternalError}

@@ -13,20 +13,23 @@ import (
 type param interface {
 	take(value json.RawMessage) bool
 	expects() string
+	schema() schema
 }
 
 type (
-	text       string
-	source     json.RawMessage // a string, as the client wrote it
-	object     json.RawMessage
-	array      json.RawMessage
-	millis     time.Duration
-	mebibytes  int
-	flag       bool
-	reuse      string
-	tenantName string
-	uploadID   string
-	requestID  string // as it came
+	text        string
+	source      json.RawMessage // a string, as the client wrote it
+	object      json.RawMessage
+	array       json.RawMessage
+	millis      time.Duration
+	mebibytes   int
+	flag        bool
+	reuse       string
+	tenantName  string
+	uploadID    string
+	executionID string
+	names       []string // of callbacks
+	requestID   string   // as it came
 )
 
 func (t *text) take(v json.RawMessage) bool {
@@ -95,6 +98,9 @@ func (f *flag) take(v json.RawMessage) bool {
 
 func (*flag) expects() string { return "true or false" }
 
+// is may be called where there is none.
+func (f *flag) is() bool { return f != nil && bool(*f) }
+
 // What of a container may be used again.
 const (
 	reuseTenant reuse = "tenant" // by calls of the same tenant
@@ -126,6 +132,14 @@ func (u *uploadID) take(v json.RawMessage) (ok bool) {
 
 func (*uploadID) expects() string { return expectsName }
 
+func (x *executionID) take(v json.RawMessage) (ok bool) {
+	id, ok := takeName(v)
+	*x = executionID(id)
+	return ok
+}
+
+func (*executionID) expects() string { return expectsName }
+
 const expectsName = "1 to 64 characters of A-Z a-z 0-9 . _ -"
 
 func takeName(v json.RawMessage) (name string, ok bool) {
@@ -139,6 +153,36 @@ func takeName(v json.RawMessage) (name string, ok bool) {
 func notInName(r rune) bool {
 	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
 		r == '.' || r == '_' || r == '-')
+}
+
+// maxCallbacks bounds the names that a call may know: each callback is looked for among them.
+const maxCallbacks = 1_000
+
+func (n *names) take(v json.RawMessage) bool {
+	if kind(v) != '[' {
+		return false
+	}
+	for name := range elements(v) {
+		if kind(name) != '"' || len(*n) == maxCallbacks {
+			return false
+		}
+		text := unquote(name)
+		if !isIdentifier(text) {
+			return false
+		}
+		*n = append(*n, text)
+	}
+	return true
+}
+
+func (*names) expects() string {
+	return "an array of at most 1,000 names, each 1 to 64 characters of A-Z a-z 0-9 _ $ and not a digit first"
+}
+
+func isIdentifier(name string) bool {
+	return len(name) >= 1 && len(name) <= 64 && !isDigit(name[0]) && strings.IndexFunc(name, func(r rune) bool {
+		return r != '$' && (r == '.' || r == '-' || notInName(r))
+	}) < 0
 }
 
 func (id *requestID) take(v json.RawMessage) bool {

@@ -83,9 +83,14 @@ func TestExecutePassesCallOn(t *testing.T) {
 func TestCancelParams(t *testing.T) {
 	p := start(t).dial()
 	for params, want := range map[string]string{
-		`{}`:               "id must be the id of a request, a string or a number",
-		`{"id":[]}`:        "id must be the id of a request, a string or a number",
-		`{"id":1,"ids":2}`: `unknown field \"ids\"`,
+		`{}`:                           "exactly one of id and execution must be there",
+		`{"tenant":"t"}`:               "exactly one of id and execution must be there",
+		`{"id":1,"execution":"e"}`:     "exactly one of id and execution must be there",
+		`{"execution":1}`:              "execution must be 1 to 64 characters of A-Z a-z 0-9 . _ -",
+		`{"execution":"a b"}`:          "execution must be 1 to 64 characters of A-Z a-z 0-9 . _ -",
+		`{"execution":"e","tenant":1}`: "tenant must be 1 to 64 characters of A-Z a-z 0-9 . _ -",
+		`{"id":[]}`:                    "id must be the id of a request, a string or a number",
+		`{"id":1,"ids":2}`:             `unknown field \"ids\"`,
 	} {
 		p.send(`{"jsonrpc":"2.0","id":1,"method":"runtime.cancel","params":` + params + `}`)
 		p.expect(failure1(`1`, -32602, `"message":"Invalid params: `+want+`"`))
@@ -108,7 +113,7 @@ func TestInfo(t *testing.T) {
 	}
 	got := fmt.Sprintf("%+v", reply.Result)
 	want := "{Version:1.2.3 Boot:b Languages:[javascript typescript] Modules:[assert url] Limits:map[" +
-		"bundles:67108864 connections:10000 frame:16777216 inFlight:1024 maxTimeout:90000 memory:268435456 timeout:90000]}"
+		"bundles:67108864 connections:10000 frame:16777216 inFlight:1024 kept:33554432 keptTime:300000 maxTimeout:90000 memory:268435456 sessionIdle:600000 sessions:8 timeout:90000]}"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

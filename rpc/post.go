@@ -30,7 +30,7 @@ func (p *post) read() ([]byte, error) {
 	p.unread.Store(false)
 	var tooLong *http.MaxBytesError
 	if errors.As(err, &tooLong) {
-		refused := alone(invalidRequest("the body is over the limit"))[0]
+		refused := alone(invalidRequest("the body is over the limit")).requests[0]
 		p.write(p.client.dialect.encode(refused, responseTo(refused)))
 		return nil, io.EOF
 	}
@@ -54,7 +54,7 @@ func (s *Server) servePost(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.leave()
 	c := newClient(r.Context(), s)
-	c.dialect = newJSONRPC(&s.cfg)
+	c.post, c.dialect = true, newJSONRPC(&s.cfg)
 	wire := &post{
 		client: c,
 		body:   http.MaxBytesReader(w, r.Body, s.cfg.MaxFrame),

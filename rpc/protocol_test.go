@@ -5,18 +5,24 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
 
-// section is what protocol.md says under a heading.
-func section(t *testing.T, heading string) string {
+func protocol(t *testing.T) string {
 	t.Helper()
 	page, err := os.ReadFile("../protocol.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, text, ok := strings.Cut(string(page), "\n"+heading+"\n")
+	return string(page)
+}
+
+// section is what protocol.md says under a heading.
+func section(t *testing.T, heading string) string {
+	t.Helper()
+	_, text, ok := strings.Cut(protocol(t), "\n"+heading+"\n")
 	if !ok {
 		t.Fatalf("no %q in protocol.md", heading)
 	}
@@ -24,48 +30,73 @@ func section(t *testing.T, heading string) string {
 	return text
 }
 
-func TestProtocolNamesFields(t *testing.T) {
+func allMethods() []method { return New(Config{Runner: newRunner()}).allMethods() }
+
+// rows are the fields in a section's table.
+func rows(section string) (fields []string) {
 	row := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (?:string|object|array|integer|boolean)")
-	for heading, params := range map[string]any{"### runtime.execute": script{}, "### runtime.put": putParams{}} {
-		var written, taken []string
-		for _, match := range row.FindAllStringSubmatch(section(t, heading), -1) {
-			written = append(written, match[1])
+	for _, match := range row.FindAllStringSubmatch(section, -1) {
+		fields = append(fields, match[1])
+	}
+	return slices.Sorted(slices.Values(fields))
+}
+
+func fieldsOf(s *shape) (fields []string) {
+	for _, f := range s.fields {
+		fields = append(fields, f.name)
+	}
+	return slices.Sorted(slices.Values(fields))
+}
+
+func TestProtocolNamesFields(t *testing.T) {
+	for _, m := range allMethods() {
+		written, taken := rows(section(t, "### "+m.name)), fieldsOf(m.params)
+		if m.name == opening { // those of runtime.execute without some
+			_, sentence, _ := strings.Cut(section(t, "### "+m.name), "It takes the fields of `runtime.execute` without ")
+			sentence, _, _ = strings.Cut(sentence, ";")
+			written = slices.DeleteFunc(fieldsOf(shapeOf(reflect.TypeFor[executeParams]())), func(name string) bool {
+				return strings.Contains(sentence, "`"+name+"`")
+			})
 		}
-		for field := range reflect.TypeOf(params).Fields() {
-			taken = append(taken, field.Tag.Get("json"))
-		}
-		slices.Sort(written)
-		slices.Sort(taken)
 		if !slices.Equal(written, taken) {
-			t.Errorf("%s: protocol.md has %v, the code %v", heading, written, taken)
+			t.Errorf("%s: protocol.md has %v, the code %v", m.name, written, taken)
+		}
+	}
+	for name, params := range map[string]reflect.Type{
+		consoleName: reflect.TypeFor[ConsoleParams](), callbackName: reflect.TypeFor[CallbackParams](),
+	} {
+		var sent []string
+		for _, d := range descriptorsOf(params) {
+			sent = append(sent, d.Name)
+		}
+		slices.Sort(sent)
+		if written := rows(section(t, "### "+name)); !slices.Equal(written, sent) {
+			t.Errorf("%s: protocol.md has %v, the code %v", name, written, sent)
 		}
 	}
 }
 
-func TestProtocolNamesMethods(t *testing.T) {
-	for name := range New(Config{Runner: newRunner()}).methods {
-		section(t, "### "+name)
-	}
-}
-
-// The requests of an example, sent in order, get the replies that stand below them, but for values:
-// no script runs here.
-func TestProtocolShowsPut(t *testing.T) {
-	r := start(t)
-	p := r.dial()
-	lines := regexp.MustCompile(`(?m)^    ([→←]) (\{.*)$`).FindAllStringSubmatch(section(t, "### runtime.put"), -1)
-	if len(lines) != 6 {
-		t.Fatalf("%d lines", len(lines))
-	}
-	for _, line := range lines[:4] {
-		if line[1] == "→" {
-			p.send(line[2])
-		} else {
-			p.expect(line[2])
+func TestProtocolNamesErrors(t *testing.T) {
+	for _, m := range allMethods() {
+		var codes []int64
+		if _, line, ok := strings.Cut(section(t, "### "+m.name), "\nErrors: "); ok {
+			line, _, _ = strings.Cut(line, ".\n")
+			for code := range strings.SplitSeq(line, ", ") {
+				n, err := strconv.ParseInt(code, 10, 64)
+				if err != nil {
+					t.Errorf("%s: %v", m.name, err)
+				}
+				codes = append(codes, n)
+			}
+		}
+		if !slices.Equal(codes, m.errors) {
+			t.Errorf("%s: protocol.md has %v, the code %v", m.name, codes, m.errors)
 		}
 	}
-	p.send(lines[4][2])
-	if got := p.receive(); !strings.Contains(got, `"result"`) {
-		t.Errorf("got %s", got)
+	table := section(t, "## Errors")
+	for code, e := range errorsByCode() {
+		if !strings.Contains(table, "\n| "+code+" |") {
+			t.Errorf("no row for %s %s", code, e.Message)
+		}
 	}
 }

@@ -1,7 +1,6 @@
 package rpc
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,7 +13,7 @@ const maxUploads = 16
 
 // putParams is the params of runtime.put.
 type putParams struct {
-	Files  *folder     `json:"files"`
+	Files  *folder     `json:"files" required:"true"`
 	Upload *uploadID   `json:"upload"`
 	More   *flag       `json:"more"`
 	Tenant *tenantName `json:"tenant"`
@@ -35,14 +34,8 @@ type upload struct {
 }
 
 // put runs on the reader, so the parts of an upload are added in the order in which they came.
-func (s *Server) put(ctx context.Context, params json.RawMessage) (json.RawMessage, later, error) {
-	c := clientOf(ctx)
-	p, err := decodeParams[putParams](params, c.dialect.lenient())
-	switch more := p.More != nil && bool(*p.More); {
-	case err != nil:
-		return nil, nil, err
-	case p.Files == nil:
-		return nil, nil, invalidParams("files must be " + p.Files.expects())
+func (s *Server) put(c *client, _ *request, p putParams) (json.RawMessage, later, error) {
+	switch more := p.More.is(); {
 	case p.Upload != nil:
 		result, err := c.uploads.add(s.bundles, string(*p.Upload), tenantOf(p.Tenant), p.Files, more)
 		return result, nil, err

@@ -15,27 +15,25 @@ const (
 	languageTypeScript = "typescript"
 )
 
-// script is the params of runtime.execute.
+// A script is the params that runtime.execute and runtime.open share.
 type script struct {
-	Code     *source     `json:"code"`
-	Files    *folder     `json:"files"`
-	Bundle   *text       `json:"bundle"`
-	File     *source     `json:"file"`
-	Globals  *object     `json:"globals"`
-	Call     *source     `json:"call"`
-	Caller   *source     `json:"caller"`
-	Args     *array      `json:"args"`
-	Language *source     `json:"language"`
-	Timeout  *millis     `json:"timeout"`
-	Tenant   *tenantName `json:"tenant"`
-	Secrets  *secrets    `json:"secrets"`
-	Memory   *mebibytes  `json:"memory"`
-	Reuse    *reuse      `json:"reuse"`
-	Stats    *flag       `json:"stats"`
+	Code      *source     `json:"code"`
+	Files     *folder     `json:"files"`
+	Bundle    *text       `json:"bundle"`
+	File      *source     `json:"file"`
+	Globals   *object     `json:"globals"`
+	Language  *source     `json:"language"`
+	Timeout   *millis     `json:"timeout"`
+	Tenant    *tenantName `json:"tenant"`
+	Secrets   *secrets    `json:"secrets"`
+	Memory    *mebibytes  `json:"memory"`
+	Reuse     *reuse      `json:"reuse"`
+	Stream    *flag       `json:"stream"`
+	Callbacks *names      `json:"callbacks"`
 }
 
 // check judges what no field shows by itself. Of files it then has the one to begin with in File.
-func (p *script) check() (err error) {
+func (p *script) check(c *client) (err error) {
 	given := 0
 	for _, there := range []bool{p.Code != nil, p.Files != nil, p.Bundle != nil} {
 		if there {
@@ -47,12 +45,51 @@ func (p *script) check() (err error) {
 		return invalidParams("exactly one of code, files and bundle must be there")
 	case p.Code != nil && p.File != nil:
 		return invalidParams("file must come with files or bundle")
+	case p.Code == nil && p.Language != nil && unquote(*p.Language) == languageTypeScript:
+		return invalidParams("language must come with code: in a folder the names of files tell it")
 	case p.Secrets != nil && p.Globals != nil && hasMember(*p.Globals, "secrets"):
 		return invalidParams("globals must not have the key secrets where there are secrets")
 	case p.Files != nil:
-		p.File, err = entryOf(p.File, p.Files.has)
+		if p.File, err = entryOf(p.File, p.Files.has); err != nil {
+			return err
+		}
 	}
-	return err
+	return p.checkHost(c)
+}
+
+// checkHost judges what needs a connection that the daemon can send requests on.
+func (p *script) checkHost(c *client) error {
+	switch {
+	case c.post && p.Stream.is():
+		return invalidParams("stream must come over a WebSocket")
+	case c.post && p.Callbacks != nil && len(*p.Callbacks) > 0:
+		return invalidParams("callbacks must come over a WebSocket")
+	default:
+		return nil
+	}
+}
+
+// check judges a call by itself, or one in a session.
+func (p *executeParams) check(c *client) error {
+	if p.Session == nil {
+		return p.script.check(c)
+	}
+	for _, field := range []struct {
+		name  string
+		there bool
+	}{
+		{"files", p.Files != nil}, {"bundle", p.Bundle != nil}, {"file", p.File != nil}, {"globals", p.Globals != nil},
+		{"tenant", p.Tenant != nil}, {"secrets", p.Secrets != nil}, {"language", p.Language != nil},
+		{"memory", p.Memory != nil}, {"reuse", p.Reuse != nil},
+	} {
+		if field.there {
+			return invalidParams(field.name + " must not come with session, which has its own")
+		}
+	}
+	if p.Code == nil && p.Call == nil {
+		return invalidParams("code or call must come with session")
+	}
+	return p.checkHost(c)
 }
 
 func hasMember(o object, name string) bool {
@@ -106,13 +143,18 @@ func tenantOf(name *tenantName) string {
 	return string(*name)
 }
 
-func (s *Server) call(p *script, b *bundles.Bundle) containers.Call {
-	call := containers.Call{
-		Script:  p.body(),
-		Timeout: s.cfg.Timeout,
-		Stats:   p.Stats != nil && bool(*p.Stats),
-		Once:    p.Reuse != nil && *p.Reuse == reuseCall,
-	}
+// call is what a container gets of the params of runtime.execute.
+func (s *Server) call(p *executeParams, b *bundles.Bundle) containers.Call {
+	call := s.limits(&p.script, b)
+	call.Stats = p.Stats.is()
+	call.Once = p.Reuse != nil && *p.Reuse == reuseCall
+	call.Script = p.body(raw(p.Call), raw(p.Caller), raw(p.Args))
+	return call
+}
+
+// limits is that of it which is not for the script.
+func (s *Server) limits(p *script, b *bundles.Bundle) containers.Call {
+	call := containers.Call{Timeout: s.cfg.Timeout, Stream: p.Stream.is()}
 	if b != nil {
 		call.Bundle = &b.Bundle
 	}
@@ -123,17 +165,24 @@ func (s *Server) call(p *script, b *bundles.Bundle) containers.Call {
 	if p.Memory != nil {
 		call.Memory = int(*p.Memory)
 	}
+	if p.Callbacks != nil {
+		call.Callbacks = *p.Callbacks
+	}
 	return call
 }
 
-// body is what the agent gets of the script, each value as the client wrote it.
-func (p *script) body() json.RawMessage {
-	var b []byte
+// body is what the agent gets of the script, and of the call where there is one, each value as the
+// client wrote it.
+func (p *script) body(call, caller, args json.RawMessage) json.RawMessage {
+	b := []byte{'{'}
 	add := func(name string, value json.RawMessage) {
 		if value == nil {
 			return
 		}
-		b = append(b, ",\""...)
+		if len(b) > 1 {
+			b = append(b, ',')
+		}
+		b = append(b, '"')
 		b = append(b, name...)
 		b = append(b, "\":"...)
 		b = append(b, value...)
@@ -144,14 +193,13 @@ func (p *script) body() json.RawMessage {
 	}
 	add("file", raw(p.File))
 	add("globals", raw(p.Globals))
-	add("call", raw(p.Call))
-	add("caller", raw(p.Caller))
-	add("args", raw(p.Args))
+	add("call", call)
+	add("caller", caller)
+	add("args", args)
 	add("language", raw(p.Language))
 	if p.Secrets != nil {
 		add("secrets", p.Secrets.json)
 	}
-	b[0] = '{'
 	return append(b, '}')
 }
 

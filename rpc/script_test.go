@@ -36,6 +36,7 @@ func TestScriptRefused(t *testing.T) {
 		{`{"files":{"index.js":""},"bundle":"b"}`, wrong(oneSource)},
 		{`{"file":"index.js"}`, wrong(oneSource)},
 		{`{"code":"1","file":"index.js"}`, wrong("file must come with files or bundle")},
+		{`{"files":{"index.js":""},"language":"typescript"}`, wrong("language must come with code: in a folder the names of files tell it")},
 		{`{"bundle":1}`, wrong("bundle must be a string")},
 		{`{"bundle":"b","file":1}`, wrong("file must be a string")},
 		{`{"code":"1","file":{}}`, wrong("file must be a string")},
@@ -60,7 +61,7 @@ func TestScriptRefused(t *testing.T) {
 
 		{`{"code":"1","secrets":[]}`, wrong("secrets must be an object")},
 		{`{"code":"1","secrets":"x"}`, wrong("secrets must be an object")},
-		{`{"code":"1","secrets":` + secrets + `}`, wrong("secrets must be an object with at most 1,000 strings of 6 characters or more")},
+		{`{"code":"1","secrets":` + secrets + `}`, wrong("secrets must be an object with at most 1,000 lines and 64 KiB in its strings of 6 characters or more")},
 		{`{"code":"1","secrets":{},"globals":{"secrets":null}}`, wrong("globals must not have the key secrets where there are secrets")},
 		{`{"code":"1","secrets":{},"globals":{"a":1,"s\u0065crets":1}}`, wrong("globals must not have the key secrets where there are secrets")},
 

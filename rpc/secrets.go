@@ -3,12 +3,14 @@ package rpc
 import (
 	"encoding/json"
 	"iter"
+	"strings"
 	"unicode/utf16"
 )
 
 const (
-	minSecret  = 6     // characters, as JavaScript counts them: shorter ones would blank half of what is printed
-	maxSecrets = 1_000 // strings to be blanked: each is looked for in all that is printed
+	minSecret  = 6        // characters, as JavaScript counts them: shorter ones would blank half of what is printed
+	maxSecrets = 1_000    // lines to be blanked: each is looked for in all that is printed
+	maxHidden  = 64 << 10 // bytes of all of them
 )
 
 // secrets is the type of a param whose strings must not be told.
@@ -23,12 +25,16 @@ func (s *secrets) take(v json.RawMessage) bool {
 	if kind(v) != '{' {
 		return false
 	}
+	lines, bytes := 0, 0
 	for quoted := range stringValues(v) {
 		text := unquote(quoted)
 		if len(text) < minSecret || utf16Length(text) < minSecret {
 			continue
 		}
-		if s.hidden = append(s.hidden, text); len(s.hidden) > maxSecrets {
+		s.hidden = append(s.hidden, text)
+		lines += 1 + strings.Count(text, "\n")
+		bytes += len(text)
+		if lines > maxSecrets || bytes > maxHidden {
 			s.many = true
 			return false
 		}
@@ -38,7 +44,7 @@ func (s *secrets) take(v json.RawMessage) bool {
 
 func (s *secrets) expects() string {
 	if s != nil && s.many {
-		return "an object with at most 1,000 strings of 6 characters or more"
+		return "an object with at most 1,000 lines and 64 KiB in its strings of 6 characters or more"
 	}
 	return "an object"
 }

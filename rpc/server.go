@@ -3,11 +3,11 @@ package rpc
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -21,6 +21,12 @@ import (
 // *containers.LostError, a Busy, ctx's own, or internal ones that clients see nothing of.
 type Runner interface {
 	Run(ctx context.Context, tenant string, call containers.Call) (containers.Result, error)
+
+	// OpenSession evaluates a script and keeps its context; ctx is for that alone. Errors are Run's.
+	OpenSession(ctx context.Context, tenant string, call containers.Call) (containers.Session, error)
+
+	Stop(tenant string) // ends the tenant's containers, with the calls and sessions in them
+
 	Ready() error // nil when a script could run right now
 }
 
@@ -46,11 +52,18 @@ type Config struct {
 	MaxBundles    int64 // bytes that a tenant's bundles may take; default 64 MiB
 	MaxAllBundles int64 // bytes that those of all tenants may take; default 1 GiB
 
+	MaxSessions int           // of a tenant at once; default 8
+	SessionIdle time.Duration // after which a session without a call ends; default 10 min
+
+	KeepTime     time.Duration // for which the outcome of an execution stays known; default 5 min
+	KeepBytes    int64         // that those of a tenant may take; default 32 MiB
+	KeepAllBytes int64         // that those of all tenants may take; default 512 MiB
+
 	MaxFrame        int64         // bytes of a frame or body from a client; default 16 MiB
 	MaxConnections  int           // at once, POSTs among them; default 10,000
 	MaxInFlight     int           // calls of one connection; default 1,024
 	MaxUnsent       int           // bytes waiting for one client before it is disconnected; default 64 MiB
-	MaxUnsentFrames int           // frames likewise; default 8,192
+	MaxUnsentFrames int           // frames likewise; default 65,536
 	PingInterval    time.Duration // and how long the answer may take; default 30 s
 	CloseGrace      time.Duration // for a peer to take its last replies and answer a close; default 5 s
 
@@ -62,11 +75,16 @@ func (c Config) withDefaults() Config {
 	c.Timeout = cmp.Or(c.Timeout, 3*time.Second)
 	c.MaxTimeout = max(cmp.Or(c.MaxTimeout, time.Minute), c.Timeout)
 	c.MaxMemory = cmp.Or(c.MaxMemory, 256)
+	c.MaxSessions = cmp.Or(c.MaxSessions, 8)
+	c.SessionIdle = cmp.Or(c.SessionIdle, 10*time.Minute)
+	c.KeepTime = cmp.Or(c.KeepTime, 5*time.Minute)
+	c.KeepBytes = cmp.Or(c.KeepBytes, 32<<20)
+	c.KeepAllBytes = cmp.Or(c.KeepAllBytes, 512<<20)
 	c.MaxFrame = cmp.Or(c.MaxFrame, 16<<20)
 	c.MaxConnections = cmp.Or(c.MaxConnections, 10_000)
 	c.MaxInFlight = cmp.Or(c.MaxInFlight, 1024)
 	c.MaxUnsent = cmp.Or(c.MaxUnsent, 64<<20)
-	c.MaxUnsentFrames = cmp.Or(c.MaxUnsentFrames, 8192)
+	c.MaxUnsentFrames = cmp.Or(c.MaxUnsentFrames, 65_536)
 	c.PingInterval = cmp.Or(c.PingInterval, 30*time.Second)
 	c.CloseGrace = cmp.Or(c.CloseGrace, 5*time.Second)
 	return c
@@ -79,25 +97,34 @@ type Server struct {
 	access     access
 	methods    map[string]method
 	bundles    *bundles.Store
-	executions atomic.Uint64 // numbers calls, for the log
+	executions *executions
+	document   json.RawMessage    // what rpc.discover answers
+	background context.Context    // of detached calls
+	abandon    context.CancelFunc // ends it
 
-	mu      sync.Mutex // guards all below
-	open    int        // connections, from before their upgrade until nothing of them is left
-	clients map[*client]struct{}
-	closing bool
-	empty   chan struct{} // closed when closing and open is 0
+	mu       sync.Mutex // guards all below
+	open     int        // connections, from before their upgrade until nothing of them is left
+	working  int        // goroutines that no connection waits for: detached calls, and one of each session
+	clients  map[*client]struct{}
+	sessions map[string]int // of each tenant that has any, with those that are being opened
+	closing  bool
+	empty    chan struct{} // closed when closing, and open and working are 0
 }
 
 // New makes a server that takes connections until Shutdown.
 func New(cfg Config) *Server {
 	s := &Server{
-		cfg:     cfg.withDefaults(),
-		access:  newAccess(cfg.Listen, cfg.Origins, cfg.Secret),
-		bundles: bundles.NewStore(bundles.Config{Tenant: cfg.MaxBundles, Total: cfg.MaxAllBundles}),
-		clients: map[*client]struct{}{},
-		empty:   make(chan struct{}),
+		cfg:      cfg.withDefaults(),
+		access:   newAccess(cfg.Listen, cfg.Origins, cfg.Secret),
+		bundles:  bundles.NewStore(bundles.Config{Tenant: cfg.MaxBundles, Total: cfg.MaxAllBundles}),
+		clients:  map[*client]struct{}{},
+		sessions: map[string]int{},
+		empty:    make(chan struct{}),
 	}
-	s.methods = s.allMethods()
+	s.executions = newExecutions(&s.cfg)
+	s.background, s.abandon = context.WithCancel(context.Background())
+	methods := s.allMethods()
+	s.methods, s.document = byName(methods), appendJSON(nil, describeAll(s.cfg.Version, methods))
 	return s
 }
 
@@ -180,5 +207,6 @@ func (s *Server) serve(c *client, meanwhile ...func()) {
 	}
 	<-c.ended
 	c.uploads.drop()
+	c.abandonSessions()
 	c.calls.Wait()
 }

@@ -132,8 +132,9 @@ func TestLivePeerIsKept(t *testing.T) {
 		<-pings
 	}
 	p.send(cancelRequest(`2`, `1`))
-	if got, want := <-replies, `{"jsonrpc":"2.0","id":2,"result":{"cancelled":true}}`; got != want {
-		t.Errorf("got %s, want %s", got, want)
+	got := <-replies // one of two, in no order
+	if got != `{"jsonrpc":"2.0","id":2,"result":{"cancelled":true}}` && got != failure1(`1`, 1003, `"message":"Cancelled"`) {
+		t.Errorf("got %s", got)
 	}
 }
 

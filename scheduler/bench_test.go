@@ -19,6 +19,9 @@ func (idler) Close() error            { return nil }
 func (idler) Execute(context.Context, containers.Call) (containers.Result, error) {
 	return containers.Result{}, nil
 }
+func (idler) OpenSession(context.Context, containers.Call) (containers.Session, error) {
+	return nil, containers.ErrNoSession
+}
 
 func startIdler(context.Context, string) (Container, error) { return idler{make(chan struct{})}, nil }
 
@@ -73,7 +76,7 @@ func BenchmarkTurn(b *testing.B) {
 		s.state = open
 		s.base.starting = 1 // no real starts: the loop plays the part of the container's goroutine
 		for _, name := range names(tenants) {
-			if _, err := s.enqueueLocked(s.tenantLocked(name, false)); err != nil {
+			if _, err := s.enqueueLocked(s.tenantLocked(name, false), plain); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -82,8 +85,9 @@ func BenchmarkTurn(b *testing.B) {
 			name := c.tenant.name
 			s.release(c, time.Now())
 			s.mu.Lock()
-			s.retired, s.base.starting = 0, 1
-			_, err := s.enqueueLocked(s.tenantLocked(name, false))
+			c.place.leave()
+			s.base.starting = 1
+			_, err := s.enqueueLocked(s.tenantLocked(name, false), plain)
 			s.mu.Unlock()
 			if err != nil || s.base.turns.length() != tenants || !c.retired {
 				b.Fatalf("%v, %d in turns", err, s.base.turns.length())

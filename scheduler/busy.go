@@ -58,7 +58,7 @@ func (s *Scheduler) estimateLocked(t *tenant) time.Duration {
 	if pace == 0 {
 		pace = s.meanRun
 	}
-	wait := pace.of(t.waiting.length+1, t.slots*max(1, len(t.containers)))
+	wait := pace.of(t.queued+1, t.slots*max(1, len(t.containers)))
 	if t.of != nil {
 		wait += time.Duration(t.class.meanTurn) * time.Duration(t.waiting.length) // each waits for one of its own
 	}

@@ -54,6 +54,11 @@ func TestEachClassBacksOffByItself(t *testing.T) {
 		w.breakClass("old", errImage)
 		first := send(t.Context(), s, "gpu:a", 0)
 		time.Sleep(time.Minute) // its back-off is long now
+		for before, _ := w.count(); ; time.Sleep(10 * time.Millisecond) {
+			if starts, _ := w.count(); starts > before {
+				break // and has just begun
+			}
+		}
 		second := send(t.Context(), s, "old:a", 0)
 		time.Sleep(2 * firstBackoff)
 		began := time.Now()

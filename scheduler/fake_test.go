@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,24 +16,58 @@ type fake struct {
 	class string
 	done  chan struct{}
 
-	mu      sync.Mutex
-	tenant  string
-	running int
-	calls   int
-	once    bool // has got a call with Once
-	dead    bool
-	closed  bool
+	mu       sync.Mutex // guards the sessions, too
+	tenant   string
+	running  int
+	calls    int // with those that open sessions, and those in them
+	sessions []*fakeSession
+	once     bool // has got a call with Once
+	opened   bool // has got one that opens a session
+	dead     bool
+	closed   bool
 }
 
 func (f *fake) ID() string            { return f.id }
 func (f *fake) Done() <-chan struct{} { return f.done }
 
 func (f *fake) Execute(ctx context.Context, call containers.Call) (containers.Result, error) {
+	return f.perform(ctx, call, nil)
+}
+
+// perform runs a call, in the session if there is one.
+func (f *fake) perform(ctx context.Context, call containers.Call, in *fakeSession) (containers.Result, error) {
 	res := containers.Result{Container: f.id}
+	if err := f.begin(call, in); err != nil {
+		return res, err
+	}
+	defer f.end(in)
+	var ended <-chan struct{}
+	if in != nil {
+		ended = in.done
+	}
+	select {
+	case <-time.After(call.Timeout):
+		return res, nil
+	case <-ctx.Done():
+		return res, ctx.Err()
+	case <-f.done:
+		return res, &containers.LostError{Started: true, Cause: errKilled}
+	case <-ended:
+		if f.isDead() {
+			return res, &containers.LostError{Started: true, Cause: errKilled}
+		}
+		return res, &containers.Failure{Code: containers.Cancelled}
+	}
+}
+
+func (f *fake) begin(call containers.Call, in *fakeSession) error {
 	f.mu.Lock()
+	defer f.mu.Unlock()
+	if in != nil && in.over {
+		return containers.ErrNoSession
+	}
 	if f.dead {
-		f.mu.Unlock()
-		return res, &containers.LostError{Cause: errKilled}
+		return &containers.LostError{Cause: errKilled}
 	}
 	if f.once = f.once || call.Once; f.once && f.calls > 0 {
 		f.w.t.Errorf("call %d, once: %v, in %s, which a call with Once was given", f.calls+1, call.Once, f.id)
@@ -51,19 +86,21 @@ func (f *fake) Execute(ctx context.Context, call containers.Call) (containers.Re
 	if f.running > f.w.concurrency {
 		f.w.t.Errorf("%d calls in one container", f.running)
 	}
-	f.mu.Unlock()
-	defer func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.running--
-	}()
-	select {
-	case <-time.After(call.Timeout):
-		return res, nil
-	case <-ctx.Done():
-		return res, ctx.Err()
-	case <-f.done:
-		return res, &containers.LostError{Started: true, Cause: errKilled}
+	if in != nil {
+		if in.running {
+			f.w.t.Error("two calls at once in one session")
+		}
+		in.running = true
+	}
+	return nil
+}
+
+func (f *fake) end(in *fakeSession) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.running--
+	if in != nil {
+		in.running = false
 	}
 }
 
@@ -74,10 +111,27 @@ func (f *fake) die() {
 	if !f.dead {
 		f.dead = true
 		close(f.done)
+		for _, s := range f.sessions {
+			s.over = true
+			close(s.done)
+		}
+		f.sessions = nil
 	}
 }
 
+func (f *fake) isDead() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.dead
+}
+
 func (f *fake) Close() error {
+	f.mu.Lock()
+	used := !f.dead && f.running+len(f.sessions) > 0
+	f.mu.Unlock()
+	if used && !f.w.mayEnd(f) {
+		f.w.t.Errorf("%s was closed with calls or sessions in it", f.id)
+	}
 	f.die()
 	time.Sleep(f.w.closing)
 	f.mu.Lock()
@@ -96,4 +150,60 @@ func (f *fake) owner() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.tenant
+}
+
+// A fakeSession ends some time after it was closed.
+type fakeSession struct {
+	f       *fake
+	done    chan struct{}
+	running bool
+	over    bool
+}
+
+// sessionEnds is how long a session goes on after Close.
+const sessionEnds = 20 * time.Millisecond
+
+func (f *fake) OpenSession(ctx context.Context, call containers.Call) (containers.Session, error) {
+	f.mu.Lock()
+	f.opened = true
+	f.mu.Unlock()
+	if _, err := f.perform(ctx, call, nil); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := &fakeSession{f: f, done: make(chan struct{})}
+	if f.dead {
+		s.over = true
+		close(s.done)
+	} else {
+		f.sessions = append(f.sessions, s)
+	}
+	return s, nil
+}
+
+func (s *fakeSession) Execute(ctx context.Context, call containers.Call) (containers.Result, error) {
+	return s.f.perform(ctx, call, s)
+}
+
+func (s *fakeSession) Done() <-chan struct{} { return s.done }
+
+func (s *fakeSession) Close() {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	if !s.over {
+		s.over = true
+		time.AfterFunc(sessionEnds, s.end)
+	}
+}
+
+// end is the session's end by itself, as when a call in it overran.
+func (s *fakeSession) end() {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	s.over = true
+	if i := slices.Index(s.f.sessions, s); i >= 0 {
+		s.f.sessions = slices.Delete(s.f.sessions, i, i+1)
+		close(s.done)
+	}
 }

@@ -2,11 +2,15 @@ package scheduler
 
 import "time"
 
-// idleLocked follows the end of a container's last call: it goes to the end of the line of idle
-// ones, or out, if another tenant waits for its place.
-func (s *Scheduler) idleLocked(c *container, now time.Time) {
-	s.moveLocked(c, &s.idle, now)
-	if s.cfg.IdleTimeout > 0 {
+// easedLocked follows the end of a call or session in a container. After the last of them it goes to
+// the end of the line of idle ones, or out, if another tenant waits for its place.
+func (s *Scheduler) easedLocked(c *container, now time.Time) {
+	to := s.listLocked(c)
+	if c.place.in == to {
+		return
+	}
+	s.moveLocked(c, to, now)
+	if to == &s.idle && s.cfg.IdleTimeout > 0 {
 		s.alarmLocked(now.Add(s.cfg.IdleTimeout))
 	}
 	if s.totalLocked().waiting > 0 {

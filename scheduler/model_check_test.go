@@ -24,6 +24,7 @@ func (m *model) check() {
 	m.checkContainers()
 	m.checkClasses()
 	m.checkCalls()
+	m.checkEnded()
 	m.checkNothingLeftUndone()
 }
 
@@ -38,7 +39,7 @@ func (m *model) checkContainers() {
 		}
 	}
 	tenants := m.tenants()
-	for _, l := range []*list[*container]{&s.idle, &s.busy, &s.lone} {
+	for _, l := range []*list[*container]{&s.idle, &s.busy, &s.lone, &s.held} {
 		for i, c := range l.items(m.T) {
 			owned++
 			m.checkOwned(c, l, tenants)
@@ -51,7 +52,7 @@ func (m *model) checkContainers() {
 	if owned != sum.owned {
 		m.Errorf("%d owned containers, counted %d", owned, sum.owned)
 	}
-	total := sum.starting + sum.spares + owned + s.retired
+	total := sum.starting + sum.spares + owned + s.leaving.length
 	if _, alive := m.w.count(); total > s.cfg.Max || alive != total {
 		m.Errorf("%d containers exist, the table has %d, at most %d are allowed", alive, total, s.cfg.Max)
 	}
@@ -67,6 +68,8 @@ func (m *model) checkOwned(c *container, in *list[*container], tenants []*tenant
 	}
 	want := &m.s.busy
 	switch {
+	case c.opening+c.sessions.length > 0:
+		want = &m.s.held
 	case c.running == 0:
 		want = &m.s.idle
 	case c.tenant.of != nil:
@@ -79,6 +82,9 @@ func (m *model) checkOwned(c *container, in *list[*container], tenants []*tenant
 		m.Errorf("container %s has had its only call", c.ID())
 	}
 	f := c.Container.(*fake)
+	if f.isDead() {
+		m.Errorf("%s is dead", c.ID())
+	}
 	if f.owner() != "" && f.owner() != c.tenant.name {
 		m.Errorf("container of %s in the table of %s", f.owner(), c.tenant.name)
 	}
@@ -129,10 +135,17 @@ func (m *model) checkCalls() {
 		if waiting == 0 && len(t.containers) == 0 && t.once == nil {
 			m.Errorf("%s should be forgotten", name)
 		}
+		queuedIn := 0
 		for _, c := range t.containers {
-			if c.tenant != t || waiting > 0 && c.running < t.slots {
-				m.Errorf("%s has %d waiters and %d calls in %s", name, waiting, c.running, c.ID())
+			lined, behind := m.checkSessions(c)
+			if c.tenant != t || waiting+lined > 0 && c.running < t.slots {
+				m.Errorf("%s has %d waiters and %d calls in %s, and %d that wait for it", name, waiting, c.running, c.ID(), lined)
 			}
+			queuedIn += lined + behind
+		}
+		queued += queuedIn
+		if t.queued != waiting+queuedIn {
+			m.Errorf("%s has %d calls that wait, counted %d", name, waiting+queuedIn, t.queued)
 		}
 		if len(t.containers) > t.most {
 			m.Errorf("%s has %d containers, may have %d", name, len(t.containers), t.most)
@@ -154,6 +167,67 @@ func (m *model) checkCalls() {
 	}
 	if left := m.sent - m.answered.Load(); int64(queued+running) != left {
 		m.Errorf("%d calls without an answer, %d in the table", left, queued+running)
+	}
+}
+
+// checkSessions: a container is held by the sessions that are in it, each with one call in line or
+// running, and others only behind that one. It gives how many calls wait, in line and behind.
+func (m *model) checkSessions(c *container) (lined, behind int) {
+	running := 0
+	sessions := c.sessions.items(m.T)
+	for _, ss := range sessions {
+		waiting := ss.waiting.items(m.T)
+		behind += len(waiting)
+		if ss.lined != nil {
+			lined++
+			if ss.lined.place.in != &c.waiting || ss.lined.session != ss || ss.running {
+				m.Errorf("a session in %s is confused: %+v", c.ID(), ss)
+			}
+		}
+		if ss.running {
+			running++
+		}
+		if len(waiting) > 0 && (ss.over || ss.lined == nil && !ss.running) {
+			m.Errorf("%d calls wait in a session in %s for nothing, over: %v", len(waiting), c.ID(), ss.over)
+		}
+	}
+	if inLine := len(c.waiting.items(m.T)); inLine != lined {
+		m.Errorf("%d calls wait for %s, its sessions have %d", inLine, c.ID(), lined)
+	}
+	f := c.Container.(*fake)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	inSessions := 0
+	for _, ss := range f.sessions {
+		if ss.running {
+			inSessions++
+		}
+		if !slices.ContainsFunc(sessions, func(other *session) bool { return other.Session == ss }) {
+			m.Errorf("%s is not held by a session in it", c.ID())
+		}
+	}
+	if len(f.sessions) != len(sessions) || inSessions != running || c.running < running+c.opening {
+		m.Errorf("%s has %d sessions with %d calls; counted %d with %d, %d calls in all", c.ID(),
+			len(f.sessions), inSessions, len(sessions), running, c.running)
+	}
+	return lined, behind
+}
+
+// checkEnded: what is on its way out has nothing that waits, and no sessions that are not on theirs.
+func (m *model) checkEnded() {
+	sessions := 0
+	for _, t := range m.tenants() {
+		for _, c := range t.containers {
+			sessions += c.sessions.length
+		}
+	}
+	for _, c := range m.s.leaving.items(m.T) {
+		if c.sessions.length+c.waiting.length > 0 || c.ended != (c.running == 0) {
+			m.Errorf("%s, retired, has %d sessions, %d waiters, %d calls; ended: %v", c.ID(), c.sessions.length, c.waiting.length, c.running, c.ended)
+		}
+	}
+	if m.s.sessions != sessions {
+		m.Errorf("%d sessions, counted %d", sessions, m.s.sessions)
 	}
 }
 
@@ -182,7 +256,7 @@ func (m *model) checkNothingLeftUndone() {
 func (m *model) checkPlaces(now time.Time) (crowded bool) {
 	s, sum := m.s, m.s.totalLocked()
 	used := sum.starting + sum.spares + sum.owned
-	mayStart := used+s.retired < s.cfg.Max && sum.starting < s.cfg.Starts
+	mayStart := used+s.leaving.length < s.cfg.Max && sum.starting < s.cfg.Starts
 	need, probing := 0, 0
 	for _, k := range s.classes[1:] {
 		if k.failures > 0 {

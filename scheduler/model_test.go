@@ -14,8 +14,9 @@ import (
 	"github.com/jsd-project/jsd/containers"
 )
 
-// TestModel lets tenants of three classes, calls with and without Once, callers that give up, deaths, and
-// starts that fail or hang, of one class or all, meet in random order, and checks after every step, when nothing moves any more, that all is in its place.
+// TestModel lets tenants of three classes, calls with and without Once, sessions, callers that give up,
+// tenants that are stopped, deaths, and starts that fail or hang, of one class or all, meet in random
+// order, and checks after every step, when nothing moves any more, that all is in its place.
 func TestModel(t *testing.T) {
 	for seed := range uint64(60) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -40,8 +41,9 @@ type model struct {
 	sent     int64
 	answered atomic.Int64
 
-	mu   sync.Mutex
-	cold map[string]int // calls that were said to be the first, by container
+	mu       sync.Mutex
+	cold     map[string]int // calls that were said to be the first, by container
+	sessions []*session     // that were opened
 }
 
 func (m *model) run() {
@@ -65,8 +67,16 @@ func (m *model) run() {
 
 func (m *model) happen() {
 	switch n := m.rnd.IntN(100); {
-	case n < 60:
+	case n < 40:
 		m.send()
+	case n < 44:
+		m.open()
+	case n < 57:
+		m.sendInSession()
+	case n < 59:
+		m.endSession()
+	case n < 60:
+		m.s.Stop(m.tenant())
 	case n < 62:
 		m.w.breakClass(m.class(), errEngine)
 	case n < 63:
@@ -105,33 +115,50 @@ func (m *model) within(d time.Duration) time.Duration {
 	return time.Duration(m.rnd.Int64N(int64(d)))
 }
 
-// send starts a call: some callers give up, few tenants are many of the calls.
-func (m *model) send() {
+// tenant chooses one: few are many of the choices.
+func (m *model) tenant() string {
 	n := min(m.rnd.IntN(12), m.rnd.IntN(12))
 	tenant := fmt.Sprint("t", n)
 	if class := modelClasses[n%len(modelClasses)]; class != "" {
 		tenant = class + ":" + tenant
 	}
+	return tenant
+}
+
+// send starts a call in a container.
+func (m *model) send() {
+	tenant := m.tenant()
+	once := m.rnd.IntN(4) == 0
+	m.call(tenant, func(ctx context.Context, call containers.Call) (containers.Result, error) {
+		call.Once = once
+		return m.s.Run(ctx, tenant, call)
+	})
+}
+
+// call is made in the background; some callers give up.
+func (m *model) call(tenant string, run func(context.Context, containers.Call) (containers.Result, error)) {
 	ctx, cancel := m.Context(), context.CancelFunc(func() {})
 	if m.rnd.IntN(4) == 0 {
 		ctx, cancel = context.WithTimeout(ctx, m.within(3*time.Second))
 	}
-	call := containers.Call{Script: []byte(tenant), Timeout: m.within(time.Second), Once: m.rnd.IntN(4) == 0}
+	call := containers.Call{Script: []byte(tenant), Timeout: m.within(time.Second)}
 	m.sent++
 	began := time.Now()
 	go func() {
 		defer cancel()
-		res, err := m.s.Run(ctx, tenant, call)
+		res, err := run(ctx, call)
 		m.answered.Add(1)
 		m.keepCold(res)
 		var busy *BusyError
 		var lost *containers.LostError
+		var failed *containers.Failure
 		switch {
 		case err == nil:
 			if took := time.Since(began); res.Queue != took-call.Timeout {
 				m.Errorf("queue %v, but a call of %v took %v", res.Queue, call.Timeout, took)
 			}
 		case errors.As(err, &lost), errors.Is(err, context.DeadlineExceeded):
+		case errors.As(err, &failed), errors.Is(err, containers.ErrNoSession): // of a session that ended
 		case errors.As(err, &busy):
 			if busy.RetryAfter() < shortestRetry || busy.RetryAfter() > time.Hour {
 				m.Errorf("retry after %v", busy.RetryAfter())
@@ -159,8 +186,9 @@ func (m *model) end() {
 	if m.answered.Load() != m.sent {
 		m.Errorf("%d calls, %d answers", m.sent, m.answered.Load())
 	}
+	m.endSessions()
 	for _, f := range m.w.containers() {
-		if n := m.cold[f.id]; n > 1 || n == 0 && f.calls > 0 {
+		if n := m.cold[f.id]; n > 1 || n == 0 && f.calls > 0 && !f.opened {
 			m.Errorf("%d of %d calls in %s were cold", n, f.calls, f.id)
 		}
 	}

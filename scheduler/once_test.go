@@ -185,12 +185,12 @@ func TestOnceContainerThatItsCallerDidNotUseIsStillGood(t *testing.T) {
 	in(t, Config{Max: 1, Spare: 1}, func(t *testing.T, w *world, s *Scheduler) {
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
-		c, _, err := s.acquire(t.Context(), "a", true)
+		c, _, err := s.acquire(t.Context(), "a", once)
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.mu.Lock()
-		first, err := s.enqueueLocked(s.tenantLocked("a", true))
+		first, err := s.enqueueLocked(s.tenantLocked("a", true), once)
 		s.returnLocked(c, time.Now()) // grants it to the one that is about to go
 		s.mu.Unlock()
 		if err != nil {
@@ -205,7 +205,7 @@ func TestOnceContainerThatItsCallerDidNotUseIsStillGood(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 
-		c, _, err = s.acquire(t.Context(), "a", true)
+		c, _, err = s.acquire(t.Context(), "a", once)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -224,10 +224,10 @@ func TestOnceGivenToADeadContainerRunsInAnotherOfItsOwn(t *testing.T) {
 		in(t, Config{Max: 4, Spare: spare}, func(t *testing.T, w *world, s *Scheduler) {
 			s.mu.Lock() // keeps the container's goroutine out
 			tenant := s.tenantLocked("a", true)
-			dead := s.claimLocked(tenant)
+			dead := s.claimLocked(tenant, once)
 			dead.Container.(*fake).die()
 			s.mu.Unlock()
-			c, queue, err := s.reacquire(t.Context(), dead)
+			c, queue, err := s.reacquire(t.Context(), dead, once)
 			if err != nil || c == dead || c.tenant.of == nil {
 				t.Fatalf("got %v, %v", c, err)
 			}

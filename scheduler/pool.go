@@ -18,6 +18,7 @@ const (
 	whyTurnOver = "was never idle while others waited"
 	whySurplus  = "spare beyond need"
 	whyShutdown = "shutdown"
+	whyStopped  = "stopped"
 )
 
 // A spare that dies within this time of being ready was no good start: replacing those without a
@@ -83,8 +84,8 @@ func (s *Scheduler) makeRoomLocked(now time.Time) {
 
 // givesWayLocked is what others miss least: a spare beyond need, the container idle longest, a spare
 // kept ready (it is replaced when there is room), and where there is none of these, the one that has been
-// busy longest, if that was for a turn without a break. All spares here are of classes that nobody
-// waits in.
+// busy longest, if that was for a turn without a break. Those that are held do not. All spares here
+// are of classes that nobody waits in.
 func (s *Scheduler) givesWayLocked(now time.Time) (c *container, why string) {
 	for _, k := range s.classes {
 		if s.surplusLocked(k) {
@@ -108,7 +109,7 @@ func (s *Scheduler) givesWayLocked(now time.Time) (c *container, why string) {
 // tenants wait in, the one whose first tenant waits longest; then the default one, for its spares.
 func (s *Scheduler) nextStartLocked(now time.Time) (next *class) {
 	sum := s.totalLocked()
-	if sum.starting >= s.cfg.Starts || sum.starting+sum.spares+sum.owned+s.retired >= s.cfg.Max {
+	if sum.starting >= s.cfg.Starts || sum.starting+sum.spares+sum.owned+s.leaving.length >= s.cfg.Max {
 		return nil
 	}
 	for k := range s.needsLocked(now) {
@@ -231,7 +232,7 @@ func (s *Scheduler) retire(c *container, why string) {
 func (s *Scheduler) closed(c *container, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.retired--
+	c.place.leave()
 	if err != nil && s.state == closed {
 		s.closeErrs = append(s.closeErrs, fmt.Errorf("close container %s: %w", c.ID(), err))
 	}
@@ -239,7 +240,8 @@ func (s *Scheduler) closed(c *container, err error) {
 }
 
 // retireLocked takes a container out of the table: it gets no calls any more, its tenant's waiters
-// line up for another, and it is closed when the calls in it have ended.
+// line up for another, and it is closed when the calls in it have ended. One that is dead or has to go at
+// once is closed now, with its calls and sessions; no other has sessions.
 func (s *Scheduler) retireLocked(c *container, why string) {
 	if c.retired {
 		return
@@ -249,8 +251,16 @@ func (s *Scheduler) retireLocked(c *container, why string) {
 		s.count.deaths++
 	}
 	c.place.leave()
-	s.retired++
-	c.endIfUnusedLocked()
+	s.leaving.push(&c.place)
+	switch why {
+	case whyDied, whyStopped, whyShutdown:
+		c.endLocked()
+	default:
+		c.endIfUnusedLocked()
+	}
+	for k := c.sessions.first; k != nil; k = k.next {
+		k.item.overLocked()
+	}
 	t := c.tenant
 	if t == nil {
 		return
@@ -263,7 +273,13 @@ func (s *Scheduler) retireLocked(c *container, why string) {
 
 // endIfUnusedLocked tells a retired container's goroutine to close it, after its last call.
 func (c *container) endIfUnusedLocked() {
-	if c.running == 0 && !c.ended {
+	if c.running == 0 {
+		c.endLocked()
+	}
+}
+
+func (c *container) endLocked() {
+	if !c.ended {
 		c.ended = true
 		close(c.end)
 	}

@@ -192,10 +192,10 @@ func TestCallGivenToADeadContainerRunsInAnother(t *testing.T) {
 		time.Sleep(time.Second)
 		s.mu.Lock()
 		dead := s.tenants["a"].containers[0]
-		s.takeLocked(dead)
+		s.takeLocked(dead, plain)
 		dead.Container.(*fake).die()
 		s.mu.Unlock()
-		c, _, err := s.reacquire(t.Context(), dead)
+		c, _, err := s.reacquire(t.Context(), dead, plain)
 		if err != nil || c == dead {
 			t.Fatalf("got %v, %v", c, err)
 		}
@@ -210,13 +210,13 @@ func TestCallGivenToADeadContainerRunsInAnother(t *testing.T) {
 // turns with all the containers it may have.
 func TestCallGivenToADeadContainerGoesBeforeThoseThatWait(t *testing.T) {
 	in(t, Config{Max: 4, Spare: 1, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
-		dead, _, err := s.acquire(t.Context(), "a", false)
+		dead, _, err := s.acquire(t.Context(), "a", plain)
 		if err != nil {
 			t.Fatal(err)
 		}
 		next := send(t.Context(), s, "a", 0)
 		time.Sleep(time.Second)
-		c, _, err := s.reacquire(t.Context(), dead) // before its goroutine sees the death
+		c, _, err := s.reacquire(t.Context(), dead, plain) // before its goroutine sees the death
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -232,7 +232,7 @@ func TestCallGivenToADeadContainerGoesBeforeThoseThatWait(t *testing.T) {
 // must be started then, not only when the dead one is closed.
 func TestContainerFoundDeadByItsCallIsReplacedAtOnce(t *testing.T) {
 	in(t, Config{Max: 2, Min: 1}, func(t *testing.T, w *world, s *Scheduler) {
-		c, _, err := s.acquire(t.Context(), "a", false)
+		c, _, err := s.acquire(t.Context(), "a", plain)
 		if err != nil {
 			t.Fatal(err)
 		}

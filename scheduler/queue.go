@@ -3,19 +3,33 @@ package scheduler
 import (
 	"context"
 	"time"
+
+	"github.com/jsd-project/jsd/containers"
+)
+
+// A kind says what a call wants besides a slot.
+type kind int
+
+const (
+	plain kind = iota
+	once       // a container for itself
+	opens      // a session: it holds the container
 )
 
 // A waiter is a call that waits for a slot. It is in its tenant's queue until it is granted one or
-// gives up, and whichever comes first under the mutex is what happened.
+// gives up, and whichever comes first under the mutex is what happened. One of a session is in the
+// session's queue, and then in its container's.
 type waiter struct {
 	tenant  *tenant
-	since   time.Time
+	kind    kind
+	session *session  // that it is a call in, or nil
+	since   time.Time // when it came into the queue it is in
 	place   link[*waiter]
-	granted chan *container // has room for one, so that granting never blocks
+	granted chan *container // has room for one, so that granting never blocks; nil: the session is over
 }
 
-func newWaiter(t *tenant) *waiter {
-	w := &waiter{tenant: t, since: time.Now(), granted: make(chan *container, 1)}
+func newWaiter(t *tenant, k kind) *waiter {
+	w := &waiter{tenant: t, kind: k, since: time.Now(), granted: make(chan *container, 1)}
 	w.place.item = w
 	return w
 }
@@ -40,10 +54,21 @@ func (q *turns) join(t *tenant, now time.Time) {
 func (q *turns) leave(t *tenant) { t.turn.leave() }
 
 // enqueueLocked lets a call wait, or refuses it where too many do.
-func (s *Scheduler) enqueueLocked(t *tenant) (*waiter, error) {
+func (s *Scheduler) enqueueLocked(t *tenant, k kind) (*waiter, error) {
+	if err := s.refuseLocked(t); err != nil {
+		return nil, err
+	}
+	w := newWaiter(t, k)
+	t.waiting.push(&w.place)
+	s.queuedLocked(t)
+	return w, nil
+}
+
+// refuseLocked says why no more calls of the tenant may wait, if so.
+func (s *Scheduler) refuseLocked(t *tenant) error {
 	var err error
 	switch {
-	case t.waiting.length >= s.cfg.QueueTenant:
+	case t.queued >= s.cfg.QueueTenant:
 		err = s.busyLocked(t, QueueTenantFull)
 	case s.queued >= s.cfg.QueueAll:
 		err = s.busyLocked(t, QueueFull)
@@ -51,17 +76,14 @@ func (s *Scheduler) enqueueLocked(t *tenant) (*waiter, error) {
 	if err != nil {
 		s.count.refused++
 		s.forgetLocked(t)
-		return nil, err
 	}
-	w := newWaiter(t)
-	t.waiting.push(&w.place)
-	s.queuedLocked(t)
-	return w, nil
+	return err
 }
 
 // queuedLocked follows a waiter that joined its tenant's queue.
 func (s *Scheduler) queuedLocked(t *tenant) {
 	s.queued++
+	t.queued++
 	s.joinTurnsLocked(t)
 	s.balanceLocked(time.Now())
 }
@@ -73,15 +95,22 @@ func (s *Scheduler) joinTurnsLocked(t *tenant) {
 	}
 }
 
-// dispatchLocked gives free slots of a container to its tenant's waiters.
+// dispatchLocked gives free slots of a container to those that wait for them, its tenant's calls and
+// those of its sessions: first come, first served.
 func (s *Scheduler) dispatchLocked(c *container) {
 	for c.running < c.tenant.slots {
 		w := c.tenant.waiting.front()
+		if in := c.waiting.front(); w == nil || in != nil && in.since.Before(w.since) {
+			w = in
+		}
 		if w == nil {
 			return
 		}
 		s.dequeueLocked(w)
-		s.takeLocked(c)
+		s.takeLocked(c, w.kind)
+		if w.session != nil {
+			w.session.lined, w.session.running = nil, true
+		}
 		w.granted <- c
 	}
 }
@@ -89,6 +118,7 @@ func (s *Scheduler) dispatchLocked(c *container) {
 func (s *Scheduler) dequeueLocked(w *waiter) {
 	w.place.leave()
 	s.queued--
+	w.tenant.queued--
 	if w.tenant.waiting.length == 0 {
 		w.tenant.class.turns.leave(w.tenant)
 	}
@@ -100,6 +130,9 @@ func (s *Scheduler) wait(ctx context.Context, w *waiter) (*container, time.Durat
 	defer timer.Stop()
 	select {
 	case c := <-w.granted:
+		if c == nil {
+			return nil, time.Since(w.since), containers.ErrNoSession
+		}
 		return c, time.Since(w.since), nil
 	case <-ctx.Done():
 	case <-timer.C:
@@ -116,8 +149,15 @@ func (s *Scheduler) giveUp(ctx context.Context, w *waiter) (*container, error) {
 	defer s.mu.Unlock()
 	if w.place.in == nil {
 		c := <-w.granted
-		if ctx.Err() == nil {
+		switch {
+		case c == nil:
+			return nil, containers.ErrNoSession
+		case ctx.Err() == nil:
 			return c, nil
+		case w.session != nil:
+			w.session.nextLocked()
+		case w.kind == opens:
+			c.opening--
 		}
 		s.returnLocked(c, time.Now())
 		return nil, ctx.Err()
@@ -132,6 +172,9 @@ func (s *Scheduler) giveUp(ctx context.Context, w *waiter) (*container, error) {
 		err = s.busyLocked(w.tenant, QueueTimeSpent) // judged while it is in line: its own wait counts
 	}
 	s.dequeueLocked(w)
+	if ss := w.session; ss != nil && ss.lined == w {
+		ss.nextLocked()
+	}
 	s.forgetLocked(w.tenant)
 	s.settleLocked()
 	return nil, err

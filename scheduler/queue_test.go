@@ -187,12 +187,12 @@ func TestContainerStartedForACallerThatGaveUpIsKept(t *testing.T) {
 // A slot may be granted in the moment its caller gives up: then it goes to the next one.
 func TestSlotGrantedToACallerThatIsGoneGoesToTheNext(t *testing.T) {
 	in(t, Config{Max: 1, Spare: 1, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
-		held, _, err := s.acquire(t.Context(), "a", false)
+		held, _, err := s.acquire(t.Context(), "a", plain)
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.mu.Lock()
-		gone, err := s.enqueueLocked(s.tenantLocked("a", false))
+		gone, err := s.enqueueLocked(s.tenantLocked("a", false), plain)
 		s.mu.Unlock()
 		if err != nil {
 			t.Fatal(err)
@@ -213,12 +213,12 @@ func TestSlotGrantedToACallerThatIsGoneGoesToTheNext(t *testing.T) {
 // Or in the moment its queue time is spent: then it is in time.
 func TestSlotGrantedAsTheQueueTimeEndsIsUsed(t *testing.T) {
 	in(t, Config{Max: 1, Spare: 1, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
-		held, _, err := s.acquire(t.Context(), "a", false)
+		held, _, err := s.acquire(t.Context(), "a", plain)
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.mu.Lock()
-		late, err := s.enqueueLocked(s.tenantLocked("a", false))
+		late, err := s.enqueueLocked(s.tenantLocked("a", false), plain)
 		s.mu.Unlock()
 		if err != nil {
 			t.Fatal(err)

@@ -16,6 +16,11 @@
 // A call with Once goes the same way, as a call of a second tenant of that name, whose containers have
 // one slot and end after their first call; it may have several of them.
 //
+// A session is opened as a call is run, and holds its container until it has ended: a container with
+// sessions is not recycled and gives way to nobody, also not after its turn. Only its death, Stop and
+// Close end it before them, and them with it. So Max tenants with sessions shut out all others: to
+// bound sessions is for who opens them.
+//
 //	live, a goroutine per container:  Start ─► spare ─► a tenant's ─► died or ended ─► Close
 //	keep, one goroutine:              what time brings: idle timeout, end of a turn, next try to start
 //
@@ -42,8 +47,9 @@ var ErrClosed = errors.New("shutting down: no new calls")
 type Container interface {
 	ID() string
 	Execute(ctx context.Context, call containers.Call) (containers.Result, error)
+	OpenSession(ctx context.Context, call containers.Call) (containers.Session, error)
 	Done() <-chan struct{} // closed as soon as it has died or was closed
-	Close() error          // ends it, waits until nothing of it is left; idempotent
+	Close() error          // ends it with its calls and sessions, waits until nothing of it is left; idempotent
 }
 
 // Start gives a container that is ready for calls. ctx bounds the starting only, it ends when Start
@@ -77,10 +83,11 @@ type Config struct {
 
 	// Turn is how long a container that is never idle stays with its tenant while others wait for
 	// a place; then it gets no new calls and ends with those it has. Default 2 s, several times
-	// what a start costs. Without it Max busy tenants would shut out all others.
+	// what a start costs. Without it Max busy tenants would shut out all others. A container with
+	// sessions is not subject to it; a turn begins when the last of them ends.
 	Turn time.Duration
 
-	QueueTenant int           // calls that wait, of one tenant, and as many with Once; default 1,000
+	QueueTenant int           // calls that wait, of one tenant with its sessions, and as many with Once; default 1,000
 	QueueAll    int           // and of all; default 10,000
 	QueueTime   time.Duration // a call waits no longer; default 30 s
 
@@ -124,12 +131,13 @@ type Scheduler struct {
 	classes []*class           // base, and those in use
 
 	// A ready container is in exactly one of these or its class's spares, each with the longest there
-	// in front. One that was retired is in none and only counted, until it is closed. Those in lone are
-	// busy with their only call: they end by themselves, and no sooner for being asked to give way.
-	idle, busy, lone list[*container]
+	// in front. Those in lone are busy with their only call: they end by themselves, and no sooner for
+	// being asked to give way. Those in held have sessions, and calls or none.
+	idle, busy, lone, held list[*container]
 
-	retired         int // containers
-	running, queued int // calls
+	leaving         list[*container] // retired, and not closed yet
+	running, queued int              // calls
+	sessions        int
 
 	alarm     time.Time // when keep looks again at the latest, zero: when woken
 	meanRun   mean      // how long calls run
@@ -180,14 +188,11 @@ func (s *Scheduler) Open() {
 // in the result all the same; ctx's if the caller gave up while waiting, a *BusyError, or ErrClosed. A
 // script that may have started is never started again.
 func (s *Scheduler) Run(ctx context.Context, tenant string, call containers.Call) (containers.Result, error) {
-	c, queue, err := s.acquire(ctx, tenant, call.Once)
-	if err == nil && c.dead() {
-		// It died after it was chosen, or just before its goroutine could say so. Nothing was sent,
-		// so the call may go elsewhere; only once, lest it chase containers that keep dying.
-		var more time.Duration
-		c, more, err = s.reacquire(ctx, c)
-		queue += more
+	k := plain
+	if call.Once {
+		k = once
 	}
+	c, queue, err := s.slot(ctx, tenant, k)
 	if err != nil {
 		return containers.Result{}, err
 	}
@@ -196,84 +201,4 @@ func (s *Scheduler) Run(ctx context.Context, tenant string, call containers.Call
 	res, err := c.Execute(ctx, call)
 	res.Queue, res.Cold = queue, cold
 	return res, err
-}
-
-// acquire gives a container with a slot taken for the caller, who must release it, and how long that
-// was waited for.
-func (s *Scheduler) acquire(ctx context.Context, name string, once bool) (*container, time.Duration, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, 0, err
-	}
-	s.mu.Lock()
-	if s.state != open {
-		s.mu.Unlock()
-		return nil, 0, ErrClosed
-	}
-	t := s.tenantLocked(name, once)
-	if c := s.claimLocked(t); c != nil {
-		s.mu.Unlock()
-		return c, 0, nil
-	}
-	w, err := s.enqueueLocked(t)
-	s.mu.Unlock()
-	if err != nil {
-		return nil, 0, err
-	}
-	return s.wait(ctx, w)
-}
-
-// reacquire gives back a slot in a dead container for one elsewhere. The call keeps its rank, so it
-// goes in front of its tenant's queue, and past the bounds, which it was judged by already.
-func (s *Scheduler) reacquire(ctx context.Context, dead *container) (*container, time.Duration, error) {
-	s.mu.Lock()
-	s.running--
-	dead.running--
-	s.retireLocked(dead, whyDied)
-	t := s.tenantLocked(dead.tenant.name, dead.tenant.of != nil)
-	if c := s.claimLocked(t); c != nil {
-		s.balanceLocked(time.Now())
-		s.mu.Unlock()
-		return c, 0, nil
-	}
-	w := newWaiter(t)
-	t.waiting.pushFront(&w.place)
-	s.queuedLocked(t)
-	s.mu.Unlock()
-	return s.wait(ctx, w)
-}
-
-// release gives back the slot of a call that has ended.
-func (s *Scheduler) release(c *container, began time.Time) {
-	now := time.Now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.count.calls++
-	s.meanRun.add(now.Sub(began))
-	c.tenant.meanRun.add(now.Sub(began))
-	s.returnLocked(c, now)
-}
-
-// returnLocked gives a slot back, to the tenant's next waiter if there is one.
-func (s *Scheduler) returnLocked(c *container, now time.Time) {
-	s.running--
-	c.running--
-	switch {
-	case c.dead():
-		// Before its own goroutine says so, which then has nothing left to do: waiters must not be
-		// sent into it, and what takes its place must not wait until it is closed.
-		s.retireLocked(c, whyDied)
-		s.balanceLocked(now)
-	case c.tenant.of != nil && c.used.Load(): // a slot that its caller did not use is still good
-		s.retireLocked(c, whyUsed)
-		s.balanceLocked(now)
-	}
-	if c.retired {
-		c.endIfUnusedLocked()
-	} else {
-		s.dispatchLocked(c)
-		if c.running == 0 {
-			s.idleLocked(c, now)
-		}
-	}
-	s.settleLocked()
 }

@@ -44,9 +44,10 @@ type Stats struct {
 	Starting int
 	Spare    int // ready, nobody's
 	Idle     int // a tenant's, without calls
-	Busy     int // a tenant's, with calls
+	Busy     int // a tenant's, with calls or sessions
 	Closing  int // being closed, or about to be after their last calls
 
+	Sessions       int // open
 	Running        int // calls in containers
 	Queued         int // calls that wait
 	TenantsWaiting int // for a container
@@ -70,8 +71,9 @@ func (s *Scheduler) Stats() Stats {
 		Starting:       sum.starting,
 		Spare:          sum.spares,
 		Idle:           s.idle.length,
-		Busy:           s.busy.length + s.lone.length,
-		Closing:        s.retired,
+		Busy:           s.busy.length + s.lone.length + s.held.length,
+		Closing:        s.leaving.length,
+		Sessions:       s.sessions,
 		Running:        s.running,
 		Queued:         s.queued,
 		TenantsWaiting: sum.waiting,

@@ -15,7 +15,8 @@ type tenant struct {
 	slots      int           // of one of its containers
 	most       int           // containers that it may have
 	containers []*container  // its own, none of them retired
-	waiting    list[*waiter] // first come, first served
+	waiting    list[*waiter] // for a slot of any of its containers; first come, first served
+	queued     int           // calls that wait, those in its sessions too
 	turn       link[*tenant] // in turns
 	turnSince  time.Time
 	meanRun    mean
@@ -28,23 +29,26 @@ type container struct {
 	place    link[*container]
 	tenant   *tenant // nil for a spare; set once
 	running  int
-	used     atomic.Bool   // a call was executed in it
-	since    time.Time     // when it came into the list it is in
-	failures int           // of starts, before this one
-	retired  bool          // gets no calls any more
-	why      string        // it was retired
-	end      chan struct{} // closed when its goroutine should close it
+	opening  int            // of those running, how many open a session
+	sessions list[*session] // that have not ended
+	waiting  list[*waiter]  // calls of sessions, for a slot of this container
+	used     atomic.Bool    // a call was executed in it
+	since    time.Time      // when it came into the list it is in
+	failures int            // of starts, before this one
+	retired  bool           // gets no calls any more
+	why      string         // it was retired
+	end      chan struct{}  // closed when its goroutine should close it
 	ended    bool
 }
 
 // claimLocked takes a slot of the tenant, or a spare of its class, if there is one to be had at once.
-func (s *Scheduler) claimLocked(t *tenant) *container {
+func (s *Scheduler) claimLocked(t *tenant, k kind) *container {
 	if t.waiting.length > 0 {
 		return nil // they are before it, and line up for that spare already
 	}
 	for _, c := range t.containers {
 		if c.running < t.slots && !c.dead() {
-			s.takeLocked(c)
+			s.takeLocked(c, k)
 			return c
 		}
 	}
@@ -53,20 +57,33 @@ func (s *Scheduler) claimLocked(t *tenant) *container {
 		return nil
 	}
 	s.ownLocked(c, t)
-	s.takeLocked(c)
+	s.takeLocked(c, k)
 	s.balanceLocked(time.Now())
 	return c
 }
 
-func (s *Scheduler) takeLocked(c *container) {
+func (s *Scheduler) takeLocked(c *container, k kind) {
 	s.running++
 	c.running++
-	to := &s.busy
-	if c.tenant.of != nil {
-		to = &s.lone
+	if k == opens {
+		c.opening++ // it is held from here on: no turn may end between now and the answer
 	}
-	if c.place.in != to { // one that hands its only slot on was busy all along
+	if to := s.listLocked(c); c.place.in != to { // one that hands its only slot on was busy all along
 		s.moveLocked(c, to, time.Now())
+	}
+}
+
+// listLocked is where a tenant's container belongs.
+func (s *Scheduler) listLocked(c *container) *list[*container] {
+	switch {
+	case c.opening > 0 || c.sessions.length > 0:
+		return &s.held
+	case c.running == 0:
+		return &s.idle
+	case c.tenant.of != nil:
+		return &s.lone
+	default:
+		return &s.busy
 	}
 }
 

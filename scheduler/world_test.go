@@ -26,9 +26,10 @@ var (
 
 // A world is an engine with fake containers. It checks by itself what no container may ever see:
 // too many of its kind, two tenants, a tenant of another class, too many calls at once, another call
-// beside one with Once.
+// beside one with Once, two calls at once in a session, and an end while it has calls or sessions.
 type world struct {
 	t           *testing.T
+	s           *Scheduler // may be nil
 	max         int
 	concurrency int
 	takes       func() time.Duration // to start
@@ -97,6 +98,21 @@ func (w *world) start(ctx context.Context, class string) (Container, error) {
 	return f, nil
 }
 
+// mayEnd says whether the container was ended by Stop or Close, so that calls and sessions end with it.
+func (w *world) mayEnd(f *fake) bool {
+	if w.s == nil {
+		return true
+	}
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	for k := w.s.leaving.first; k != nil; k = k.next {
+		if k.item.Container == f && k.item.why == whyStopped {
+			return true
+		}
+	}
+	return w.s.state == closed
+}
+
 // breakDown lets starts of the default class fail, nil lets them succeed again.
 func (w *world) breakDown(err error) { w.breakClass("", err) }
 
@@ -136,6 +152,7 @@ func in(t *testing.T, cfg Config, test func(t *testing.T, w *world, s *Scheduler
 		w := newWorld(t, cfg, 300*time.Millisecond)
 		cfg.Start, cfg.ClassOf = w.start, classOf
 		s := New(cfg)
+		w.s = s
 		s.Open()
 		defer func() {
 			over, cancel := context.WithCancel(context.Background())
@@ -176,15 +193,44 @@ func sendOnce(ctx context.Context, s *Scheduler, tenant string, length time.Dura
 }
 
 func begin(ctx context.Context, s *Scheduler, tenant string, call containers.Call) <-chan outcome {
+	call.Script = []byte(tenant)
+	return inBackground(func() (containers.Result, error) { return s.Run(ctx, tenant, call) })
+}
+
+func inBackground(call func() (containers.Result, error)) <-chan outcome {
 	ch := make(chan outcome, 1)
 	began := time.Now()
-	call.Script = []byte(tenant)
 	go func() {
-		res, err := s.Run(ctx, tenant, call)
+		res, err := call()
 		ch <- outcome{container: res.Container, queue: res.Queue, cold: res.Cold, took: time.Since(began), err: err}
 	}()
 	synctest.Wait()
 	return ch
+}
+
+// openSession opens a session, which must succeed.
+func openSession(t *testing.T, s *Scheduler, tenant string) *session {
+	t.Helper()
+	ss, err := s.OpenSession(t.Context(), tenant, containers.Call{Script: []byte(tenant)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ss.(*session)
+}
+
+// opening opens a session in the background, which takes that long.
+func opening(ctx context.Context, s *Scheduler, tenant string, length time.Duration) <-chan outcome {
+	return inBackground(func() (containers.Result, error) {
+		_, err := s.OpenSession(ctx, tenant, containers.Call{Script: []byte(tenant), Timeout: length})
+		return containers.Result{}, err
+	})
+}
+
+// sendIn runs a call in a session in the background.
+func sendIn(ctx context.Context, ss *session, length time.Duration) <-chan outcome {
+	return inBackground(func() (containers.Result, error) {
+		return ss.Execute(ctx, containers.Call{Script: []byte(ss.container.tenant.name), Timeout: length})
+	})
 }
 
 // run runs a call that must succeed.

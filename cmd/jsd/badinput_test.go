@@ -102,7 +102,7 @@ var refusals = []struct{ name, params, want string }{
 	{"a source that is no string", `{"files":{"index.js":{"a":1}}}`, aFolder + `: the source of "index.js" is no string`},
 	{"no files", `{"files":{}}`, bad + "file must be there where there is no index.js, index.mjs, index.cjs or index.ts"},
 	{"too many files", `{"files":` + manyFiles(10_000) + `}`, aFolder + ", at most 10000"},
-	{"too many secrets", `{"code":"1","secrets":{"a":["` + strings.Repeat(`secret","`, 1000) + `secret"]}}`, bad + "secrets must be an object with at most 1,000 strings of 6 characters or more"},
+	{"too many secrets", `{"code":"1","secrets":{"a":["` + strings.Repeat(`secret","`, 1000) + `secret"]}}`, bad + "secrets must be an object with at most 1,000 lines and 64 KiB in its strings of 6 characters or more"},
 	{"code nested deeply", `{"code":` + nested("[", "", "]") + `}`, bad + "code must be a string"},
 	{"files nested deeply", `{"files":` + nested(`{"a":`, `""`, "}") + `}`, aFolder + `: the source of "a" is no string`},
 	{"globals of brackets only", `{"code":"1","globals":` + nested("[", "", "]") + `}`, bad + "globals must be an object"},

@@ -94,7 +94,7 @@ func (c *doctorCommand) examine(ctx context.Context) report {
 	packages := c.examinePackages()
 	r.Findings = append(r.Findings, packages...)
 	r.Findings = append(r.Findings, c.examineMemory(), c.examinePort(ctx))
-	processes := node.State == stateOK && (len(packages) == 0 || packages[0].State == stateOK)
+	processes := node.State == stateOK && (len(packages) == 0 || packages[0].State != stateMissing)
 	switch {
 	case containers:
 		r.Runs = "containers"

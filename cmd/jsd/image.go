@@ -15,7 +15,7 @@ type imageCommands struct {
 
 type imageBuild struct {
 	Tag   string `default:"jsd-runtime:latest" help:"What to call it."`
-	Base  string `placeholder:"IMAGE" help:"Image with Node 24 or newer to build on. Default: the registry's Node image, else one made here from Debian's packages and npm's Node."`
+	Base  string `placeholder:"IMAGE" help:"Image with Node 24.8 or newer to build on. Default: the registry's Node image, else one made here from Debian's packages and npm's Node."`
 	Fresh bool   `help:"Take nothing from earlier builds."`
 }
 

@@ -202,11 +202,33 @@ type budget struct {
 }
 
 func (b budget) Run(ctx context.Context, tenant string, call containers.Call) (containers.Result, error) {
+	return b.Scheduler.Run(ctx, tenant, b.give(call))
+}
+
+func (b budget) OpenSession(ctx context.Context, tenant string, call containers.Call) (containers.Session, error) {
+	session, err := b.Scheduler.OpenSession(ctx, tenant, b.give(call))
+	if err != nil {
+		return nil, err
+	}
+	return budgetSession{session, b}, nil
+}
+
+func (b budget) give(call containers.Call) containers.Call {
 	call.CPU = call.Timeout
 	if b.cpu > 0 {
 		call.CPU = min(call.CPU, b.cpu)
 	}
-	return b.Scheduler.Run(ctx, tenant, call)
+	return call
+}
+
+// budgetSession does the same for the calls in a session.
+type budgetSession struct {
+	containers.Session
+	budget budget
+}
+
+func (s budgetSession) Execute(ctx context.Context, call containers.Call) (containers.Result, error) {
+	return s.Session.Execute(ctx, s.budget.give(call))
 }
 
 // newLog writes to stderr: JSON for machines, columns for a terminal.

@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -23,8 +22,9 @@ import (
 )
 
 const (
-	oldestNode = 24 // major version
-	entry      = "agent.js"
+	oldestNode  = 24 // major version, and
+	oldestMinor = 8  // the minor one of that: the first that links vm modules at once
+	entry       = "agent.js"
 
 	packagesVariable = "JSD_PACKAGES" // tells the agent where packages are
 
@@ -97,11 +97,12 @@ func FindNode(name string) (node, version string, err error) {
 		return "", "", fmt.Errorf("%w: %s --version: %w; %s", ErrNoNode, node, err, getNode)
 	}
 	version = strings.TrimSpace(string(said))
-	major, _, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
-	if n, err := strconv.Atoi(major); err != nil {
+	var major, minor int
+	if _, err := fmt.Sscanf(version, "v%d.%d", &major, &minor); err != nil {
 		return "", "", fmt.Errorf("%w: %s says its version is %.40q; %s", ErrNoNode, node, version, getNode)
-	} else if n < oldestNode {
-		return "", "", fmt.Errorf("%w: %s is %s, the agent wants %d or newer; %s", ErrOldNode, node, version, oldestNode, getNode)
+	}
+	if major < oldestNode || major == oldestNode && minor < oldestMinor {
+		return "", "", fmt.Errorf("%w: %s is %s, the agent wants %d.%d or newer; %s", ErrOldNode, node, version, oldestNode, oldestMinor, getNode)
 	}
 	return node, version, nil
 }

@@ -23,6 +23,22 @@ const uses = {
   EventTarget: ['let n = 0; const t = new EventTarget(); t.addEventListener("x", () => n++); t.dispatchEvent(new Event("x")); n', 1],
   MessageChannel: ['new Promise((r) => { const c = new MessageChannel(); c.port1.onmessage = (e) => { r(e.data); c.port1.close() }; c.port2.postMessage(5) })', 5],
   ReadableStream: ['(async () => { let all = ""; for await (const c of new ReadableStream({ start(c) { c.enqueue("a"); c.enqueue("b"); c.close() } })) all += c; return all })()', 'ab'],
+  ByteLengthQueuingStrategy: ['new ByteLengthQueuingStrategy({ highWaterMark: 5 }).highWaterMark', 5],
+  CountQueuingStrategy: ['new CountQueuingStrategy({ highWaterMark: 5 }).highWaterMark', 5],
+  CryptoKey: ['crypto.subtle.generateKey({ name: "HMAC", hash: "SHA-1" }, true, ["sign"]).then((k) => k instanceof CryptoKey)', true],
+  File: ['new File(["a"], "b.txt").name', 'b.txt'],
+  MessageEvent: ['new MessageEvent("x", { data: 1 }).data', 1],
+  MessagePort: ['new MessageChannel().port1 instanceof MessagePort', true],
+  ReadableByteStreamController: ['typeof ReadableByteStreamController', 'function'],
+  ReadableStreamBYOBReader: ['typeof ReadableStreamBYOBReader', 'function'],
+  ReadableStreamBYOBRequest: ['typeof ReadableStreamBYOBRequest', 'function'],
+  ReadableStreamDefaultController: ['typeof ReadableStreamDefaultController', 'function'],
+  ReadableStreamDefaultReader: ['new ReadableStream().getReader() instanceof ReadableStreamDefaultReader', true],
+  SubtleCrypto: ['crypto.subtle instanceof SubtleCrypto', true],
+  TransformStreamDefaultController: ['typeof TransformStreamDefaultController', 'function'],
+  URLPattern: ['new URLPattern({ pathname: "/a/:b" }).exec({ pathname: "/a/c" }).pathname.groups.b', 'c'],
+  WritableStreamDefaultController: ['typeof WritableStreamDefaultController', 'function'],
+  WritableStreamDefaultWriter: ['new WritableStream().getWriter() instanceof WritableStreamDefaultWriter', true],
   TextDecoder: ['new TextDecoder().decode(new Uint8Array([195, 188]))', 'ü'],
   TextEncoder: ['[...new TextEncoder().encode("ü")]', [195, 188]],
   TransformStream: ['typeof new TransformStream().writable', 'object'],
@@ -64,6 +80,21 @@ for (const [name, [code, want]] of Object.entries(uses)) {
     assert.notEqual((await agent.run({ code: `typeof ${name}` })).value, 'number');
   });
 }
+
+// What Node has and a script has not, and why.
+const WITHHELD = new Set([
+  'process', // packages get one of their own
+  'fetch', 'FormData', 'Headers', 'Request', 'Response', 'WebSocket', 'CloseEvent', 'EventSource', // the network
+  'BroadcastChannel', 'Navigator', 'navigator', 'Storage', 'localStorage', 'sessionStorage', // what outlasts a call, or is the machine's
+  'Performance', 'PerformanceEntry', 'PerformanceMark', 'PerformanceMeasure', 'PerformanceObserver', 'PerformanceObserverEntryList', 'PerformanceResourceTiming', // beyond `performance`
+  'Crypto', 'QuotaExceededError', 'ErrorEvent',
+]);
+
+test('what Node has is there, or withheld on purpose', async () => {
+  const { value } = await agent.run({ code: 'Object.getOwnPropertyNames(globalThis)' });
+  const missing = Object.getOwnPropertyNames(globalThis).filter((name) => !value.includes(name) && !WITHHELD.has(name));
+  assert.deepEqual(missing, []);
+});
 
 test('instanceof counts what comes from the host to the script\'s own classes', async () => {
   const cases = {

@@ -3,7 +3,7 @@
 
 const { test } = require('node:test');
 const assert = require('node:assert/strict');
-const { FrameReader, encode, decode } = require('../frames.js');
+const { KIND, FrameReader, encode, decode } = require('../frames.js');
 
 const frames = require('../../containers/testdata/frames/frames.json');
 
@@ -17,3 +17,13 @@ for (const { name, kind, header, body, hex } of frames) {
     assert.deepEqual([seen[0][0], read.header, read.body?.toString()], [kind, header, body]);
   });
 }
+
+test('golden frames have every kind of the link, under the numbers it has here', () => {
+  const { started, idle, ...link } = KIND; // the rest is between an agent and its workers
+  const golden = {
+    hello: 'hello to agent', call: 'call with code', cancel: 'cancel', result: 'result', failure: 'exception', bundle: 'bundle, last part',
+    print: 'print', callback: 'callback', reply: 'reply', close: 'close', ended: 'ended',
+  };
+  const kindOf = (name) => frames.find((frame) => frame.name === name).kind;
+  assert.deepEqual(Object.fromEntries(Object.entries(golden).map(([kind, name]) => [kind, kindOf(name)])), link);
+});

@@ -3,6 +3,7 @@
 
 const { test, before, after } = require('node:test');
 const assert = require('node:assert/strict');
+const { KIND } = require('../frames.js');
 const { start, inFunction } = require('./link.js');
 
 let agent;
@@ -68,4 +69,21 @@ test('what runs on behind a reply is ended', async () => {
 test('more calls at once than workers at rest', async () => {
   const outcomes = await Promise.all(Array.from({ length: 8 }, (_, n) => agent.run(inFunction(`setTimeout(() => cb(${n}), 300)`))));
   assert.deepEqual(outcomes.map(({ value }) => value), [0, 1, 2, 3, 4, 5, 6, 7]);
+});
+
+test('being sent does not count, neither a call nor its bundle', async () => {
+  const files = { 'index.js': 'module.exports = 1' };
+  for (let i = 0; i < 10; i++) files[`large${i}.js`] = `// ${'x'.repeat(1024 * 1024)}`;
+  agent.send(KIND.bundle, { bundle: 'large' }, JSON.stringify(files));
+  for (let i = 0; i < 4; i++) {
+    const got = await agent.run({ file: 'index.js' }, { bundle: 'large', timeout: 20 });
+    assert.equal(got.value, 1, JSON.stringify(got));
+  }
+});
+
+test('memory of a call is what it takes itself', async () => {
+  const takes = (mib) => ({ code: `const a = []; for (let i = 0; i < ${mib}; i++) a.push(Buffer.alloc(1024 * 1024, 1)); new Promise((r) => setTimeout(() => r(a.length), 80))` });
+  assert.equal((await agent.run(takes(100), { memory: 16 })).limit, 'memory');
+  assert.equal((await agent.run(takes(20), { memory: 200 })).value, 20); // and leaves garbage
+  for (let i = 0; i < 3; i++) assert.equal((await agent.run(takes(1), { memory: 32 })).value, 1);
 });

@@ -7,48 +7,110 @@ const { KIND, FrameReader, encode, decode } = require('../frames.js');
 
 const LIMITS = { concurrency: 8, workers: 2, heap: 64, memory: 256, result: 1024 * 1024, console: { lines: 20, bytes: 4096 } };
 
+// A Call is what the daemon knows of one: prints and callbacks come here before its outcome does.
+class Call {
+  prints = []; // [level, text]
+  callbacks = []; // {callback, name, args}
+  #waiting = []; // for a callback
+
+  constructor(id, host = {}) {
+    this.id = id;
+    this.host = host;
+    this.outcome = new Promise((resolve) => { this.resolve = resolve; });
+  }
+
+  onCallback(callback) {
+    this.callbacks.push(callback);
+    this.#waiting.shift()?.(callback);
+  }
+
+  // asked gives the next callback that comes.
+  asked() {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+}
+
 // start returns a ready agent: run(script, {timeout, cpu}) gives its outcome, close() ends it.
 async function start(limits = {}, env = {}) {
   const child = spawn(process.execPath, [path.join(__dirname, '..', 'agent.js')], { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, ...env } });
   const exited = new Promise((resolve) => child.on('exit', (code, signal) => resolve({ code, signal })));
-  const waiting = new Map();
+  const calls = new Map();
   let nextId = 0;
   let onHello;
   const hello = new Promise((resolve) => { onHello = resolve; });
   const strays = [];
+  const ends = []; // sessions that ended and calls that were answered, in order
+  const onEnd = new Map();
+  child.stdin.on('error', () => {});
+  const send = (kind, header, body) => child.stdin.write(encode(kind, header, body));
+
+  async function answer(call, { id, callback, name, args }) {
+    call.onCallback({ callback, name, args });
+    if (call.host[name] === undefined) return;
+    let value;
+    try {
+      value = await call.host[name](...args);
+    } catch (error) {
+      return send(KIND.reply, { id, callback, error: { message: error.message, code: error.code, data: error.data } });
+    }
+    send(KIND.reply, { id, callback }, JSON.stringify(value));
+  }
+
   const reader = new FrameReader(32 * 1024 * 1024, (kind, payload) => {
     const { header, body } = decode(payload);
     if (kind === KIND.hello) return onHello(header);
+    if (kind === KIND.ended) {
+      ends.push(`session ${header.session}`);
+      return onEnd.get(header.session)?.();
+    }
     const { id, ...rest } = header;
-    const resolve = waiting.get(id);
-    waiting.delete(id);
-    if (resolve === undefined) return strays.push(header);
-    return resolve(body === undefined ? rest : { ...rest, value: JSON.parse(body) });
+    const call = calls.get(id);
+    if (call === undefined) return strays.push(header);
+    if (kind === KIND.print) return call.prints.push([rest.level, body.toString()]);
+    if (kind === KIND.callback) return answer(call, { ...header, args: JSON.parse(body) });
+    calls.delete(id);
+    ends.push(`call ${id}`);
+    return call.resolve(body === undefined ? rest : { ...rest, value: JSON.parse(body) });
   });
   child.stdout.on('data', (chunk) => reader.push(chunk));
-  child.stdin.on('error', () => {});
-  const send = (kind, header, body) => child.stdin.write(encode(kind, header, body));
-  send(KIND.hello, { version: 2, ...LIMITS, ...limits });
-  return {
+  send(KIND.hello, { version: 3, ...LIMITS, ...limits });
+
+  const agent = {
     hello: await hello,
     child,
     exited,
     strays,
+    ends,
     send,
-    start(script, { timeout = 3000, cpu = timeout, ...more } = {}) {
-      const id = ++nextId;
-      const outcome = new Promise((resolve) => waiting.set(id, resolve));
-      send(KIND.call, { id, timeout, cpu, ...more }, JSON.stringify(script));
-      return { id, outcome };
+    // start makes a call; with host, an object of functions, the script may call these.
+    start(script, { timeout = 3000, cpu = timeout, host, callbacks = host && Object.keys(host), ...more } = {}) {
+      const call = new Call(++nextId, host);
+      calls.set(call.id, call);
+      send(KIND.call, { id: call.id, timeout, cpu, callbacks, ...more }, JSON.stringify(script));
+      return call;
     },
     run(script, options) {
-      return this.start(script, options).outcome;
+      return agent.start(script, options).outcome;
+    },
+    // open opens a session. Its ended is a promise, opened the outcome of opening it; start and run are
+    // those of the agent, in it.
+    open(session, script, options) {
+      const ended = new Promise((resolve) => onEnd.set(session, resolve));
+      const opened = agent.run(script, { ...options, open: session });
+      return {
+        opened,
+        ended,
+        start: (next, more) => agent.start(next, { ...more, session }),
+        run: (next, more) => agent.run(next, { ...more, session }),
+        close: () => send(KIND.close, { session }),
+      };
     },
     async close() {
       child.stdin.end();
       return exited;
     },
   };
+  return agent;
 }
 
 // inFunction wraps statements that end in cb(...).

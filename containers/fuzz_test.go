@@ -1,0 +1,152 @@
+package containers
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// FuzzLink has an agent say anything while calls with and without a host run, and one in a session. It
+// may end them as it likes, but every call gets an answer that is fit to be passed on, and a client
+// sees nothing that it did not ask for.
+//
+// Frames are parted by a NUL byte and begin with their kind; their lengths are always right, since
+// FuzzReadFrame sees to wrong ones. testdata/fuzz has an input for each thing that an agent may say.
+func FuzzLink(f *testing.F) {
+	for _, g := range goldenFrames(f) {
+		if g.To == "daemon" {
+			f.Add(g.bytes(f)[frameHead-1:])
+		}
+	}
+	f.Fuzz(func(t *testing.T, said []byte) {
+		made := make(chan struct{}, 4)
+		answered := make(map[string]bool) // callbacks, by header
+		c, _ := open(t, testLimits, func(p *peer) {
+			for id := uint64(1); id <= 4; id++ {
+				p.nextCall()
+				made <- struct{}{}
+				if id == 3 {
+					p.result(id, "0") // opens session 1
+				}
+			}
+			var writing sync.WaitGroup
+			defer writing.Wait()
+			writing.Go(func() {
+				for frame := range bytes.SplitSeq(said, []byte{0}) {
+					if len(frame) > 0 {
+						p.send(kind(frame[0]), string(frame[1:]), "")
+					}
+				}
+				p.conn.Close()
+			})
+			for f, ok := p.next(); ok; f, ok = p.next() {
+				if f.kind == kindReply && answered[string(f.header)] || f.kind != kindReply && f.kind != kindClose {
+					t.Errorf("got kind %d, header %s", f.kind, f.header)
+				}
+				answered[string(f.header)] = true
+			}
+		})
+		var calls sync.WaitGroup
+		run := func(execute func(context.Context, Call) (Result, error), call Call) {
+			calls.Go(func() {
+				call.Timeout = time.Minute
+				result, err := execute(t.Context(), call)
+				if host, ok := call.Host.(*fuzzedClient); ok {
+					host.leave(t)
+				}
+				checkFuzzed(t, result, err)
+			})
+			<-made
+		}
+		run(c.Execute, Call{Stream: true, Callbacks: []string{"f", "fetchUser"}, Host: &fuzzedClient{}})
+		run(c.Execute, Call{})
+		var s Session
+		opened := make(chan struct{})
+		calls.Go(func() {
+			defer close(opened)
+			var err error
+			if s, err = c.OpenSession(t.Context(), Call{Timeout: time.Minute}); err != nil {
+				t.Error(err)
+			}
+		})
+		<-made
+		<-opened
+		run(s.Execute, Call{Stream: true, Callbacks: []string{"f"}, Host: &fuzzedClient{}})
+		calls.Wait()
+		<-s.Done()
+		<-c.Done()
+	})
+}
+
+func checkFuzzed(t *testing.T, result Result, err error) {
+	console := result.Console
+	switch err := err.(type) {
+	case nil:
+		if !json.Valid(result.Value) {
+			t.Errorf("took %q for a value", result.Value)
+		}
+	case *Failure:
+		console = err.Console
+	case *LostError:
+		if !err.Started && err.Cause != errWorkerDied {
+			t.Errorf("a call that was sent did not start: %v", err)
+		}
+	default:
+		if err != ErrNoSession {
+			t.Errorf("got %v", err)
+		}
+	}
+	checkLines(t, console)
+}
+
+func checkLines(t *testing.T, lines []string) {
+	if len(lines) > testLimits.ConsoleLines+1 || len(lines) > testLimits.ConsoleLines && lines[len(lines)-1] != consoleClosing {
+		t.Errorf("%d lines passed", len(lines))
+	}
+}
+
+// A fuzzedClient answers in every way there is.
+type fuzzedClient struct {
+	lines []string
+	calls atomic.Int64
+	left  atomic.Bool
+}
+
+func (c *fuzzedClient) Print(_, text string) {
+	if c.left.Load() {
+		panic("a line after the call")
+	}
+	c.lines = append(c.lines, text)
+}
+
+func (c *fuzzedClient) Callback(ctx context.Context, name string, args json.RawMessage) (json.RawMessage, error) {
+	if c.left.Load() {
+		panic("a callback after the call")
+	}
+	var list []any
+	if err := json.Unmarshal(args, &list); err != nil || !slices.Contains([]string{"f", "fetchUser"}, name) {
+		panic(fmt.Sprintf("asked for %q with %q", name, args))
+	}
+	switch c.calls.Add(1) % 4 {
+	case 0:
+		return nil, &CallbackError{Message: name, Data: args}
+	case 1:
+		return nil, io.EOF
+	case 2:
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return args, nil
+}
+
+func (c *fuzzedClient) leave(t *testing.T) {
+	c.left.Store(true)
+	checkLines(t, c.lines)
+}

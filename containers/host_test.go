@@ -1,0 +1,294 @@
+package containers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A client is a Host. Its lines have no lock: nobody but Execute says when they may be read.
+type client struct {
+	lines  []string
+	answer func(ctx context.Context, name string, args json.RawMessage) (json.RawMessage, error)
+}
+
+func (c *client) Print(level, text string) { c.lines = append(c.lines, level+" "+text) }
+
+func (c *client) Callback(ctx context.Context, name string, args json.RawMessage) (json.RawMessage, error) {
+	return c.answer(ctx, name, args)
+}
+
+// never is a client that does not answer.
+func never(ctx context.Context, _ string, _ json.RawMessage) (json.RawMessage, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+const hostedCall = `{"id":1,"timeout":60000,"cpu":0,"stream":true,"callbacks":["f","g"]}`
+
+func callWith(host Host) Call {
+	return Call{Timeout: time.Minute, Stream: true, Callbacks: []string{"f", "g"}, Host: host}
+}
+
+func TestLinesArePrintedAsTheyCome(t *testing.T) {
+	long := strings.Repeat("x", testLimits.ConsoleBytes)
+	closed := "warn " + consoleClosing
+	tests := []struct {
+		name   string
+		prints []string // level and text
+		want   []string
+	}{
+		{"none", nil, nil},
+		{"levels", []string{"debug a", "info b", "error c\nd"}, []string{"debug a", "info b", "error c\nd"}},
+		{"an empty line", []string{"log ", "warn a"}, []string{"log ", "warn a"}},
+		{"no UTF-8", []string{"log a\xffb"}, []string{"log a\uFFFDb"}},
+		{"too many lines", []string{"log 1", "log 2", "log 3", "log 4", "log 5"}, []string{"log 1", "log 2", "log 3", closed}},
+		{"as many bytes as may be", []string{"log " + long}, []string{"log " + long}},
+		{"too many bytes", []string{"log a", "log " + long, "log b"}, []string{"log a", closed}},
+		{"the agent closes at its last line", []string{"log 1", "log 2", "log 3", "log " + consoleClosing}, []string{"log 1", "log 2", "log 3", closed}},
+		{"the agent closes before", []string{"log 1", "log " + consoleClosing}, []string{"log 1", "log " + consoleClosing}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c, _ := open(t, testLimits, func(p *peer) {
+				p.expect(kindCall, `{"id":1,"timeout":60000,"cpu":0,"stream":true}`)
+				for _, line := range test.prints {
+					level, text, _ := strings.Cut(line, " ")
+					p.send(kindPrint, fmt.Sprintf(`{"id":1,"level":%q}`, level), text)
+				}
+				p.result(1, "1")
+				p.next()
+			})
+			host := &client{}
+			if _, err := c.Execute(t.Context(), Call{Timeout: time.Minute, Stream: true, Host: host}); err != nil {
+				t.Error(err)
+			}
+			if !slices.Equal(host.lines, test.want) {
+				t.Errorf("printed %q\nwant    %q", host.lines, test.want)
+			}
+		})
+	}
+}
+
+func TestCallWithoutWishesIsSentAsSuch(t *testing.T) {
+	c, _ := open(t, testLimits, func(p *peer) {
+		p.expect(kindCall, `{"id":1,"timeout":60000,"cpu":0}`)
+		p.result(1, "1")
+		p.expect(kindCall, `{"id":2,"timeout":60000,"cpu":0}`)
+		p.result(2, "2")
+		p.next()
+	})
+	for _, call := range []Call{
+		{Timeout: time.Minute, Host: &client{}},
+		{Timeout: time.Minute, Stream: true, Callbacks: []string{"f"}}, // nobody would be there
+	} {
+		if _, err := c.Execute(t.Context(), call); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestCallbackIsAnswered(t *testing.T) {
+	deep := strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000)
+	text := func(n int) []byte { return []byte(`"` + strings.Repeat("x", n-2) + `"`) }
+	fails := func(message string) string { return `,"error":{"message":"` + message + `"}` }
+	tests := []struct {
+		name       string
+		call, args string // of the script
+		value      json.RawMessage
+		err        error
+		asked      string // what the client saw; "" for nothing
+		reply      string // what the header adds
+		body       string
+	}{
+		{name: "a value", call: "f", args: `[1, "é"]`, value: []byte("{\n\"a\": \"<b>\"}"), asked: `f [1, "é"]`, body: "{\n\"a\": \"<b>\"}"},
+		{name: "another name", call: "g", args: `[]`, value: []byte("0"), asked: "g []", body: "0"},
+		{name: "nothing", call: "f", args: `[]`, asked: "f []", body: "null"},
+		{name: "the largest value", call: "f", args: `[]`, value: text(maxReply), asked: "f []", body: string(text(maxReply))},
+		{name: "too large a value", call: "f", args: `[]`, value: text(maxReply + 1), asked: "f []", reply: fails("the answer to host.f is too large")},
+		{name: "an error", call: "f", args: `[]`, err: &CallbackError{Message: "no <user>", Code: -32000, Data: []byte(`{ "id": 1 }`)},
+			asked: "f []", reply: `,"error":{"message":"no <user>","code":-32000,"data":{"id":1}}`},
+		{name: "an error under another", call: "f", args: `[]`, err: fmt.Errorf("client: %w", &CallbackError{Message: "no"}),
+			asked: "f []", reply: `,"error":{"message":"no","code":0}`},
+		{name: "an error and a value", call: "f", args: `[]`, value: []byte("1"), err: &CallbackError{Message: "no"},
+			asked: "f []", reply: `,"error":{"message":"no","code":0}`},
+		{name: "an error of the daemon's own", call: "f", args: `[]`, err: errors.New("secret"), asked: "f []", reply: fails("the callback failed")},
+		{name: "a long message", call: "f", args: `[]`, err: &CallbackError{Message: strings.Repeat("é", maxText)}, asked: "f []",
+			reply: `,"error":{"message":"` + strings.Repeat("é", maxText/2) + `","code":0}`},
+		{name: "too large data", call: "f", args: `[]`, err: &CallbackError{Message: "no", Data: text(HeaderRoom + 1)}, asked: "f []",
+			reply: fails("the answer to host.f is too large")},
+		{name: "data that is no JSON", call: "f", args: `[]`, err: &CallbackError{Message: "no", Data: []byte("{")}, asked: "f []",
+			reply: fails("the answer to host.f is no JSON")},
+		{name: "a name that is not allowed", call: "h", args: `[]`, reply: fails("host.h is not allowed: it is not in callbacks")},
+		{name: "no name", args: `[]`, reply: fails("host. is not allowed: it is not in callbacks")},
+		{name: "a long name", call: strings.Repeat("f", 1000), args: `[]`,
+			reply: fails("host." + strings.Repeat("f", maxCallbackName) + " is not allowed: it is not in callbacks")},
+		{name: "arguments too deep", call: "f", args: deep, reply: fails("the arguments of host.f are nested too deeply")},
+		{name: "arguments that are no list", call: "f", args: `{}`, reply: fails("the arguments of host.f are nested too deeply")},
+		{name: "arguments that are no JSON", call: "f", args: `[`, reply: fails("the arguments of host.f are nested too deeply")},
+		{name: "arguments that are no UTF-8", call: "f", args: "[\"\xff\"]", reply: fails("the arguments of host.f are nested too deeply")},
+		{name: "no arguments", call: "f", reply: fails("the arguments of host.f are nested too deeply")},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c, _ := open(t, testLimits, func(p *peer) {
+				p.expect(kindCall, hostedCall)
+				p.send(kindCallback, fmt.Sprintf(`{"id":1,"callback":1,"name":%q}`, test.call), test.args)
+				if body := p.expect(kindReply, `{"id":1,"callback":1`+test.reply+`}`); body != test.body {
+					t.Errorf("replied %d bytes, want %d", len(body), len(test.body))
+				}
+				p.result(1, "1")
+				p.next()
+			})
+			var asked string
+			_, err := c.Execute(t.Context(), callWith(&client{answer: func(_ context.Context, name string, args json.RawMessage) (json.RawMessage, error) {
+				asked = name + " " + string(args)
+				return test.value, test.err
+			}}))
+			if err != nil || asked != test.asked {
+				t.Errorf("asked %q, %v, want %q", asked, err, test.asked)
+			}
+		})
+	}
+}
+
+func TestCallbacksAreAnsweredInAnyOrder(t *testing.T) {
+	turn := [3]chan struct{}{make(chan struct{}), make(chan struct{}), make(chan struct{})}
+	c, _ := open(t, testLimits, func(p *peer) {
+		p.expect(kindCall, hostedCall)
+		for i := range 3 {
+			p.send(kindCallback, fmt.Sprintf(`{"id":1,"callback":%d,"name":"f"}`, i+1), fmt.Sprintf("[%d]", i+1))
+		}
+		for i := range 3 { // the last one is answered first
+			close(turn[2-i])
+			if body := p.expect(kindReply, fmt.Sprintf(`{"id":1,"callback":%d}`, 3-i)); body != fmt.Sprintf("[%d]", 3-i) {
+				t.Errorf("callback %d got %s", 3-i, body)
+			}
+		}
+		p.result(1, "1")
+		p.next()
+	})
+	if _, err := c.Execute(t.Context(), callWith(&client{answer: func(_ context.Context, _ string, args json.RawMessage) (json.RawMessage, error) {
+		<-turn[args[1]-'1']
+		return args, nil
+	}})); err != nil {
+		t.Error(err)
+	}
+}
+
+// However long a client takes, Execute returns when it has let go, and the agent hears no more of it.
+func TestExecuteWaitsForCallbacks(t *testing.T) {
+	const lag = time.Minute // of a client, to see that its call has ended
+	tests := []struct {
+		name   string
+		ctx    func(*testing.T) context.Context
+		answer func(*peer)
+		want   error
+	}{
+		{name: "a result without them", answer: func(p *peer) { p.result(1, "1") }},
+		{name: "a client that never answers", answer: func(p *peer) {
+			time.Sleep(time.Minute)
+			p.failure(1, `"code":1002,"limit":"wall"`)
+		}, want: &Failure{Code: Timeout, Limit: "wall", Console: []string{}}},
+		{name: "a cancelled call", ctx: func(t *testing.T) context.Context { return cancelled(t, time.Second) }, answer: func(p *peer) {
+			p.expect(kindCancel, `{"id":1}`)
+			p.failure(1, `"code":1003`)
+		}, want: &Failure{Code: Cancelled, Console: []string{}}},
+		{name: "a cancelled call that the agent is slow to end", ctx: func(t *testing.T) context.Context { return cancelled(t, time.Second) }, answer: func(p *peer) {
+			p.expect(kindCancel, `{"id":1}`)
+			time.Sleep(cancelGrace / 2)
+			p.send(kindPrint, `{"id":1,"level":"log"}`, "late")
+			p.send(kindCallback, `{"id":1,"callback":2,"name":"f"}`, "[]")
+			p.send(kindCallback, `{"id":1,"callback":3,"name":"not allowed"}`, "[]")
+			p.failure(1, `"code":1003`)
+		}, want: &Failure{Code: Cancelled}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, _ := open(t, testLimits, func(p *peer) {
+					p.expect(kindCall, hostedCall)
+					p.send(kindCallback, `{"id":1,"callback":1,"name":"f"}`, "[]")
+					time.Sleep(time.Millisecond)
+					test.answer(p)
+					p.expect(kindCall, `{"id":2,"timeout":60000,"cpu":0}`)
+					p.result(2, "2")
+					p.next()
+				})
+				ctx := t.Context()
+				if test.ctx != nil {
+					ctx = test.ctx(t)
+				}
+				asked, left := 0, 0
+				host := &client{answer: func(ctx context.Context, _ string, _ json.RawMessage) (json.RawMessage, error) {
+					asked++
+					<-ctx.Done()
+					time.Sleep(lag)
+					left++
+					return []byte("1"), nil
+				}}
+				if _, err := c.Execute(ctx, callWith(host)); !reflect.DeepEqual(err, test.want) {
+					t.Errorf("got %#v", err)
+				}
+				if asked != 1 || left != 1 || host.lines != nil {
+					t.Errorf("of %d callbacks %d had ended, with %q printed", asked, left, host.lines)
+				}
+				if result, err := c.Execute(t.Context(), Call{Timeout: time.Minute}); string(result.Value) != "2" || err != nil {
+					t.Errorf("the next call got %s, %v", result.Value, err)
+				}
+			})
+		})
+	}
+}
+
+// A reply that is already on its way to the writer when its call ends goes nowhere.
+func TestReplyToACallThatHasEndedIsNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := open(t, testLimits, func(p *peer) {
+			p.expect(kindCall, hostedCall)
+			p.send(kindCallback, `{"id":1,"callback":1,"name":"f"}`, "[]")
+			p.send(kindCallback, `{"id":1,"callback":2,"name":"f"}`, "[]")
+			synctest.Wait() // one reply is being written, the other waits behind it
+			p.result(1, "1")
+			synctest.Wait()
+			first, _ := p.next()
+			second, _ := p.next()
+			if first.kind != kindReply || second.kind != kindCall {
+				t.Errorf("got kinds %d and %d", first.kind, second.kind)
+			}
+			p.result(2, "2")
+			p.next()
+		})
+		for _, call := range []Call{callWith(&client{answer: func(context.Context, string, json.RawMessage) (json.RawMessage, error) {
+			return []byte("1"), nil
+		}}), {Timeout: time.Minute}} {
+			if _, err := c.Execute(t.Context(), call); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func TestContainerDiesUnderCallbacks(t *testing.T) {
+	c, process := open(t, testLimits, func(p *peer) {
+		p.expect(kindCall, hostedCall)
+		for i := range 10 {
+			p.send(kindCallback, fmt.Sprintf(`{"id":1,"callback":%d,"name":"f"}`, i+1), "[]")
+		}
+		p.send(kindPrint, `{"id":1,"level":"log"}`, "last words")
+	})
+	host := &client{answer: never}
+	_, err := c.Execute(t.Context(), callWith(host))
+	var lost *LostError
+	if !errors.As(err, &lost) || !lost.Started || !slices.Equal(host.lines, []string{"log last words"}) {
+		t.Errorf("got %#v, printed %q", err, host.lines)
+	}
+	<-process.killed
+}

@@ -1,0 +1,113 @@
+package containers
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// read takes the agent's frames until one cannot be believed, and says why.
+func (c *Container) read(r *bufio.Reader) error {
+	limit := c.limits.headerLimit() + 1 + c.limits.Result
+	for {
+		f, err := readFrame(r, limit)
+		if errors.Is(err, errFrameTooLong) {
+			return fmt.Errorf("%w: %w", errProtocol, err)
+		}
+		if err != nil {
+			return endOf(err)
+		}
+		if err := c.handle(f); err != nil {
+			return err
+		}
+	}
+}
+
+// handle does what a frame says, without waiting for anybody. Its errors say that the agent broke the
+// rules of the link.
+func (c *Container) handle(f frame) error {
+	switch f.kind {
+	case kindPrint:
+		return c.handlePrint(f)
+	case kindCallback:
+		return c.handleCallback(f)
+	case kindEnded:
+		return c.handleEnded(f)
+	default:
+		return c.handleAnswer(f)
+	}
+}
+
+func (c *Container) handleAnswer(f frame) error {
+	h, err := decodeHeader(f, c.limits)
+	if err != nil {
+		return err
+	}
+	o := outcomeOf(f, h, c.limits)
+	call := c.take(h.ID, errors.Is(o.err, ErrNoSession))
+	if call == nil {
+		return fmt.Errorf("%w: an answer to call %d, which waits for none", errProtocol, h.ID)
+	}
+	if o.err == nil {
+		o.result.Container = c.ID()
+	}
+	if call.bundle != "" {
+		c.bundles.release(call.bundle)
+	}
+	call.settle(o)
+	c.free(call)
+	return nil
+}
+
+// take gives the call that waits for an answer under id, once, or nil. A call that was not sent yet
+// cannot be answered, and only one in a session can have missed it.
+func (c *Container) take(id uint64, missed bool) *pendingCall {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	call := c.pending[id]
+	if call == nil || !call.sent || missed && (call.session == nil || call.opens) {
+		return nil
+	}
+	delete(c.pending, id)
+	if call.opens {
+		call.session.answered = true
+	}
+	return call
+}
+
+// find gives the call that a frame of the agent is about, or nil where it has been answered.
+func (c *Container) find(id uint64) (*pendingCall, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	call := c.pending[id]
+	if call == nil && id > 0 && id <= c.lastID {
+		return nil, nil
+	}
+	if call == nil || !call.sent {
+		return nil, fmt.Errorf("%w: a frame about call %d, which was not made", errProtocol, id)
+	}
+	return call, nil
+}
+
+// decodeSmall takes the header of a frame that is neither a hello nor an answer.
+func decodeSmall(f frame, l Limits, header any) error {
+	if len(f.header) > HeaderRoom || len(f.body) > l.Result {
+		return fmt.Errorf("%w: header of %d bytes and body of %d in a frame of kind %d", errProtocol, len(f.header), len(f.body), f.kind)
+	}
+	if err := json.Unmarshal(f.header, header); err != nil {
+		return fmt.Errorf("%w: header: %w", errProtocol, err)
+	}
+	return nil
+}
+
+var errAgentEnded = errors.New("the agent ended")
+
+// endOf says what a failed read means: at its end a stream has nothing to add to that.
+func endOf(err error) error {
+	if err == io.EOF {
+		return errAgentEnded
+	}
+	return fmt.Errorf("%w: %w", errAgentEnded, err)
+}

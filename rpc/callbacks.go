@@ -1,0 +1,109 @@
+package rpc
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+
+	"github.com/jsd-project/jsd/containers"
+)
+
+// A response is what a client answered a callback with.
+type response struct {
+	id    uint64 // of the callback
+	value json.RawMessage
+	err   *containers.CallbackError // nil: there is a value
+}
+
+// ask sends the client a request and waits for its response.
+func (c *client) ask(ctx context.Context, h *host, name string, args json.RawMessage) (json.RawMessage, error) {
+	id, answer := c.expect()
+	defer c.expectNoMore(id)
+	c.wire.write(c.dialect.ask(id, h, name, args))
+	select {
+	case r := <-answer:
+		if r.err != nil {
+			return nil, r.err
+		}
+		return r.value, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-c.ended:
+		return nil, errClientGone
+	}
+}
+
+// expect numbers a request of ours.
+func (c *client) expect() (id uint64, answer <-chan response) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked++
+	ch := make(chan response, 1)
+	c.asking[c.asked] = ch
+	return c.asked, ch
+}
+
+func (c *client) expectNoMore(id uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.asking, id)
+}
+
+// resolve hands a response to who waits for it. It tells whether anybody does: what nobody asked for,
+// asks for no longer, or has already, is ignored.
+func (c *client) resolve(r response) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	answer := c.asking[r.id]
+	if answer == nil {
+		return false
+	}
+	delete(c.asking, r.id)
+	answer <- r
+	return true
+}
+
+// isGone tells that nothing will be read of the client any more.
+func (c *client) isGone() bool {
+	select {
+	case <-c.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// callbackID is the number of a callback that an id stands for, 0 where it can be none of ours.
+func callbackID(id json.RawMessage) uint64 {
+	n, err := strconv.ParseUint(string(id), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// callbackError is what a client says went wrong, or that it says so in no way we know.
+func callbackError(object json.RawMessage) *containers.CallbackError {
+	if kind(object) != '{' {
+		return errNotResponse
+	}
+	var e containers.CallbackError
+	var message, code bool
+	for name, value := range members(object) {
+		switch name {
+		case "message":
+			if message = kind(value) == '"'; message {
+				e.Message = unquote(value)
+			}
+		case "code":
+			n, err := strconv.ParseInt(string(value), 10, 64)
+			e.Code, code = n, err == nil
+		case "data":
+			e.Data = given(value)
+		}
+	}
+	if !message || !code {
+		return errNotResponse
+	}
+	return &e
+}

@@ -1,0 +1,143 @@
+package rpc
+
+import (
+	"cmp"
+	"encoding/json"
+	"reflect"
+	"slices"
+	"strconv"
+
+	"github.com/jsd-project/jsd/containers"
+)
+
+const (
+	discoverName = "rpc.discover"
+	openRPC      = "1.3.2" // the version of the specification
+	metaSchema   = "https://meta.open-rpc.org/"
+)
+
+// A document is what rpc.discover answers, in the form of OpenRPC. It is made from the types that
+// the methods take and give.
+type document struct {
+	OpenRPC    string         `json:"openrpc"`
+	Info       documentInfo   `json:"info"`
+	Methods    []documentCall `json:"methods"`
+	Components components     `json:"components"`
+	ToClient   []documentCall `json:"x-to-client"` // what jsd calls
+}
+
+type documentInfo struct {
+	Title       string `json:"title"`
+	Version     string `json:"version"`
+	Description string `json:"description"`
+}
+
+type documentCall struct {
+	Name      string       `json:"name"`
+	Summary   string       `json:"summary"`
+	Structure string       `json:"paramStructure"`
+	Params    []descriptor `json:"params"`
+	Result    *descriptor  `json:"result,omitempty"` // none: a notification
+	Errors    []reference  `json:"errors,omitempty"`
+}
+
+type descriptor struct {
+	Name     string `json:"name"`
+	Required bool   `json:"required,omitempty"`
+	Schema   schema `json:"schema"`
+}
+
+type reference struct {
+	Ref string `json:"$ref"`
+}
+
+type components struct {
+	Errors  map[string]documentError `json:"errors"`
+	Schemas map[string]schema        `json:"schemas"`
+}
+
+type documentError struct {
+	Code    int64  `json:"code"`
+	Message string `json:"message"`
+}
+
+func (s *Server) discover(*client, *request, noParams) (json.RawMessage, later, error) {
+	return s.document, nil, nil
+}
+
+func describeAll(version string, methods []method) document {
+	d := document{
+		OpenRPC: openRPC,
+		Info: documentInfo{
+			Title: "jsd", Version: cmp.Or(version, "unknown"),
+			Description: "Runs scripts in containers. params is an object, or an array that holds just it. " +
+				"Methods under x-to-client are called by jsd, over a WebSocket only. " +
+				"The data of errors has the schema ErrorData.",
+		},
+		Components: components{errorsByCode(), map[string]schema{"ErrorData": schemaOf(reflect.TypeFor[details]())}},
+		ToClient: []documentCall{
+			{Name: consoleName, Summary: "Tells of a line that a script printed (a notification)", Structure: byNames,
+				Params: descriptorsOf(reflect.TypeFor[ConsoleParams]())},
+			{Name: callbackName, Summary: "A script called host.NAME(...args)", Structure: byNames,
+				Params: descriptorsOf(reflect.TypeFor[CallbackParams]()), Result: &descriptor{Name: "value", Schema: schema{}}},
+		},
+	}
+	for _, m := range methods {
+		d.Methods = append(d.Methods, m.describe())
+	}
+	return d
+}
+
+const byNames = "by-name"
+
+func (m method) describe() documentCall {
+	call := documentCall{
+		Name: m.name, Summary: m.summary, Structure: byNames, Params: []descriptor{},
+		Result: &descriptor{Name: "result", Schema: schemaOf(m.result)},
+	}
+	for _, f := range m.params.fields {
+		call.Params = append(call.Params, descriptor{f.name, f.required, schemaOfParam(f.param)})
+	}
+	// those that must be there come first, as the specification has it
+	slices.SortStableFunc(call.Params, func(a, b descriptor) int { return order(b.Required) - order(a.Required) })
+	for _, code := range slices.Concat(anyErrors, m.errors) {
+		call.Errors = append(call.Errors, reference{"#/components/errors/" + strconv.FormatInt(code, 10)})
+	}
+	return call
+}
+
+func order(required bool) int {
+	if required {
+		return 1
+	}
+	return 0
+}
+
+// descriptorsOf takes the params of a request of ours from the struct that stands for them.
+func descriptorsOf(params reflect.Type) (all []descriptor) {
+	s := schemaOfStruct(params)
+	required := s["required"].([]string)
+	for f := range params.Fields() {
+		name := jsonName(f)
+		all = append(all, descriptor{name, slices.Contains(required, name), s["properties"].(schema)[name].(schema)})
+	}
+	slices.SortStableFunc(all, func(a, b descriptor) int { return order(b.Required) - order(a.Required) })
+	return all
+}
+
+// errorsByCode is every error there is, as wireError makes it.
+func errorsByCode() map[string]documentError {
+	all := []error{
+		errParse, invalidRequest("…"), errMethodNotFound, invalidParams("…"), errInternal,
+		&containers.LostError{}, busy(0), forbidden(""), errNotFound,
+	}
+	for code := range failures {
+		all = append(all, &containers.Failure{Code: code, Name: "the error's name, or the thrown string"})
+	}
+	errors := map[string]documentError{}
+	for _, err := range all {
+		e := wireError(err)
+		errors[strconv.FormatInt(e.Code, 10)] = documentError{e.Code, e.Message}
+	}
+	return errors
+}

@@ -1,0 +1,94 @@
+package rpc
+
+import (
+	"container/list"
+	"time"
+)
+
+// keptOverhead is about what a kept outcome takes beside what is in it.
+const keptOverhead = 512
+
+// A keptList holds executions that have ended, those that ended first in front.
+type keptList struct {
+	list.List
+	bytes int64
+}
+
+func (l *keptList) oldest() *execution { return l.Front().Value.(*execution) }
+
+// keepLocked keeps the outcome of x, and drops older ones for it. One that alone is over the bound
+// is replaced by an error that says so: it must not run again either.
+func (e *executions) keepLocked(x *execution) {
+	if x.size = x.outcome.size(x.name); x.size > e.keepTenant || x.size > e.keepAll {
+		x = &execution{name: x.name, keep: true, cancel: x.cancel, done: x.done, ended: true, outcome: outcome{err: errKeptLimit, began: true}}
+		x.size = x.outcome.size(x.name)
+		e.known[x.name] = x
+	}
+	tenant := e.tenants[x.name.tenant]
+	if tenant == nil {
+		tenant = &keptList{}
+		e.tenants[x.name.tenant] = tenant
+	}
+	x.expires = time.Now().Add(e.keepTime)
+	x.inAll, x.inTenants = e.kept.PushBack(x), tenant.PushBack(x)
+	e.kept.bytes += x.size
+	tenant.bytes += x.size
+	for tenant.bytes > e.keepTenant {
+		e.forgetLocked(tenant.oldest())
+	}
+	for e.kept.bytes > e.keepAll {
+		e.forgetLocked(e.kept.oldest())
+	}
+	e.wakeLocked()
+}
+
+func (o *outcome) size(name executionName) int64 {
+	size := keptOverhead + len(name.tenant) + len(name.id) + cap(o.result)
+	if o.err != nil {
+		if e := wireError(o.err); e.Data != nil {
+			size += len(e.Message) + len(*e.Data)
+		}
+	}
+	return int64(size)
+}
+
+// forgetLocked makes an execution that has ended unknown.
+func (e *executions) forgetLocked(x *execution) {
+	delete(e.known, x.name)
+	tenant := e.tenants[x.name.tenant]
+	tenant.Remove(x.inTenants)
+	e.kept.Remove(x.inAll)
+	tenant.bytes -= x.size
+	e.kept.bytes -= x.size
+	if tenant.Len() == 0 {
+		delete(e.tenants, x.name.tenant)
+	}
+}
+
+// wakeLocked sees to it that what is kept gets dropped in time.
+func (e *executions) wakeLocked() {
+	if e.timer == nil && e.kept.Len() > 0 && !e.stopped {
+		e.timer = time.AfterFunc(time.Until(e.kept.oldest().expires), e.expire)
+	}
+}
+
+func (e *executions) expire() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := time.Now()
+	for e.kept.Len() > 0 && !e.kept.oldest().expires.After(now) {
+		e.forgetLocked(e.kept.oldest())
+	}
+	e.timer = nil
+	e.wakeLocked()
+}
+
+// stop ends the timer. What is kept stays, for those that still ask.
+func (e *executions) stop() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.stopped = true
+	if e.timer != nil {
+		e.timer.Stop()
+	}
+}

@@ -1,0 +1,176 @@
+package rpc
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jsd-project/jsd/containers"
+)
+
+// A session is a context that its connection makes calls in, one after the other.
+type session struct {
+	id     string
+	tenant string
+	hidden []string // secrets, of all its calls
+	idle   time.Duration
+	inner  containers.Session
+	gone   chan struct{} // closed when nothing is left of it
+
+	mu        sync.Mutex // guards all below
+	turns     []*turn    // of the calls that run or wait, in their order
+	callbacks int        // that the client has not answered
+	orphan    bool       // its connection is gone
+	timer     *time.Timer
+}
+
+// A turn is a call's place in its session. Calls wait for it here rather than in the container: so
+// their order is that of the requests, and one that is cancelled before has touched nothing.
+type turn struct {
+	mine   chan struct{} // closed when it has come
+	detach bool
+}
+
+func newSession(id, tenant string, hidden []string, idle time.Duration, inner containers.Session) *session {
+	ss := &session{id: id, tenant: tenant, hidden: hidden, idle: idle, inner: inner, gone: make(chan struct{})}
+	ss.timer = time.AfterFunc(idle, ss.endIfIdle)
+	return ss
+}
+
+// start is what a run in the session starts with.
+func (ss *session) start(detach bool) func(func() blanker) task {
+	return func(blank func() blanker) task {
+		t := ss.join(detach)
+		return func(ctx context.Context, call containers.Call) (json.RawMessage, error) {
+			defer ss.leave(t)
+			select {
+			case <-t.mine:
+			case <-ctx.Done():
+			}
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			result, err := ss.inner.Execute(ctx, call)
+			return executed(result, err, call.Stats, blank)
+		}
+	}
+}
+
+func (ss *session) join(detach bool) *turn {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	ss.timer.Stop()
+	t := &turn{make(chan struct{}), detach}
+	if ss.turns = append(ss.turns, t); len(ss.turns) == 1 {
+		close(t.mine)
+	}
+	return t
+}
+
+func (ss *session) leave(t *turn) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	i := slices.Index(ss.turns, t)
+	ss.turns = slices.Delete(ss.turns, i, i+1)
+	switch {
+	case len(ss.turns) == 0 && !ss.hasEnded():
+		ss.timer.Reset(ss.idle)
+	case i == 0 && len(ss.turns) > 0:
+		close(ss.turns[0].mine)
+	}
+	ss.endIfUnwantedLocked()
+}
+
+func (ss *session) endIfIdle() {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if len(ss.turns) == 0 {
+		ss.inner.Close()
+	}
+}
+
+// abandon ends the session behind its detached calls. No call may join after it.
+func (ss *session) abandon() {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	ss.orphan = true
+	ss.endIfUnwantedLocked()
+}
+
+func (ss *session) endIfUnwantedLocked() {
+	if ss.orphan && !slices.ContainsFunc(ss.turns, func(t *turn) bool { return t.detach }) {
+		ss.inner.Close()
+	}
+}
+
+// asking counts the callbacks that wait for the client.
+func (ss *session) asking(more int) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	ss.callbacks += more
+}
+
+func (ss *session) isAsking() bool {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return ss.callbacks > 0
+}
+
+func (ss *session) hasEnded() bool {
+	select {
+	case <-ss.inner.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// adopt makes a session one of the connection's, unless that is gone.
+func (c *client) adopt(ss *session) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sessions == nil {
+		return false
+	}
+	c.sessions[ss.id] = ss
+	return true
+}
+
+func (c *client) disown(ss *session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.sessions, ss.id)
+}
+
+// session is the one that the client names.
+func (c *client) session(id string) (*session, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ss := c.sessions[id]; ss != nil && !ss.hasEnded() {
+		return ss, nil
+	}
+	return nil, errNotFound
+}
+
+// usable refuses a session whose script waits for the client: a call from inside a callback would
+// wait for itself.
+func (c *client) usable(id string) (*session, error) {
+	ss, err := c.session(id)
+	if err == nil && ss.isAsking() {
+		return nil, forbidden("session")
+	}
+	return ss, err
+}
+
+// abandonSessions ends those of a connection that is gone.
+func (c *client) abandonSessions() {
+	c.mu.Lock()
+	all := c.sessions
+	c.sessions = nil
+	c.mu.Unlock()
+	for _, ss := range all {
+		ss.abandon()
+	}
+}

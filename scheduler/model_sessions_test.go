@@ -1,0 +1,72 @@
+package scheduler
+
+import (
+	"context"
+	"testing/synctest"
+	"time"
+
+	"github.com/jsd-project/jsd/containers"
+)
+
+// open opens a session, which stays open until endSession, endSessions or something worse chooses it.
+func (m *model) open() {
+	tenant := m.tenant()
+	began := time.Now()
+	m.call(tenant, func(ctx context.Context, call containers.Call) (containers.Result, error) {
+		given, err := m.s.OpenSession(ctx, tenant, call)
+		if err == nil {
+			m.mu.Lock()
+			m.sessions = append(m.sessions, given.(*session))
+			m.mu.Unlock()
+		}
+		return containers.Result{Queue: time.Since(began) - call.Timeout}, err // which is not told
+	})
+}
+
+// someSession is one that was opened, mostly of the last ones, since others have ended; nil if there is none.
+func (m *model) someSession() *session {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := len(m.sessions)
+	if n == 0 {
+		return nil
+	}
+	return m.sessions[n-1-min(m.rnd.IntN(n), m.rnd.IntN(8))]
+}
+
+func (m *model) sendInSession() {
+	if ss := m.someSession(); ss != nil {
+		m.call(ss.container.tenant.name, ss.Execute)
+	}
+}
+
+// endSession has one closed, or end by itself.
+func (m *model) endSession() {
+	switch ss := m.someSession(); {
+	case ss == nil:
+	case m.rnd.IntN(2) == 0:
+		ss.Close()
+	default:
+		ss.Session.(*fakeSession).end()
+	}
+}
+
+// endSessions closes all there are; each must be over then, and say so.
+func (m *model) endSessions() {
+	for _, ss := range m.sessions {
+		ss.Close()
+	}
+	time.Sleep(sessionEnds)
+	synctest.Wait()
+	for _, ss := range m.sessions {
+		select {
+		case <-ss.Done():
+		default:
+			m.Errorf("a session in %s goes on", ss.container.ID())
+		}
+	}
+	m.check()
+	if m.s.Stats().Sessions != 0 {
+		m.Errorf("%d sessions are left", m.s.Stats().Sessions)
+	}
+}
