@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,30 @@ func TestQuantile(t *testing.T) {
 	} {
 		if got := quantile(c.values, c.q); got != c.want {
 			t.Errorf("quantile %v of %d values = %v, want %v", c.q, len(c.values), got, c.want)
+		}
+	}
+}
+
+func TestKindsAreSetAgainstPlain(t *testing.T) {
+	ms := func(values ...time.Duration) (times []time.Duration) {
+		for _, value := range values {
+			times = append(times, value*time.Millisecond)
+		}
+		return times
+	}
+	figures := newFigures([]round{
+		{jsd: ms(1, 2), spare: ms(10), kinds: []kindTimes{{warm: ms(6), spare: ms(20)}, {warm: ms(2), spare: ms(5)}}},
+		{jsd: ms(2), spare: ms(10), kinds: []kindTimes{{warm: ms(4, 5), spare: ms(30)}, {warm: ms(2), spare: ms(5)}}},
+	}, 0)
+	var table strings.Builder
+	figures.printKinds(&table, []script{{name: "slow"}, {name: "alike"}})
+	for _, want := range []string{
+		`(?m)^plain +2\.00 ms +1\.00 +10\.00 ms +1\.00$`,
+		`(?m)^slow +5\.00 ms +2\.50 +20\.00 ms +2\.00$`,
+		`(?m)^alike +2\.00 ms +1\.00 +5\.00 ms +0\.50$`,
+	} {
+		if !regexp.MustCompile(want).MatchString(table.String()) {
+			t.Errorf("no line %s in\n%s", want, table.String())
 		}
 	}
 }

@@ -11,9 +11,6 @@ import (
 	"github.com/coder/websocket"
 )
 
-// script is what is measured, as the params of runtime.execute without their closing brace.
-const script = `{"code":"function run(cb){ cb(a + 1) }","globals":{"a":1},"call":"run"`
-
 // A client makes calls over one WebSocket, any number at once.
 type client struct {
 	conn *websocket.Conn
@@ -28,7 +25,8 @@ type client struct {
 type reply struct {
 	ID     uint64 `json:"id"`
 	Result struct {
-		Value json.RawMessage `json:"value"`
+		Value  json.RawMessage `json:"value"`
+		Bundle string          `json:"bundle"`
 	} `json:"result"`
 	Error *struct {
 		Code    int    `json:"code"`
@@ -75,8 +73,40 @@ func (c *client) read() {
 	}
 }
 
-// call runs the script for a tenant and gives the time from sending to the answer.
-func (c *client) call(ctx context.Context, tenant string) (time.Duration, error) {
+// call runs a script for a tenant and gives the time from sending to the answer.
+func (c *client) call(ctx context.Context, s script, tenant string) (time.Duration, error) {
+	answer, took, err := c.request(ctx, "runtime.execute", fmt.Sprintf(`%s,"tenant":%q}`, s.params, tenant))
+	if err != nil {
+		return 0, err
+	}
+	if err := answer.check(); err != nil {
+		return 0, fmt.Errorf("%s %w", s.name, err)
+	}
+	return took, nil
+}
+
+// put sends the files of a script, if it has any, and lets it name what they became.
+func (c *client) put(ctx context.Context, s *script, tenant string) error {
+	if s.files == nil {
+		return nil
+	}
+	files, err := json.Marshal(s.files)
+	if err != nil {
+		return err
+	}
+	answer, _, err := c.request(ctx, "runtime.put", fmt.Sprintf(`{"files":%s,"tenant":%q}`, files, tenant))
+	if err != nil {
+		return err
+	}
+	if answer.Error != nil {
+		return fmt.Errorf("the files were not taken: %d %s", answer.Error.Code, answer.Error.Message)
+	}
+	s.params = fmt.Sprintf(`{"bundle":%q,"globals":{"a":1},"call":"run"`, answer.Result.Bundle)
+	return nil
+}
+
+// request gives the answer to a request, which may be an error, and the time it took to come.
+func (c *client) request(ctx context.Context, method, params string) (reply, time.Duration, error) {
 	answer := make(chan reply, 1)
 	c.mu.Lock()
 	c.nextID++
@@ -84,41 +114,39 @@ func (c *client) call(ctx context.Context, tenant string) (time.Duration, error)
 	c.pending[id] = answer
 	c.mu.Unlock()
 
-	request := fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%d,"method":"runtime.execute","params":%s,"tenant":%q}}`,
-		id, script, tenant)
+	request := fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%d,"method":%q,"params":%s}`, id, method, params)
 	began := time.Now()
 	if err := c.conn.Write(ctx, websocket.MessageText, request); err != nil {
-		return 0, err
+		return reply{}, 0, err
 	}
 	select {
 	case r := <-answer:
-		took := time.Since(began)
-		return took, r.check()
+		return r, time.Since(began), nil
 	case <-c.done:
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		return 0, c.err
+		return reply{}, 0, c.err
 	case <-ctx.Done():
-		return 0, ctx.Err()
+		return reply{}, 0, ctx.Err()
 	}
 }
 
 // check keeps a daemon that answers fast and wrong out of the table.
 func (r *reply) check() error {
 	if r.Error != nil {
-		return fmt.Errorf("the script failed: %d %s", r.Error.Code, r.Error.Message)
+		return fmt.Errorf("failed: %d %s", r.Error.Code, r.Error.Message)
 	}
 	if string(r.Result.Value) != "2" {
-		return fmt.Errorf("the script came to %s instead of 2", r.Result.Value)
+		return fmt.Errorf("came to %s instead of 2", r.Result.Value)
 	}
 	return nil
 }
 
 // oneByOne makes calls with one in flight.
-func (c *client) oneByOne(ctx context.Context, tenant string, calls int) ([]time.Duration, error) {
+func (c *client) oneByOne(ctx context.Context, s script, tenant string, calls int) ([]time.Duration, error) {
 	times := make([]time.Duration, 0, calls)
 	for range calls {
-		took, err := c.call(ctx, tenant)
+		took, err := c.call(ctx, s, tenant)
 		if err != nil {
 			return nil, err
 		}
@@ -128,7 +156,7 @@ func (c *client) oneByOne(ctx context.Context, tenant string, calls int) ([]time
 }
 
 // flood makes calls with width in flight and gives how many a second were answered.
-func (c *client) flood(ctx context.Context, tenant string, calls, width int) (float64, error) {
+func (c *client) flood(ctx context.Context, s script, tenant string, calls, width int) (float64, error) {
 	queue := make(chan struct{}, calls)
 	for range calls {
 		queue <- struct{}{}
@@ -140,7 +168,7 @@ func (c *client) flood(ctx context.Context, tenant string, calls, width int) (fl
 	for i := range width {
 		callers.Go(func() {
 			for range queue {
-				if _, errs[i] = c.call(ctx, tenant); errs[i] != nil {
+				if _, errs[i] = c.call(ctx, s, tenant); errs[i] != nil {
 					return
 				}
 			}

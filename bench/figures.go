@@ -14,18 +14,24 @@ type figures struct {
 	jsd, baseline, spare, cold   []time.Duration // of all rounds together
 	jsdRate, baseRate, floorRate float64         // of the middle round
 	floorProcesses               int
+	kinds                        []kindTimes // of all rounds together
 	rounds, repeated             int
 	steal                        float64 // of the worst round
 }
 
 func newFigures(rounds []round, repeated int) *figures {
-	f := &figures{rounds: len(rounds), repeated: repeated, floorProcesses: rounds[0].floorProcesses}
+	f := &figures{rounds: len(rounds), repeated: repeated, floorProcesses: rounds[0].floorProcesses,
+		kinds: make([]kindTimes, len(rounds[0].kinds))}
 	var jsd, base, floor []float64
 	for _, r := range rounds {
 		f.jsd = append(f.jsd, r.jsd...)
 		f.baseline = append(f.baseline, r.baseline...)
 		f.spare = append(f.spare, r.spare...)
 		f.cold = append(f.cold, r.cold...)
+		for i, times := range r.kinds {
+			f.kinds[i].warm = append(f.kinds[i].warm, times.warm...)
+			f.kinds[i].spare = append(f.kinds[i].spare, times.spare...)
+		}
 		jsd, base, floor = append(jsd, r.jsdRate), append(base, r.baseRate), append(floor, r.floorRate)
 		f.steal = max(f.steal, r.steal)
 	}
@@ -51,7 +57,23 @@ const (
 	spareTarget = 50 * time.Millisecond
 )
 
-func (f *figures) print(w io.Writer) {
+// print writes the tables; kinds are the scripts that were set against the plain one.
+func (f *figures) print(w io.Writer, kinds []script) {
+	f.printBaselines(w)
+	fmt.Fprintln(w)
+	f.printKinds(w, kinds)
+	fmt.Fprintf(w, "\nClient, daemon, containers and baselines share the cores. In the upper table new tenants are set\n"+
+		"against a warm call of (a); times against one run of (b). %d rounds, steal at most %.1f %%", f.rounds, 100*f.steal)
+	if f.repeated > 0 {
+		fmt.Fprintf(w, ", %d spoiled by steal and repeated", f.repeated)
+	}
+	if f.steal > spoiled {
+		fmt.Fprint(w, ": SPOILED, do not quote these figures")
+	}
+	fmt.Fprintln(w, ".")
+}
+
+func (f *figures) printBaselines(w io.Writer) {
 	base, floor := median(f.baseline), f.floorTime()
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	line := func(format string, values ...any) { fmt.Fprintf(table, format+"\n", values...) }
@@ -71,15 +93,22 @@ func (f *figures) print(w io.Writer) {
 	line("(b) floor, %d processes\t%.0f/s\t\t\t", f.floorProcesses, f.floorRate)
 	line("(b) one run\t%s\t\t\t", inMilliseconds(floor))
 	_ = table.Flush()
-	fmt.Fprintf(w, "\nClient, daemon, containers and baselines share the cores. New tenants are set against a\n"+
-		"warm call of (a); times against one run of (b). %d rounds, steal at most %.1f %%", f.rounds, 100*f.steal)
-	if f.repeated > 0 {
-		fmt.Fprintf(w, ", %d spoiled by steal and repeated", f.repeated)
+}
+
+// printKinds sets warm calls against plain warm ones, and new tenants against plain new ones.
+func (f *figures) printKinds(w io.Writer, kinds []script) {
+	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	warm, spare := median(f.jsd), median(f.spare)
+	line := func(name string, times kindTimes) {
+		fmt.Fprintf(table, "%s\t%s\t%.2f\t%s\t%.2f\n", name, inMilliseconds(median(times.warm)), ratio(median(times.warm), warm),
+			inMilliseconds(median(times.spare)), ratio(median(times.spare), spare))
 	}
-	if f.steal > spoiled {
-		fmt.Fprint(w, ": SPOILED, do not quote these figures")
+	fmt.Fprintln(table, "median of a call, 1 in flight\twarm\tto plain\tnew tenant with a spare\tto plain")
+	line(plain.name, kindTimes{warm: f.jsd, spare: f.spare})
+	for i, kind := range kinds {
+		line(kind.name, f.kinds[i])
 	}
-	fmt.Fprintln(w, ".")
+	_ = table.Flush()
 }
 
 func ratio(a, b time.Duration) float64 { return float64(a) / float64(b) }

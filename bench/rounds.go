@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"syscall"
@@ -23,80 +22,24 @@ const (
 	refill = 2 * time.Second
 )
 
-// A bench holds what is measured: a daemon with spare containers, one without, and the baselines.
-type bench struct {
-	servers               []*server
-	clients               []*client
-	spare, cold, baseline *client
-	node, floor           string
-	tenants               int // names used so far
-}
-
-func start(ctx context.Context, jsd, node, baselines string) (_ *bench, err error) {
-	b := &bench{node: node, floor: filepath.Join(baselines, "floor.js")}
-	defer func() {
-		if err != nil {
-			b.close()
-		}
-	}()
-	// The instances keep their names, so that a run that was killed is swept by the next one.
-	serve := func(instance string, more ...string) *exec.Cmd {
-		return exec.Command(jsd, append([]string{"serve", "--driver", "docker", "--listen", "127.0.0.1:0",
-			"--cpus", "2", "--instance", instance}, more...)...)
-	}
-	if b.spare, err = b.connect(ctx, "jsd", serve("bench-spare")); err != nil {
-		return nil, err
-	}
-	if b.cold, err = b.connect(ctx, "jsd without spares",
-		serve("bench-cold", "--spare", "0", "--min-containers", "0")); err != nil {
-		return nil, err
-	}
-	b.baseline, err = b.connect(ctx, "baseline", exec.Command(node, filepath.Join(baselines, "baseline.js")))
-	if err != nil {
-		return nil, err
-	}
-	return b, nil
-}
-
-// connect starts a server and a connection to it; close ends both.
-func (b *bench) connect(ctx context.Context, name string, cmd *exec.Cmd) (*client, error) {
-	server, err := startServer(ctx, name, cmd)
-	if err != nil {
-		return nil, err
-	}
-	b.servers = append(b.servers, server)
-	client, err := dial(ctx, server.url)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	b.clients = append(b.clients, client)
-	return client, nil
-}
-
-func (b *bench) close() {
-	for _, client := range b.clients {
-		client.close()
-	}
-	for _, server := range b.servers {
-		server.stop()
-	}
-}
-
 // A round holds what one round measured.
 type round struct {
 	jsd, baseline                []time.Duration // warm calls, 1 in flight
 	jsdRate, baseRate, floorRate float64         // calls a second, 64 in flight
 	floorProcesses               int
 	spare, cold                  []time.Duration // first calls of new tenants
+	kinds                        []kindTimes     // in the order of the bench
 	steal                        float64
 }
 
+// kindTimes are those of a script that is set against the plain one: warm calls, and first calls of new
+// tenants with a spare container.
+type kindTimes struct{ warm, spare []time.Duration }
+
 // rounds measures until there are as many unspoiled rounds as planned, or twice as many in all.
 func (b *bench) rounds(ctx context.Context, p plan) (*figures, error) {
-	for _, c := range []*client{b.spare, b.baseline} {
-		if _, err := c.oneByOne(ctx, warmTenant, p.calls); err != nil {
-			return nil, fmt.Errorf("warming up: %w", err)
-		}
+	if err := b.warmUp(ctx, p); err != nil {
+		return nil, fmt.Errorf("warming up: %w", err)
 	}
 	var good, bad []round
 	for n := 0; len(good) < p.rounds && n < 2*p.rounds; n++ {
@@ -118,25 +61,55 @@ func (b *bench) rounds(ctx context.Context, p plan) (*figures, error) {
 	return newFigures(good, len(bad)), nil
 }
 
+func (b *bench) warmUp(ctx context.Context, p plan) error {
+	for _, c := range []*client{b.spare, b.baseline} {
+		if _, err := c.oneByOne(ctx, plain, warmTenant, p.calls); err != nil {
+			return err
+		}
+	}
+	for i := range b.kinds {
+		if err := b.spare.put(ctx, &b.kinds[i], b.kinds[i].tenant); err != nil {
+			return err
+		}
+		if _, err := b.spare.oneByOne(ctx, b.kinds[i], b.kinds[i].tenant, p.kindCalls); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // round takes every figure once; every other round turns the order, so that no side always comes first.
 func (b *bench) round(ctx context.Context, p plan, n int) (r round, err error) {
 	before, err := readCPUTime()
 	if err != nil {
 		return r, err
 	}
-	steps := []func() error{
-		func() (err error) { r.jsd, err = b.spare.oneByOne(ctx, warmTenant, p.calls); return err },
-		func() (err error) { r.baseline, err = b.baseline.oneByOne(ctx, warmTenant, p.calls); return err },
-		func() (err error) { r.jsdRate, err = b.spare.flood(ctx, warmTenant, p.flood, inFlight); return err },
-		func() (err error) { r.baseRate, err = b.baseline.flood(ctx, warmTenant, p.flood, inFlight); return err },
-		func() (err error) { r.floorRate, r.floorProcesses, err = b.runFloor(ctx, p.floor); return err },
+	r.kinds = make([]kindTimes, len(b.kinds))
+	var steps []func() error
+	for i, kind := range b.kinds {
+		steps = append(steps, func() (err error) {
+			r.kinds[i].warm, err = b.spare.oneByOne(ctx, kind, kind.tenant, p.kindCalls)
+			return err
+		})
 	}
+	steps = append(steps,
+		func() (err error) { r.jsd, err = b.spare.oneByOne(ctx, plain, warmTenant, p.calls); return err },
+		func() (err error) { r.baseline, err = b.baseline.oneByOne(ctx, plain, warmTenant, p.calls); return err },
+		func() (err error) {
+			r.jsdRate, err = b.spare.flood(ctx, plain, warmTenant, p.flood, inFlight)
+			return err
+		},
+		func() (err error) {
+			r.baseRate, err = b.baseline.flood(ctx, plain, warmTenant, p.flood, inFlight)
+			return err
+		},
+		func() (err error) { r.floorRate, r.floorProcesses, err = b.runFloor(ctx, p.floor); return err },
+	)
 	if n%2 == 1 {
 		slices.Reverse(steps)
 	}
 	steps = append(steps,
-		func() (err error) { r.spare, err = b.newTenants(ctx, b.spare, p.tenants); return err },
-		func() (err error) { r.cold, err = b.newTenants(ctx, b.cold, p.tenants); return err },
+		func() error { return b.newTenants(ctx, p, &r) },
 		func() error { return pause(ctx, refill) },
 	)
 	for _, step := range steps {
@@ -153,20 +126,41 @@ func (b *bench) round(ctx context.Context, p plan, n int) (r round, err error) {
 }
 
 // newTenants makes the first calls of tenants that were never seen.
-func (b *bench) newTenants(ctx context.Context, c *client, count int) ([]time.Duration, error) {
-	var times []time.Duration
-	for range count {
-		if err := pause(ctx, refill); err != nil {
-			return nil, err
+func (b *bench) newTenants(ctx context.Context, p plan, r *round) error {
+	for n := range p.tenants {
+		if err := b.newTenant(ctx, b.spare, plain, &r.spare); err != nil {
+			return err
 		}
-		b.tenants++
-		took, err := c.call(ctx, "new-"+strconv.Itoa(b.tenants))
-		if err != nil {
-			return nil, err
+		if err := b.newTenant(ctx, b.cold, plain, &r.cold); err != nil {
+			return err
 		}
-		times = append(times, took)
+		if n >= p.kindTenants {
+			continue
+		}
+		for i, kind := range b.kinds {
+			if err := b.newTenant(ctx, b.spare, kind, &r.kinds[i].spare); err != nil {
+				return err
+			}
+		}
 	}
-	return times, nil
+	return nil
+}
+
+func (b *bench) newTenant(ctx context.Context, c *client, s script, times *[]time.Duration) error {
+	b.tenants++
+	tenant := "new-" + strconv.Itoa(b.tenants)
+	if err := c.put(ctx, &s, tenant); err != nil {
+		return err
+	}
+	if err := pause(ctx, refill); err != nil {
+		return err
+	}
+	took, err := c.call(ctx, s, tenant)
+	if err != nil {
+		return err
+	}
+	*times = append(*times, took)
+	return nil
 }
 
 func (b *bench) runFloor(ctx context.Context, span time.Duration) (perSecond float64, processes int, err error) {
