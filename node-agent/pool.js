@@ -7,6 +7,7 @@
 const { CODE } = require('./failure.js');
 
 const GROW = 10; // ms a call holds its worker before another is started for those that wait
+const COMPUTES = 200; // the same, for a call that does not wait for anything but its processor
 const SHRINK = 10_000; // ms that a worker above the base stays without work
 const RETRY = 200; // ms before a worker that did not start is tried again
 const GIVE_UP = 5; // starts that fail one behind the other before calls that wait are answered
@@ -76,12 +77,17 @@ class Pool {
     if (this.#waiting.length > 0) this.#growTimer ??= setTimeout(() => this.#grow(), GROW);
   }
 
-  // #grow starts a worker for each one that a long call holds, most likely waiting for something. Short
-  // calls that only have to take turns are no reason: more workers than cores make them slower.
+  // #grow starts a worker for each one that a long call holds: soon for one that waits for something, late for
+  // one that computes. Calls that only have to take turns are no reason: more workers than cores make them
+  // slower, and take memory.
   #grow() {
     this.#growTimer = undefined;
     const now = performance.now();
-    const held = [...this.#workers].filter(({ call }) => call !== undefined && now - call.sentAt > GROW).length;
+    const held = [...this.#workers].filter((worker) => {
+      if (worker.call === undefined) return false;
+      const took = now - worker.call.sentAt;
+      return took > COMPUTES || (took > GROW && !worker.computes());
+    }).length;
     const wanted = Math.min(this.#limits.concurrency, this.#limits.workers + held);
     if (this.#waiting.length > 0 && this.#workers.size < wanted) this.#spawn();
     this.#dispatch();

@@ -107,6 +107,13 @@ class WorkerProcess {
     return match === null ? 0 : Number(match[1]) * 1024;
   }
 
+  // computes says whether it runs, or would if a processor were free. It waits for something where it does
+  // not; and where the system does not tell.
+  computes() {
+    const stat = this.#proc('stat');
+    return stat[stat.lastIndexOf(')') + 2] === 'R';
+  }
+
   // cpu is the processor time used so far, in ms (in steps of the kernel's clock tick, 10 ms).
   cpu() {
     const stat = this.#proc('stat');
