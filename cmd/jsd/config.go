@@ -51,6 +51,11 @@ type serveCommand struct {
 	Bundles    int `default:"64" env:"JSD_BUNDLES" placeholder:"MIB" help:"Bundles of sources kept for a tenant (${default} MiB)."`
 	AllBundles int `default:"1024" env:"JSD_ALL_BUNDLES" placeholder:"MIB" help:"Bundles of sources kept for all tenants (${default} MiB)."`
 
+	Sessions    int           `default:"8" env:"JSD_SESSIONS" help:"Sessions of a tenant at once."`
+	SessionIdle time.Duration `default:"10m" env:"JSD_SESSION_IDLE" help:"A session without calls ends after this."`
+	KeepTime    time.Duration `default:"5m" env:"JSD_KEEP_TIME" help:"How long the outcome of an execution stays known."`
+	Keep        int           `default:"32" env:"JSD_KEEP" placeholder:"MIB" help:"Outcomes of executions kept for a tenant (${default} MiB)."`
+
 	MaxFrame       int64         `default:"16777216" env:"JSD_MAX_FRAME" placeholder:"BYTES" help:"Largest frame from a client (${default} bytes)."`
 	MaxConnections int           `default:"10000" env:"JSD_MAX_CONNECTIONS" help:"Connections at once."`
 	MaxInFlight    int           `default:"1024" env:"JSD_MAX_IN_FLIGHT" help:"Calls in flight on one connection."`
@@ -63,7 +68,7 @@ type serveCommand struct {
 type sandboxFlags struct {
 	Image    string   `default:"jsd-runtime:latest" env:"JSD_IMAGE" help:"Runtime image (docker). The default one is built when it is missing."`
 	Runtime  string   `env:"JSD_RUNTIME" placeholder:"NAME" help:"OCI runtime of the engine, such as runsc (docker). Default: the engine's own."`
-	Node     string   `default:"node" env:"JSD_NODE" help:"Node 24 or newer (process)."`
+	Node     string   `default:"node" env:"JSD_NODE" help:"Node 24.8 or newer (process)."`
 	Packages string   `env:"JSD_PACKAGES" placeholder:"DIR" help:"A node_modules folder whose packages scripts may load (process). In containers these are the image's global ones."`
 	Modules  []string `env:"JSD_MODULES" placeholder:"NAME" help:"Built-in modules and packages that scripts may load, instead of the default list."`
 
@@ -121,7 +126,8 @@ func (c *serveCommand) check() error {
 		"--max-containers": c.MaxContainers, "--result": c.Result, "--console-lines": c.ConsoleLines,
 		"--console-bytes": c.ConsoleBytes, "--max-connections": c.MaxConnections, "--max-in-flight": c.MaxInFlight,
 		"--queue-tenant": c.QueueTenant, "--queue-all": c.QueueAll, "--max-frame": int(c.MaxFrame),
-		"--bundles": c.Bundles, "--all-bundles": c.AllBundles,
+		"--bundles": c.Bundles, "--all-bundles": c.AllBundles, "--sessions": c.Sessions, "--keep": c.Keep,
+		"--session-idle": int(c.SessionIdle), "--keep-time": int(c.KeepTime),
 		"--timeout": int(c.Timeout), "--max-timeout": int(c.MaxTimeout), "--queue-time": int(c.QueueTime),
 	} {
 		if n <= 0 {

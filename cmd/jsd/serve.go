@@ -115,7 +115,9 @@ func (d *daemon) serve() {
 		},
 		Timeout: c.Timeout, MaxTimeout: c.MaxTimeout, MaxMemory: c.Memory,
 		MaxBundles: int64(c.Bundles) << 20, MaxAllBundles: int64(c.AllBundles) << 20,
-		MaxFrame: c.MaxFrame, MaxConnections: c.MaxConnections, MaxInFlight: c.MaxInFlight,
+		MaxSessions: c.Sessions, SessionIdle: c.SessionIdle, KeepTime: c.KeepTime, KeepBytes: int64(c.Keep) << 20,
+		KeepAllBytes: max(int64(c.Keep)<<20, 512<<20),
+		MaxFrame:     c.MaxFrame, MaxConnections: c.MaxConnections, MaxInFlight: c.MaxInFlight,
 		Log: d.log,
 	})
 	d.http = &http.Server{Handler: d.rpc, ReadHeaderTimeout: headerTime}
