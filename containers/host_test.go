@@ -254,8 +254,9 @@ func TestReplyToACallThatHasEndedIsNotSent(t *testing.T) {
 		c, _ := open(t, testLimits, func(p *peer) {
 			p.expect(kindCall, hostedCall)
 			p.send(kindCallback, `{"id":1,"callback":1,"name":"f"}`, "[]")
+			synctest.Wait() // its reply is being written
 			p.send(kindCallback, `{"id":1,"callback":2,"name":"f"}`, "[]")
-			synctest.Wait() // one reply is being written, the other waits behind it
+			synctest.Wait() // and this one's waits behind it
 			p.result(1, "1")
 			synctest.Wait()
 			first, _ := p.next()
