@@ -142,12 +142,17 @@ func (*executionID) expects() string { return expectsName }
 
 const expectsName = "1 to 64 characters of A-Z a-z 0-9 . _ -"
 
+// IsName says whether something may be called that: a tenant, an upload, an execution.
+func IsName(name string) bool {
+	return len(name) >= 1 && len(name) <= 64 && strings.IndexFunc(name, notInName) < 0
+}
+
 func takeName(v json.RawMessage) (name string, ok bool) {
 	if kind(v) != '"' {
 		return "", false
 	}
 	name = unquote(v)
-	return name, len(name) >= 1 && len(name) <= 64 && strings.IndexFunc(name, notInName) < 0
+	return name, IsName(name)
 }
 
 func notInName(r rune) bool {

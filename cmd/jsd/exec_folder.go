@@ -9,9 +9,9 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-)
 
-const maxFiles = 10_000 // of a folder, as in protocol.md
+	"github.com/jsd-project/jsd/bundles"
+)
 
 // readFolder gives the files of a folder by path, and the entry among them. What stays behind is said
 // to notes, but for names that begin with a dot, which are nobody's modules. Nothing outside the
@@ -91,8 +91,8 @@ func (r *folderReader) read(name string) error {
 	if r.size += len(text); r.size > maxFrame {
 		return errTooMuch
 	}
-	if len(r.files) > maxFiles {
-		return fmt.Errorf("more than %d files", maxFiles)
+	if len(r.files) > bundles.MaxFiles {
+		return fmt.Errorf("more than %d files", bundles.MaxFiles)
 	}
 	return nil
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/jsd-project/jsd/bundles"
 )
 
 func TestExecBadInput(t *testing.T) {
@@ -144,7 +146,7 @@ func TestFolderHasBounds(t *testing.T) {
 		write(t, filepath.Join(large, fmt.Sprint(i)), strings.Repeat(" ", maxFrame/3+1))
 	}
 	many := folder(t, "main.js", "1")
-	for i := range maxFiles {
+	for i := range bundles.MaxFiles {
 		write(t, filepath.Join(many, fmt.Sprint(i)), "")
 	}
 	for dir, want := range map[string]string{large: "more than 16 MiB", many: "more than 10000 files"} {

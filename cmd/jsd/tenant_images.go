@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/jsd-project/jsd/containers"
 	"github.com/jsd-project/jsd/containers/docker"
+	"github.com/jsd-project/jsd/rpc"
 )
 
 // tenantImageFlags give tenants images of their own.
@@ -19,9 +19,6 @@ type tenantImageFlags struct {
 }
 
 var errTenantImageWithoutDocker = errors.New("--tenant-image needs the docker driver: plain processes have no image")
-
-// tenantRule is what a request may name as its tenant.
-var tenantRule = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 // tenantImages are the flags as images by tenant.
 func (f *tenantImageFlags) tenantImages() (map[string]string, error) {
@@ -32,7 +29,7 @@ func (f *tenantImageFlags) tenantImages() (map[string]string, error) {
 		switch {
 		case image == "":
 			return nil, fmt.Errorf("--tenant-image %q: has to be TENANT=IMAGE, such as acme=acme-runtime:2", pair)
-		case !tenantRule.MatchString(tenant):
+		case !rpc.IsName(tenant):
 			return nil, fmt.Errorf("--tenant-image %q: a tenant's name is 1 to 64 characters of A-Z a-z 0-9 . _ -", pair)
 		case images[tenant] != "" && images[tenant] != image:
 			return nil, fmt.Errorf("--tenant-image: tenant %s has two, %s and %s", tenant, images[tenant], image)
