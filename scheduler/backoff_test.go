@@ -8,7 +8,7 @@ import (
 )
 
 func TestFailingStartsBackOffAndRecover(t *testing.T) {
-	in(t, Config{Max: 4, QueueTime: time.Minute}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 4, Policy: all(Policy{QueueTime: time.Minute})}, func(t *testing.T, w *world, s *Scheduler) {
 		w.takes = func() time.Duration { return 0 }
 		w.breakDown(errEngine)
 		call := send(t.Context(), s, "a", 0)
@@ -40,7 +40,7 @@ func TestFailingStartsBackOffAndRecover(t *testing.T) {
 }
 
 func TestCallThatWaitsWhileStartsFailIsBusyWithTheCause(t *testing.T) {
-	in(t, Config{Max: 4, QueueTime: 5 * time.Second}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 4, Policy: all(Policy{QueueTime: 5 * time.Second})}, func(t *testing.T, w *world, s *Scheduler) {
 		w.breakDown(errEngine)
 		o := <-send(t.Context(), s, "a", 0)
 		var busy *BusyError
@@ -54,7 +54,7 @@ func TestCallThatWaitsWhileStartsFailIsBusyWithTheCause(t *testing.T) {
 }
 
 func TestFailingEngineRecoversThoughNobodyWaits(t *testing.T) {
-	in(t, Config{Max: 4, QueueTime: time.Second}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 4, Policy: all(Policy{QueueTime: time.Second})}, func(t *testing.T, w *world, s *Scheduler) {
 		w.breakDown(errEngine)
 		<-send(t.Context(), s, "a", 0)
 		time.Sleep(time.Minute)
@@ -88,7 +88,7 @@ func TestStartsThatFailTogetherCountAsOneAndAreTriedAgainOneByOne(t *testing.T) 
 }
 
 func TestNothingThatWorksIsGivenUpWhileStartsFail(t *testing.T) {
-	in(t, Config{Max: 2, QueueTime: 2 * time.Second}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 2, Policy: all(Policy{QueueTime: 2 * time.Second})}, func(t *testing.T, w *world, s *Scheduler) {
 		a := run(t, s, "a", 0)
 		w.breakDown(errEngine)
 		calls := []<-chan outcome{send(t.Context(), s, "b", 0)}

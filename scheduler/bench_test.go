@@ -45,7 +45,7 @@ func names(n int) []string {
 // BenchmarkWarmCall is a call of a random tenant among those that have a container.
 func BenchmarkWarmCall(b *testing.B) {
 	eachSize(b, func(b *testing.B, tenants int) {
-		s := New(Config{Start: startIdler, Max: tenants, Starts: 8, IdleTimeout: time.Hour})
+		s := New(Config{Start: startIdler, Max: tenants, Starts: 8, Policy: all(Policy{IdleTimeout: time.Hour})})
 		s.Open()
 		defer s.Close(b.Context())
 		names := names(tenants)
@@ -72,11 +72,11 @@ func BenchmarkWarmCall(b *testing.B) {
 // way, the next one is given to the first of all waiting tenants, and the old one waits again.
 func BenchmarkTurn(b *testing.B) {
 	eachSize(b, func(b *testing.B, tenants int) {
-		s := New(Config{Max: 1, QueueAll: tenants + 1, IdleTimeout: time.Hour})
+		s := New(Config{Max: 1, QueueAll: tenants + 1, Policy: all(Policy{IdleTimeout: time.Hour})})
 		s.state = open
 		s.base.starting = 1 // no real starts: the loop plays the part of the container's goroutine
 		for _, name := range names(tenants) {
-			if _, err := s.enqueueLocked(s.tenantLocked(name, false), plain); err != nil {
+			if _, err := s.enqueueLocked(s.tenantLocked(name, plain), plain); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -87,7 +87,7 @@ func BenchmarkTurn(b *testing.B) {
 			s.mu.Lock()
 			c.place.leave()
 			s.base.starting = 1
-			_, err := s.enqueueLocked(s.tenantLocked(name, false), plain)
+			_, err := s.enqueueLocked(s.tenantLocked(name, plain), plain)
 			s.mu.Unlock()
 			if err != nil || s.base.turns.length() != tenants || !c.retired {
 				b.Fatalf("%v, %d in turns", err, s.base.turns.length())

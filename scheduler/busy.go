@@ -12,6 +12,8 @@ const (
 	QueueTenantFull BusyReason = "too many calls of this tenant wait"
 	QueueFull       BusyReason = "too many calls wait"
 	QueueTimeSpent  BusyReason = "no free slot within the queue time"
+	RateSpent       BusyReason = "too many calls of this tenant in this time"
+	HeldFull        BusyReason = "sessions hold too many containers"
 )
 
 // A BusyError says that a call was not begun, because too many wait or because it waited too long.
@@ -36,13 +38,16 @@ func (e *BusyError) Unwrap() error { return e.cause }
 // now, at the pace of late.
 func (e *BusyError) RetryAfter() time.Duration { return e.retryAfter }
 
+// retryHeld is for those who have to wait until a session of somebody else ends, which nobody can foretell.
+const retryHeld = 5 * time.Second
+
 // shortestRetry keeps an estimate of next to nothing from becoming a tight loop of retries.
 const shortestRetry = 100 * time.Millisecond
 
 func (s *Scheduler) busyLocked(t *tenant, why BusyReason) error {
 	e := &BusyError{Reason: why, retryAfter: s.estimateLocked(t)}
 	if why == QueueFull {
-		all := s.meanRun.of(s.queued, s.cfg.Concurrency*max(1, s.totalLocked().owned))
+		all := s.meanRun.of(s.queued, max(1, s.slots))
 		e.retryAfter = max(e.retryAfter, all)
 	}
 	if k := t.class; k.failures > 0 {
@@ -67,7 +72,7 @@ func (s *Scheduler) estimateLocked(t *tenant) time.Duration {
 		// has waited by now: when nothing moves, there is no late to go by.
 		forTurn := time.Duration(t.class.meanTurn)
 		if first := t.class.turns.front(); first != nil {
-			forTurn = max(forTurn, time.Since(first.turnSince))
+			forTurn = max(forTurn, time.Since(first.turn.since))
 		}
 		wait += forTurn
 	}

@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"iter"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -13,15 +12,16 @@ const (
 )
 
 // A class is one kind of container, with the tenants that can do with no other kind. The default one is
-// always in the table, the others while they have a tenant, a container that is no tenant's, or a
+// always in the table, the others while they have a tenant, a container that is not retired, a trial, or a
 // failure to remember. There are few: what is decided may look at each.
 type class struct {
 	name    string
 	tenants int   // in the table
 	turns   turns // those of them that wait for a container
+	trial   *trial
 
 	spares          list[*container] // ready and nobody's, with the longest there in front
-	starting, owned int              // containers; owned are idle, busy and lone ones
+	starting, owned int              // containers; owned are tenants'
 
 	started  bool      // one of its containers has been ready
 	failures int       // starts that failed in a row
@@ -44,12 +44,15 @@ func (s *Scheduler) classLocked(name string) *class {
 }
 
 func (s *Scheduler) forgetClassesLocked(now time.Time) {
-	s.classes = slices.DeleteFunc(s.classes, func(k *class) bool { return k != s.base && k.unused(now) })
+	gone := func(k *class) bool { return k != s.base && k.unused(now) }
+	if slices.ContainsFunc(s.classes, gone) {
+		s.classes = slices.DeleteFunc(slices.Clone(s.classes), gone) // somebody may be walking through them
+	}
 }
 
 // unused says that nothing would be lost with the class.
 func (k *class) unused(now time.Time) bool {
-	return k.tenants == 0 && k.spares.length == 0 && k.starting == 0 && !k.remembered().After(now)
+	return k.tenants == 0 && k.trial == nil && k.spares.length+k.starting+k.owned == 0 && !k.remembered().After(now)
 }
 
 // remembered is until when the class is kept for its failures: for a while after the next try was due,
@@ -65,7 +68,10 @@ func (k *class) remembered() time.Time {
 type total struct {
 	starting, spares, owned int // containers
 	waiting                 int // tenants in turns
+	trials                  int
 }
+
+func (t total) all() int { return t.starting + t.spares + t.owned }
 
 func (s *Scheduler) totalLocked() (sum total) {
 	for _, k := range s.classes {
@@ -73,56 +79,21 @@ func (s *Scheduler) totalLocked() (sum total) {
 		sum.spares += k.spares.length
 		sum.owned += k.owned
 		sum.waiting += k.turns.length()
+		if k.trial != nil {
+			sum.trials++
+		}
 	}
 	return sum
 }
 
-// surplusLocked says whether the class has a spare that is not to be kept ready.
-func (s *Scheduler) surplusLocked(k *class) bool {
-	if k != s.base || k.spares.length == 0 {
-		return k.spares.length > 0
-	}
-	sum := s.totalLocked()
-	return k.spares.length > s.cfg.Spare && sum.spares+sum.owned > s.cfg.Min
-}
-
-// needsLocked are the classes whose tenants wait for starts that may begin as soon as there is a
-// place, each with how many.
-func (s *Scheduler) needsLocked(now time.Time) iter.Seq2[*class, int] {
-	return func(yield func(*class, int) bool) {
-		probes := s.probesLocked()
-		for _, k := range s.classes {
-			need := k.need(now)
-			if need > 0 && k.failures > 0 && k != s.base {
-				if probes <= 0 {
-					continue
-				}
-				probes--
-			}
-			if need > 0 && !yield(k, need) {
-				return
-			}
-		}
-	}
-}
-
-// probesLocked is how many more starts may begin of classes that fail. Together they leave one of the
-// starts at once to those that do not, lest starts that hang take them all. The default class is not
-// bound by it: nothing but a start can make it ready again.
-func (s *Scheduler) probesLocked() int {
-	left := max(1, s.cfg.Starts-1)
-	for _, k := range s.classes {
-		if k.failures > 0 && k != s.base {
-			left -= k.starting
-		}
-	}
-	return left
-}
-
-// need is how many starts more than those under way its waiting tenants have use for now. While its
-// starts fail they begin one at a time, to find out.
+// need is how many starts more than those under way its waiting tenants and its trial have use for now. While
+// its starts fail they begin one at a time, to find out.
 func (k *class) need(now time.Time) int {
-	need := max(0, k.turns.length()-k.spares.length-k.starting)
+	need := k.turns.length()
+	if k.trial != nil {
+		need++
+	}
+	need = max(0, need-k.spares.length-k.starting)
 	if k.failures == 0 {
 		return need
 	}
@@ -130,6 +101,21 @@ func (k *class) need(now time.Time) int {
 		return 0
 	}
 	return min(need, 1)
+}
+
+// before says whether k comes before another class when one of them may start a container, which both need.
+func (k *class) before(other *class) bool {
+	if bare := k.turns.bare.length > 0; bare != (other.turns.bare.length > 0) {
+		return bare
+	}
+	return k.waitsSince().Before(other.waitsSince())
+}
+
+func (k *class) waitsSince() time.Time {
+	if t := k.turns.front(); t != nil {
+		return t.turn.since
+	}
+	return k.trial.since
 }
 
 func (k *class) backsOff(now time.Time) bool { return k.failures > 0 && now.Before(k.retryAt) }

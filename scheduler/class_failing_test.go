@@ -11,7 +11,7 @@ import (
 var errImage = errors.New("no such image")
 
 func TestFailingClassLeavesOthersAlone(t *testing.T) {
-	in(t, Config{Max: 4, Spare: 1, QueueTime: 5 * time.Second}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 4, Spare: 1, Policy: all(Policy{QueueTime: 5 * time.Second})}, func(t *testing.T, w *world, s *Scheduler) {
 		w.takes = func() time.Duration { return 0 }
 		w.breakClass("gpu", errImage)
 		failing := send(t.Context(), s, "gpu:a", 0)
@@ -33,7 +33,7 @@ func TestFailingClassLeavesOthersAlone(t *testing.T) {
 }
 
 func TestBusyErrorOfAClassThatStartsHasNoCause(t *testing.T) {
-	in(t, Config{Max: 2, QueueTime: 5 * time.Second, Turn: time.Hour, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 2, Turn: time.Hour, Policy: all(Policy{QueueTime: 5 * time.Second, Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		w.breakClass("gpu", errImage)
 		for _, tenant := range []string{"a", "b"} {
 			send(t.Context(), s, tenant, time.Minute)
@@ -48,7 +48,7 @@ func TestBusyErrorOfAClassThatStartsHasNoCause(t *testing.T) {
 }
 
 func TestEachClassBacksOffByItself(t *testing.T) {
-	in(t, Config{Max: 4, QueueTime: time.Hour}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 4, Policy: all(Policy{QueueTime: time.Hour})}, func(t *testing.T, w *world, s *Scheduler) {
 		w.takes = func() time.Duration { return 0 }
 		w.breakClass("gpu", errImage)
 		w.breakClass("old", errImage)
@@ -120,7 +120,7 @@ func TestStartThatFailsMakesWayForAnotherClass(t *testing.T) {
 }
 
 func TestClassesWhoseStartsHangLeaveOneToOthers(t *testing.T) {
-	in(t, Config{Max: 9, Starts: 2, StartTime: 10 * time.Second, QueueTime: time.Hour}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 9, Starts: 2, StartTime: 10 * time.Second, Policy: all(Policy{QueueTime: time.Hour})}, func(t *testing.T, w *world, s *Scheduler) {
 		for _, class := range []string{"gpu", "old", "odd"} {
 			w.stickClass(class, true)
 			send(t.Context(), s, class+":a", 0)
@@ -141,7 +141,7 @@ func TestClassesWhoseStartsHangLeaveOneToOthers(t *testing.T) {
 
 // It keeps trying in that place, for as long as nobody else wants it.
 func TestFailingClassTakesOnePlaceOfThoseThatWork(t *testing.T) {
-	in(t, Config{Max: 3, QueueTime: time.Hour}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 3, Policy: all(Policy{QueueTime: time.Hour})}, func(t *testing.T, w *world, s *Scheduler) {
 		for _, tenant := range []string{"a", "b", "c"} {
 			run(t, s, tenant, 0)
 		}
@@ -157,7 +157,7 @@ func TestFailingClassTakesOnePlaceOfThoseThatWork(t *testing.T) {
 
 // As often as its next try is due it may take one place, lest it never find out that it could start.
 func TestFailingClassRecoversThoughAllPlacesAreTaken(t *testing.T) {
-	in(t, Config{Max: 2, Spare: 1, QueueTime: time.Hour}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 2, Spare: 1, Policy: all(Policy{QueueTime: time.Hour})}, func(t *testing.T, w *world, s *Scheduler) {
 		w.breakClass("gpu", errImage)
 		call := send(t.Context(), s, "gpu:a", 0)
 		for range 200 { // others take each place that gets free

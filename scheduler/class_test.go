@@ -43,7 +43,7 @@ func TestOnceGetsAContainerOfItsTenantsClass(t *testing.T) {
 }
 
 func TestContainerStartedForACallerThatGaveUpIsKeptForItsClass(t *testing.T) {
-	in(t, Config{Max: 4, IdleTimeout: time.Minute}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 4, Policy: all(Policy{IdleTimeout: time.Minute})}, func(t *testing.T, w *world, s *Scheduler) {
 		for range 2 {
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
@@ -117,7 +117,7 @@ func TestAtMaxAContainerOfAnotherClassGivesWay(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			test.cfg.Concurrency = 1
+			test.cfg.Policy = all(Policy{Concurrency: 1})
 			in(t, test.cfg, func(t *testing.T, w *world, s *Scheduler) {
 				test.before(t, s)
 				o := run(t, s, test.tenant, 0)
@@ -135,7 +135,7 @@ func TestAtMaxAContainerOfAnotherClassGivesWay(t *testing.T) {
 }
 
 func TestClassThatIsNeverIdleGivesWayAfterItsTurn(t *testing.T) {
-	in(t, Config{Max: 1, Concurrency: 1, Turn: time.Second}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Turn: time.Second, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		var flood []<-chan outcome
 		for range 20 {
 			flood = append(flood, send(t.Context(), s, "gpu:a", 300*time.Millisecond))
@@ -151,7 +151,7 @@ func TestClassThatIsNeverIdleGivesWayAfterItsTurn(t *testing.T) {
 }
 
 func TestSpareThatGaveWayIsReplacedWhenThereIsRoom(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, IdleTimeout: time.Minute}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{IdleTimeout: time.Minute})}, func(t *testing.T, w *world, s *Scheduler) {
 		run(t, s, "gpu:a", 0)
 		time.Sleep(59 * time.Second)
 		wantBegan(t, w, `["" "gpu"]`)
@@ -177,7 +177,7 @@ func TestContainersOfAllClassesCountForMin(t *testing.T) {
 }
 
 func TestClassesAreForgotten(t *testing.T) {
-	in(t, Config{Max: 2, QueueAll: 4, IdleTimeout: time.Minute}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 2, QueueAll: 4, Policy: all(Policy{IdleTimeout: time.Minute})}, func(t *testing.T, w *world, s *Scheduler) {
 		for i := range 50 { // some are refused, some give up, some run
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
@@ -197,8 +197,11 @@ func TestClassIsAskedForAnewWhenATenantComesBack(t *testing.T) {
 		var asked int
 		var classes []string
 		s := New(Config{
-			Max: 4, IdleTimeout: time.Minute,
-			ClassOf: func(tenant string) string { asked++; return fmt.Sprint(tenant, asked) },
+			Max: 4,
+			Policy: func(tenant string) Policy {
+				asked++
+				return Policy{Class: fmt.Sprint(tenant, asked), IdleTimeout: time.Minute}
+			},
 			Start: func(ctx context.Context, class string) (Container, error) {
 				classes = append(classes, class)
 				return idler{make(chan struct{})}, nil

@@ -11,7 +11,7 @@ import (
 )
 
 func TestCloseWaitsForCallsAlsoThoseThatWait(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		calls := []<-chan outcome{
 			send(t.Context(), s, "a", time.Second), send(t.Context(), s, "a", time.Second), send(t.Context(), s, "b", time.Second),
 		}
@@ -39,7 +39,7 @@ func TestCloseWaitsForCallsAlsoThoseThatWait(t *testing.T) {
 }
 
 func TestCloseCutsOffCallsWhenItsTimeIsSpent(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		running := send(t.Context(), s, "a", time.Hour)
 		same, other := send(t.Context(), s, "a", 0), send(t.Context(), s, "b", 0)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

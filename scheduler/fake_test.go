@@ -78,7 +78,7 @@ func (f *fake) begin(call containers.Call, in *fakeSession) error {
 	if f.tenant != string(call.Script) {
 		f.w.t.Errorf("container of %s got a call of %s", f.tenant, string(call.Script))
 	}
-	if class := classOf(f.tenant); class != f.class {
+	if class := classOf(f.tenant); class != kindOf(f.class) {
 		f.w.t.Errorf("container of class %q got a call of %s", f.class, f.tenant)
 	}
 	f.calls++

@@ -2,19 +2,35 @@ package scheduler
 
 import "time"
 
+// surplusTime is how long a spare is kept that nobody waits for and that is not to be kept ready: those that it
+// was started for have given up, and may come again.
+const surplusTime = time.Minute
+
 // easedLocked follows the end of a call or session in a container. After the last of them it goes to
 // the end of the line of idle ones, or out, if another tenant waits for its place.
 func (s *Scheduler) easedLocked(c *container, now time.Time) {
+	if c.worn != "" && c.running == 0 {
+		s.retireLocked(c, c.worn)
+		s.balanceLocked(now)
+		return
+	}
 	to := s.listLocked(c)
 	if c.place.in == to {
 		return
 	}
 	s.moveLocked(c, to, now)
-	if to == &s.idle && s.cfg.IdleTimeout > 0 {
-		s.alarmLocked(now.Add(s.cfg.IdleTimeout))
+	if c.running == 0 && to != &s.held {
+		s.restLocked(c, now)
 	}
-	if s.totalLocked().waiting > 0 {
+	if sum := s.totalLocked(); sum.waiting+sum.trials > 0 {
 		s.balanceLocked(now)
+	}
+}
+
+// restLocked sees to it that a container that has become idle is looked at again.
+func (s *Scheduler) restLocked(c *container, now time.Time) {
+	if timeout := c.tenant.idle.timeout; timeout > 0 {
+		s.alarmLocked(now.Add(timeout))
 	}
 }
 
@@ -53,16 +69,14 @@ func (s *Scheduler) look() time.Time {
 // recycleLocked retires what was idle too long: tenants' containers, and spares there is no need
 // for, which are left when those they were started for have given up.
 func (s *Scheduler) recycleLocked(now time.Time) {
-	if s.cfg.IdleTimeout <= 0 {
-		return
-	}
-	long := now.Add(-s.cfg.IdleTimeout)
-	for c := s.idle.front(); c != nil && !c.since.After(long); c = s.idle.front() {
-		s.count.recycled++
-		s.retireLocked(c, whyIdle)
+	for _, l := range s.idle.lines {
+		for c := l.front(); c != nil && l.timeout > 0 && !c.since.Add(l.timeout).After(now); c = l.front() {
+			s.count.recycled++
+			s.retireLocked(c, whyIdle)
+		}
 	}
 	for _, k := range s.classes {
-		for s.surplusLocked(k) && !k.spares.front().since.After(long) {
+		for s.surplusLocked(k) && !k.spares.front().since.Add(surplusTime).After(now) {
 			s.count.recycled++
 			s.retireLocked(k.spares.front(), whySurplus)
 		}
@@ -85,17 +99,17 @@ func (s *Scheduler) nextLocked(now time.Time) time.Time {
 			earliest(until)
 		}
 	}
-	if c := s.busy.front(); c != nil && s.crowdedLocked(now) {
+	if c := s.busy.front(); c != nil && s.shortageLocked(now).bare > 0 {
 		earliest(c.since.Add(s.cfg.Turn))
 	}
-	if s.cfg.IdleTimeout > 0 {
-		if c := s.idle.front(); c != nil {
-			earliest(c.since.Add(s.cfg.IdleTimeout))
+	for _, l := range s.idle.lines {
+		if c := l.front(); c != nil && l.timeout > 0 {
+			earliest(c.since.Add(l.timeout))
 		}
-		for _, k := range s.classes {
-			if s.surplusLocked(k) {
-				earliest(k.spares.front().since.Add(s.cfg.IdleTimeout))
-			}
+	}
+	for _, k := range s.classes {
+		if s.surplusLocked(k) {
+			earliest(k.spares.front().since.Add(surplusTime))
 		}
 	}
 	return next

@@ -8,7 +8,7 @@ import (
 )
 
 func TestIdleContainersAreClosedAfterTheTimeout(t *testing.T) {
-	in(t, Config{Max: 4, IdleTimeout: time.Minute}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 4, Policy: all(Policy{IdleTimeout: time.Minute})}, func(t *testing.T, w *world, s *Scheduler) {
 		run(t, s, "a", 0)
 		time.Sleep(30 * time.Second)
 		run(t, s, "a", 0) // begins anew
@@ -28,7 +28,7 @@ func TestIdleContainersAreClosedAfterTheTimeout(t *testing.T) {
 }
 
 func TestRecycledContainersAreReplacedBelowMin(t *testing.T) {
-	in(t, Config{Max: 4, Min: 2, IdleTimeout: time.Minute}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 4, Min: 2, Policy: all(Policy{IdleTimeout: time.Minute})}, func(t *testing.T, w *world, s *Scheduler) {
 		a := run(t, s, "a", 0)
 		run(t, s, "b", 0)
 		time.Sleep(62 * time.Second)
@@ -40,14 +40,14 @@ func TestRecycledContainersAreReplacedBelowMin(t *testing.T) {
 }
 
 func TestSparesThatMinAsksForAreNotRecycled(t *testing.T) {
-	in(t, Config{Max: 4, Min: 2, IdleTimeout: time.Minute}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 4, Min: 2, Policy: all(Policy{IdleTimeout: time.Minute})}, func(t *testing.T, w *world, s *Scheduler) {
 		time.Sleep(5 * time.Minute)
 		wantStats(t, s, "starts", func(st Stats) int { return int(st.Starts) }, 2)
 	})
 }
 
 func TestSparesAreNotRecycledUnlessTheyAreBeyondNeed(t *testing.T) {
-	in(t, Config{Max: 4, Spare: 1, IdleTimeout: time.Minute}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 4, Spare: 1, Policy: all(Policy{IdleTimeout: time.Minute})}, func(t *testing.T, w *world, s *Scheduler) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		run(t, s, "a", 0)
@@ -63,7 +63,7 @@ func TestSparesAreNotRecycledUnlessTheyAreBeyondNeed(t *testing.T) {
 }
 
 func TestContainerStartedForACallerThatGaveUpIsNotKeptForEver(t *testing.T) {
-	in(t, Config{Max: 4, IdleTimeout: time.Minute}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 4, Policy: all(Policy{IdleTimeout: time.Minute})}, func(t *testing.T, w *world, s *Scheduler) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		<-send(ctx, s, "a", 0)

@@ -39,7 +39,11 @@ func (m *model) checkContainers() {
 		}
 	}
 	tenants := m.tenants()
-	for _, l := range []*list[*container]{&s.idle, &s.busy, &s.lone, &s.held} {
+	lists := []*list[*container]{&s.busy, &s.lone, &s.held}
+	for _, l := range s.idle.lines {
+		lists = append(lists, &l.list)
+	}
+	for _, l := range lists {
 		for i, c := range l.items(m.T) {
 			owned++
 			m.checkOwned(c, l, tenants)
@@ -71,7 +75,7 @@ func (m *model) checkOwned(c *container, in *list[*container], tenants []*tenant
 	case c.opening+c.sessions.length > 0:
 		want = &m.s.held
 	case c.running == 0:
-		want = &m.s.idle
+		want = &c.tenant.idle.list
 	case c.tenant.of != nil:
 		want = &m.s.lone
 	}
@@ -88,8 +92,11 @@ func (m *model) checkOwned(c *container, in *list[*container], tenants []*tenant
 	if f.owner() != "" && f.owner() != c.tenant.name {
 		m.Errorf("container of %s in the table of %s", f.owner(), c.tenant.name)
 	}
-	if f.class != classOf(c.tenant.name) || c.class != c.tenant.class {
-		m.Errorf("container of class %q is %s's", f.class, c.tenant.name)
+	if c.class != c.tenant.class && c.worn == "" && c.tenant.of == nil {
+		m.Errorf("container of class %q is %s's, of class %q", f.class, c.tenant.name, c.tenant.class.name)
+	}
+	if c.worn != "" && c.running == 0 {
+		m.Errorf("%s is worn, and runs no calls", c.ID())
 	}
 }
 
@@ -97,25 +104,34 @@ func (m *model) checkOwned(c *container, in *list[*container], tenants []*tenant
 func (m *model) checkClasses() {
 	tenants, owned := map[*class]int{}, map[*class]int{}
 	for _, t := range m.tenants() {
-		owned[t.class] += len(t.containers)
+		worn := 0
+		for _, c := range t.containers {
+			owned[c.class]++
+			if c.worn != "" {
+				worn++
+			}
+		}
+		if t.worn != worn {
+			m.Errorf("%s counts %d worn containers, has %d", t.name, t.worn, worn)
+		}
 		if t.of == nil {
 			tenants[t.class]++
 		}
-		if t.class.name != classOf(t.name) || !slices.Contains(m.s.classes, t.class) {
+		if t.class.name != m.w.generation(classOf(t.name)) || !slices.Contains(m.s.classes, t.class) {
 			m.Errorf("%s is of class %q", t.name, t.class.name)
 		}
 	}
-	for i, k := range m.s.classes {
+	for _, k := range m.s.classes {
 		if k.tenants != tenants[k] || k.owned != owned[k] {
 			m.Errorf("class %q counts %d tenants, %d containers of theirs; has %d, %d", k.name, k.tenants, k.owned, tenants[k], owned[k])
 		}
 		failed := k.failures > 0 && k.retryAt.Add(lastBackoff).After(time.Now())
-		if i > 0 && k.tenants == 0 && k.spares.length == 0 && k.starting == 0 && !failed {
+		if k != m.s.base && k.trial == nil && k.tenants == 0 && k.spares.length == 0 && k.starting == 0 && k.owned == 0 && !failed {
 			m.Errorf("class %q should be forgotten", k.name)
 		}
 	}
-	if m.s.classes[0] != m.s.base || m.s.base.name != "" || len(m.s.classes) > len(modelClasses) {
-		m.Errorf("%d classes, the first is %q", len(m.s.classes), m.s.classes[0].name)
+	if !slices.Contains(m.s.classes, m.s.base) || m.s.base.name != m.w.generation("") {
+		m.Errorf("%d classes, the default one is %q", len(m.s.classes), m.s.base.name)
 	}
 }
 
@@ -132,32 +148,46 @@ func (m *model) checkCalls() {
 		name, waiting := t.name, len(t.waiting.items(m.T))
 		queued += waiting
 		containers += len(t.containers)
-		if waiting == 0 && len(t.containers) == 0 && t.once == nil {
+		if t.queued == 0 && len(t.containers) == 0 && t.lingering == 0 && t.once == nil {
 			m.Errorf("%s should be forgotten", name)
 		}
 		queuedIn := 0
 		for _, c := range t.containers {
 			lined, behind := m.checkSessions(c)
-			if c.tenant != t || waiting+lined > 0 && c.running < t.slots {
+			if c.tenant != t || waiting+lined > 0 && c.running < c.slots {
 				m.Errorf("%s has %d waiters and %d calls in %s, and %d that wait for it", name, waiting, c.running, c.ID(), lined)
 			}
 			queuedIn += lined + behind
+		}
+		for _, c := range s.leaving.items(m.T) {
+			if c.tenant == t {
+				lined, behind := m.checkSessions(c)
+				queuedIn += lined + behind
+				if lined > 0 && c.running < c.slots {
+					m.Errorf("%d calls wait for %s, which has %d", lined, c.ID(), c.running)
+				}
+			}
 		}
 		queued += queuedIn
 		if t.queued != waiting+queuedIn {
 			m.Errorf("%s has %d calls that wait, counted %d", name, waiting+queuedIn, t.queued)
 		}
-		if len(t.containers) > t.most {
+		if len(t.containers) > t.most+t.worn && (t.of == nil || !m.updated) { // those with their only call are left alone
 			m.Errorf("%s has %d containers, may have %d", name, len(t.containers), t.most)
 		}
-		if waits := waiting > 0 && len(t.containers) < t.most; waits != (t.turn.in == &t.class.turns.line) {
-			m.Errorf("%s has %d waiters and %d containers; in turns: %v", name, waiting, len(t.containers), !waits)
-		} else if waits {
-			inTurns++
-		}
+		inTurns += m.checkTurn(t, waiting)
 	}
 	for _, k := range s.classes {
-		inTurns -= len(k.turns.line.items(m.T))
+		for _, f := range []*fair{&k.turns.bare, &k.turns.more} {
+			inTurns -= f.length
+			for _, l := range f.lanes {
+				for i, t := range l.line.items(m.T) {
+					if i > 0 && l.line.items(m.T)[i-1].turn.finish > t.turn.finish {
+						m.Errorf("the lane of weight %d is not in order", l.weight)
+					}
+				}
+			}
+		}
 	}
 	if inTurns != 0 {
 		m.Errorf("%d tenants wait for a container that are in no turns", inTurns)
@@ -168,6 +198,24 @@ func (m *model) checkCalls() {
 	if left := m.sent - m.answered.Load(); int64(queued+running) != left {
 		m.Errorf("%d calls without an answer, %d in the table", left, queued+running)
 	}
+}
+
+// checkTurn: who waits for a container is in the line it belongs in.
+func (m *model) checkTurn(t *tenant, waiting int) (inTurns int) {
+	var want *fair
+	switch has := len(t.containers); {
+	case waiting > 0 && has == 0:
+		want = &t.class.turns.bare
+	case waiting > 0 && has < t.most || t.worn > 0:
+		want = &t.class.turns.more
+	}
+	if t.turn.in != want {
+		m.Errorf("%s, with %d waiters, %d containers, %d of them worn, is in the wrong line: %+v", t.name, waiting, len(t.containers), t.worn, t.turn)
+	}
+	if want == nil {
+		return 0
+	}
+	return 1
 }
 
 // checkSessions: a container is held by the sessions that are in it, each with one call in line or
@@ -221,10 +269,18 @@ func (m *model) checkEnded() {
 			sessions += c.sessions.length
 		}
 	}
+	lingering := 0
 	for _, c := range m.s.leaving.items(m.T) {
-		if c.sessions.length+c.waiting.length > 0 || c.ended != (c.running == 0) {
+		if c.ended != (c.running+c.sessions.length == 0) || c.ended && c.waiting.length > 0 {
 			m.Errorf("%s, retired, has %d sessions, %d waiters, %d calls; ended: %v", c.ID(), c.sessions.length, c.waiting.length, c.running, c.ended)
 		}
+		sessions += c.sessions.length
+		if c.opening+c.sessions.length > 0 {
+			lingering++
+		}
+	}
+	if m.s.lingering != lingering {
+		m.Errorf("%d retired containers have sessions, counted %d", lingering, m.s.lingering)
 	}
 	if m.s.sessions != sessions {
 		m.Errorf("%d sessions, counted %d", sessions, m.s.sessions)
@@ -236,12 +292,14 @@ func (m *model) checkNothingLeftUndone() {
 	s, now := m.s, time.Now()
 	crowded := m.checkPlaces(now)
 	overdue := []time.Time{s.alarm}
-	if s.cfg.IdleTimeout > 0 && s.idle.length > 0 {
-		overdue = append(overdue, s.idle.front().since.Add(s.cfg.IdleTimeout))
+	for _, l := range s.idle.lines {
+		if l.timeout > 0 && l.length > 0 {
+			overdue = append(overdue, l.front().since.Add(l.timeout))
+		}
 	}
 	for _, k := range s.classes {
-		if s.cfg.IdleTimeout > 0 && k != s.base && k.spares.length > 0 {
-			overdue = append(overdue, k.spares.front().since.Add(s.cfg.IdleTimeout))
+		if k != s.base && k.spares.length > 0 {
+			overdue = append(overdue, k.spares.front().since.Add(surplusTime))
 		}
 	}
 	if crowded && s.busy.length > 0 {
@@ -257,18 +315,25 @@ func (m *model) checkPlaces(now time.Time) (crowded bool) {
 	s, sum := m.s, m.s.totalLocked()
 	used := sum.starting + sum.spares + sum.owned
 	mayStart := used+s.leaving.length < s.cfg.Max && sum.starting < s.cfg.Starts
-	need, probing := 0, 0
-	for _, k := range s.classes[1:] {
-		if k.failures > 0 {
+	need, needBare, probing := 0, 0, 0
+	for _, k := range s.classes {
+		if k.failures > 0 && k != s.base {
 			probing += k.starting
 		}
 	}
 	for _, k := range s.classes {
 		waiting := k.turns.length()
-		if waiting > 0 && k.spares.length > 0 {
-			m.Errorf("%d tenants wait for class %q, and %d spares", waiting, k.name, k.spares.length)
+		kept := 0 // for tenants without a container
+		if k == s.base && (k.starting > 0 || used+s.lingering < s.cfg.Max) {
+			kept = s.cfg.Spare
 		}
-		want := waiting - k.starting
+		if k.turns.bare.length > 0 && k.spares.length > 0 || waiting > 0 && k.spares.length > kept {
+			m.Errorf("%d tenants wait for class %q, %d of them for their first container, and %d spares", waiting, k.name, k.turns.bare.length, k.spares.length)
+		}
+		want := waiting - k.starting - k.spares.length
+		if k.trial != nil {
+			want++
+		}
 		tries := k.starting == 0 && !k.retryAt.After(now) && (k == s.base || probing < max(1, s.cfg.Starts-1))
 		if k.failures > 0 && !tries {
 			continue
@@ -276,20 +341,20 @@ func (m *model) checkPlaces(now time.Time) (crowded bool) {
 		if want > 0 && mayStart {
 			m.Errorf("class %q, with %d failures, is due a start: %d tenants wait, %d starting", k.name, k.failures, waiting, k.starting)
 		}
-		if k.failures == 0 {
-			need += max(0, want)
-		} else if want > 0 {
-			need++
+		if k.failures > 0 && want > 0 {
+			want = 1
 			probing++
 		}
+		need += max(0, want)
+		needBare += max(0, min(want, k.turns.bare.length-k.starting-k.spares.length))
 		spare := k == s.base && s.state == open && (k.starting+k.spares.length < waiting+s.cfg.Spare || used < s.cfg.Min)
 		if probe := k == s.base && k.failures > 0 && k.spares.length == 0; mayStart && (spare || probe) {
 			m.Errorf("a spare is due: %+v", sum)
 		}
 	}
-	crowded = need > s.cfg.Max-used
-	if crowded && s.idle.length+sum.spares > 0 {
-		m.Errorf("%d starts wanted, and %d containers are idle, %d spare", need, s.idle.length, sum.spares)
+	room := s.cfg.Max - used - s.lingering
+	if need > room && s.idle.length() > 0 {
+		m.Errorf("%d starts wanted, and %d containers are idle", need, s.idle.length())
 	}
-	return crowded
+	return needBare > room
 }

@@ -22,12 +22,15 @@ func TestModel(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 7))
 			cfg := Config{
-				Max: 1 + rnd.IntN(6), Min: rnd.IntN(4), Spare: rnd.IntN(3), Concurrency: 1 + rnd.IntN(3), Starts: 1 + rnd.IntN(3),
-				IdleTimeout: time.Duration(rnd.IntN(3)) * 5 * time.Second, Turn: time.Second,
-				QueueTenant: 1 + rnd.IntN(20), QueueAll: 1 + rnd.IntN(40), QueueTime: 4 * time.Second, StartTime: 3 * time.Second,
+				Max: 1 + rnd.IntN(6), Min: rnd.IntN(4), Spare: rnd.IntN(3), Starts: 1 + rnd.IntN(3), SpareAge: 20 * time.Second,
+				Turn: time.Second, QueueAll: 1 + rnd.IntN(40), StartTime: 3 * time.Second,
 			}
+			m := &model{rnd: rnd, policies: map[string]Policy{}, cold: map[string]int{}}
+			m.changePolicies()
+			cfg.Policy = func(tenant string) Policy { return m.policies[tenant] }
 			in(t, cfg, func(t *testing.T, w *world, s *Scheduler) {
-				(&model{T: t, w: w, s: s, rnd: rnd, cold: map[string]int{}}).run()
+				m.T, m.w, m.s = t, w, s
+				m.run()
 			})
 		})
 	}
@@ -38,6 +41,8 @@ type model struct {
 	w        *world
 	s        *Scheduler
 	rnd      *rand.Rand
+	policies map[string]Policy // by tenant; the scheduler's mutex guards it
+	updated  bool
 	sent     int64
 	answered atomic.Int64
 
@@ -77,6 +82,12 @@ func (m *model) happen() {
 		m.endSession()
 	case n < 60:
 		m.s.Stop(m.tenant())
+	case n < 61:
+		if m.rnd.IntN(3) == 0 {
+			m.try()
+		} else {
+			m.update()
+		}
 	case n < 62:
 		m.w.breakClass(m.class(), errEngine)
 	case n < 63:
@@ -115,9 +126,63 @@ func (m *model) within(d time.Duration) time.Duration {
 	return time.Duration(m.rnd.Int64N(int64(d)))
 }
 
+const modelTenants = 12
+
+// changePolicies gives about half of the tenants another policy. Concurrency is as it was: the fakes know but one.
+func (m *model) changePolicies() {
+	for n := range modelTenants {
+		old, known := m.policies[modelTenant(n)]
+		if known && m.rnd.IntN(2) == 0 {
+			continue
+		}
+		if !known {
+			old.Concurrency = 1 + m.rnd.IntN(3)
+		}
+		p := Policy{
+			Containers: 1 + m.rnd.IntN(3), Concurrency: old.Concurrency, Weight: 1 + m.rnd.IntN(3),
+			Queue: 1 + m.rnd.IntN(20), QueueTime: 4 * time.Second,
+			IdleTimeout: time.Duration(m.rnd.IntN(3)) * 5 * time.Second, MaxAge: time.Duration(m.rnd.IntN(3)) * 10 * time.Second,
+			MaxCalls: max(0, m.rnd.IntN(20)-10),
+		}
+		if m.rnd.IntN(4) == 0 {
+			p.Rate, p.Burst = 1, 1+m.rnd.IntN(5)
+		}
+		m.policies[modelTenant(n)] = p
+	}
+}
+
+// update changes policies, and the generation of the default class and another one.
+func (m *model) update() {
+	m.s.mu.Lock()
+	m.changePolicies()
+	m.s.mu.Unlock()
+	m.updated = true
+	kind := m.class()
+	if m.rnd.IntN(2) == 0 {
+		m.w.roll(kind)
+	}
+	m.s.Update(m.w.generation(""))
+}
+
+// try has a container of the next generation started, in the background.
+func (m *model) try() {
+	kind := m.class()
+	ctx, cancel := context.WithTimeout(m.Context(), 10*time.Second)
+	go func() {
+		defer cancel()
+		err := m.s.Try(ctx, kind+"@next")
+		if err != nil && !errors.Is(err, errEngine) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrClosed) {
+			m.Errorf("Try: %v", err)
+		}
+	}()
+}
+
 // tenant chooses one: few are many of the choices.
 func (m *model) tenant() string {
-	n := min(m.rnd.IntN(12), m.rnd.IntN(12))
+	return modelTenant(min(m.rnd.IntN(modelTenants), m.rnd.IntN(modelTenants)))
+}
+
+func modelTenant(n int) string {
 	tenant := fmt.Sprint("t", n)
 	if class := modelClasses[n%len(modelClasses)]; class != "" {
 		tenant = class + ":" + tenant
@@ -160,7 +225,7 @@ func (m *model) call(tenant string, run func(context.Context, containers.Call) (
 		case errors.As(err, &lost), errors.Is(err, context.DeadlineExceeded):
 		case errors.As(err, &failed), errors.Is(err, containers.ErrNoSession): // of a session that ended
 		case errors.As(err, &busy):
-			if busy.RetryAfter() < shortestRetry || busy.RetryAfter() > time.Hour {
+			if busy.RetryAfter() <= 0 || busy.Reason != RateSpent && busy.RetryAfter() < shortestRetry || busy.RetryAfter() > time.Hour {
 				m.Errorf("retry after %v", busy.RetryAfter())
 			}
 		default:
@@ -196,6 +261,6 @@ func (m *model) end() {
 		m.Errorf("Ready: %v", err)
 	}
 	if _, alive := m.w.count(); alive < min(m.s.cfg.Max, m.s.cfg.Min) {
-		m.Errorf("%d containers, at least %d should be there", alive, m.s.cfg.Min)
+		m.Errorf("%d containers, at least %d should be there: %+v", alive, m.s.cfg.Min, m.s.Stats())
 	}
 }

@@ -68,7 +68,7 @@ func TestOnceRunsInSeveralContainersAtOnce(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			cfg := Config{Max: test.max, Spare: test.max, Concurrency: test.concurrency}
+			cfg := Config{Max: test.max, Spare: test.max, Policy: all(Policy{Concurrency: test.concurrency})}
 			in(t, cfg, func(t *testing.T, w *world, s *Scheduler) {
 				var calls []<-chan outcome
 				for range 10 {
@@ -87,7 +87,7 @@ func TestOnceRunsInSeveralContainersAtOnce(t *testing.T) {
 }
 
 func TestOnceTakesItsTurns(t *testing.T) {
-	in(t, Config{Max: 1, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		var order []string
 		done := make(chan string)
 		for _, tenant := range []string{"a!", "a!", "a!", "b", "c!", "a!", "a"} {
@@ -122,7 +122,7 @@ func TestFloodWithOnceDoesNotTakeAllPlaces(t *testing.T) {
 
 // It would end no sooner, and its tenant could get one more than it may have.
 func TestOnceContainerIsNotAskedToGiveWay(t *testing.T) {
-	in(t, Config{Max: 2, Turn: time.Second, Concurrency: 1, QueueTime: time.Hour}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 2, Turn: time.Second, Policy: all(Policy{Concurrency: 1, QueueTime: time.Hour})}, func(t *testing.T, w *world, s *Scheduler) {
 		long, next := sendOnce(t.Context(), s, "a", time.Minute), sendOnce(t.Context(), s, "a", 0)
 		var flood []<-chan outcome
 		for _, tenant := range []string{"b", "b", "b", "b", "c", "c"} {
@@ -141,7 +141,7 @@ func TestOnceContainerIsNotAskedToGiveWay(t *testing.T) {
 }
 
 func TestBoundsOfTheQueueWithOnce(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Concurrency: 1, QueueTenant: 2}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1, Queue: 2})}, func(t *testing.T, w *world, s *Scheduler) {
 		sendOnce(t.Context(), s, "a", time.Minute)
 		late, _ := sendOnce(t.Context(), s, "a", 0), sendOnce(t.Context(), s, "a", 0)
 		var busy *BusyError
@@ -162,7 +162,7 @@ func TestBoundsOfTheQueueWithOnce(t *testing.T) {
 }
 
 func TestRetryAfterCountsAContainerForEachOnceThatWaits(t *testing.T) {
-	in(t, Config{Max: 3, Concurrency: 2, QueueTenant: 10}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 3, Policy: all(Policy{Concurrency: 2, Queue: 10})}, func(t *testing.T, w *world, s *Scheduler) {
 		for range 12 { // two run; with each start 300 ms apart, the last begins after some three seconds
 			sendOnce(t.Context(), s, "a", time.Millisecond)
 		}
@@ -190,7 +190,7 @@ func TestOnceContainerThatItsCallerDidNotUseIsStillGood(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.mu.Lock()
-		first, err := s.enqueueLocked(s.tenantLocked("a", true), once)
+		first, err := s.enqueueLocked(s.tenantLocked("a", once), once)
 		s.returnLocked(c, time.Now()) // grants it to the one that is about to go
 		s.mu.Unlock()
 		if err != nil {
@@ -223,7 +223,7 @@ func TestOnceGivenToADeadContainerRunsInAnotherOfItsOwn(t *testing.T) {
 	for _, spare := range []int{1, 2} { // so that it waits, and does not
 		in(t, Config{Max: 4, Spare: spare}, func(t *testing.T, w *world, s *Scheduler) {
 			s.mu.Lock() // keeps the container's goroutine out
-			tenant := s.tenantLocked("a", true)
+			tenant := s.tenantLocked("a", once)
 			dead := s.claimLocked(tenant, once)
 			dead.Container.(*fake).die()
 			s.mu.Unlock()
@@ -270,7 +270,7 @@ func TestCloseWaitsForCallsWithOnce(t *testing.T) {
 }
 
 func TestRunSaysHowLongACallWaitedAndWhetherItsContainerWasNew(t *testing.T) {
-	in(t, Config{Max: 2, Spare: 1, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 2, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		first, second := send(t.Context(), s, "a", time.Second), send(t.Context(), s, "a", 0)
 		time.Sleep(500 * time.Millisecond)
 		once := sendOnce(t.Context(), s, "a", time.Hour)

@@ -95,7 +95,7 @@ func TestBusyContainerDoesNotGiveWayWithinItsTurn(t *testing.T) {
 }
 
 func TestTenantThatIsNeverIdleGivesWayAfterItsTurn(t *testing.T) {
-	in(t, Config{Max: 1, Concurrency: 2, Turn: 3 * time.Second}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Turn: 3 * time.Second, Policy: all(Policy{Concurrency: 2})}, func(t *testing.T, w *world, s *Scheduler) {
 		var flood []<-chan outcome
 		for range 100 {
 			flood = append(flood, send(t.Context(), s, "a", 200*time.Millisecond))
@@ -162,7 +162,7 @@ func TestSparesThatDieYoungAreReplacedWithBackoff(t *testing.T) {
 }
 
 func TestDeathUnderACallIsPassedOnAndTheNextCallWorks(t *testing.T) {
-	in(t, Config{Max: 4, Spare: 1, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 4, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		other := run(t, s, "b", 0)
 		time.Sleep(time.Second)
 		call, next := send(t.Context(), s, "a", time.Minute), send(t.Context(), s, "a", time.Second)
@@ -209,7 +209,7 @@ func TestCallGivenToADeadContainerRunsInAnother(t *testing.T) {
 // The same with calls waiting, and a spare at hand: taking the spare at once left the tenant in
 // turns with all the containers it may have.
 func TestCallGivenToADeadContainerGoesBeforeThoseThatWait(t *testing.T) {
-	in(t, Config{Max: 4, Spare: 1, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 4, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		dead, _, err := s.acquire(t.Context(), "a", plain)
 		if err != nil {
 			t.Fatal(err)

@@ -22,36 +22,18 @@ const (
 type waiter struct {
 	tenant  *tenant
 	kind    kind
-	session *session  // that it is a call in, or nil
-	since   time.Time // when it came into the queue it is in
+	session *session      // that it is a call in, or nil
+	since   time.Time     // when it came into the queue it is in
+	longest time.Duration // that it waits
 	place   link[*waiter]
 	granted chan *container // has room for one, so that granting never blocks; nil: the session is over
 }
 
 func newWaiter(t *tenant, k kind) *waiter {
-	w := &waiter{tenant: t, kind: k, since: time.Now(), granted: make(chan *container, 1)}
+	w := &waiter{tenant: t, kind: k, since: time.Now(), longest: t.policy.QueueTime, granted: make(chan *container, 1)}
 	w.place.item = w
 	return w
 }
-
-// turns is the order in which tenants of a class that wait for a container get one: each is in it once, however
-// many of its calls wait, and joins at the end. Weights would change this type and nothing else.
-type turns struct {
-	line list[*tenant]
-}
-
-func (q *turns) length() int { return q.line.length }
-
-func (q *turns) front() *tenant { return q.line.front() }
-
-func (q *turns) join(t *tenant, now time.Time) {
-	if t.turn.in == nil {
-		t.turnSince = now
-		q.line.push(&t.turn)
-	}
-}
-
-func (q *turns) leave(t *tenant) { t.turn.leave() }
 
 // enqueueLocked lets a call wait, or refuses it where too many do.
 func (s *Scheduler) enqueueLocked(t *tenant, k kind) (*waiter, error) {
@@ -60,7 +42,7 @@ func (s *Scheduler) enqueueLocked(t *tenant, k kind) (*waiter, error) {
 	}
 	w := newWaiter(t, k)
 	t.waiting.push(&w.place)
-	s.queuedLocked(t)
+	s.queuedLocked(w)
 	return w, nil
 }
 
@@ -68,7 +50,7 @@ func (s *Scheduler) enqueueLocked(t *tenant, k kind) (*waiter, error) {
 func (s *Scheduler) refuseLocked(t *tenant) error {
 	var err error
 	switch {
-	case t.queued >= s.cfg.QueueTenant:
+	case t.queued >= t.policy.Queue:
 		err = s.busyLocked(t, QueueTenantFull)
 	case s.queued >= s.cfg.QueueAll:
 		err = s.busyLocked(t, QueueFull)
@@ -81,25 +63,27 @@ func (s *Scheduler) refuseLocked(t *tenant) error {
 }
 
 // queuedLocked follows a waiter that joined its tenant's queue.
-func (s *Scheduler) queuedLocked(t *tenant) {
+func (s *Scheduler) queuedLocked(w *waiter) {
+	t := w.tenant
 	s.queued++
 	t.queued++
-	s.joinTurnsLocked(t)
+	if w.kind == opens {
+		if t.openers++; t.openers == 1 {
+			s.openers++
+		}
+	}
+	s.lineUpLocked(t)
 	s.balanceLocked(time.Now())
 }
 
-// joinTurnsLocked lines the tenant up for a container if it has waiters and may have one more.
-func (s *Scheduler) joinTurnsLocked(t *tenant) {
-	if t.waiting.length > 0 && len(t.containers) < t.most {
-		t.class.turns.join(t, time.Now())
-	}
-}
-
 // dispatchLocked gives free slots of a container to those that wait for them, its tenant's calls and
-// those of its sessions: first come, first served.
+// those of its sessions: first come, first served. One that is retired is for its sessions alone.
 func (s *Scheduler) dispatchLocked(c *container) {
-	for c.running < c.tenant.slots {
-		w := c.tenant.waiting.front()
+	for c.running < c.slots {
+		var w *waiter
+		if !c.retired {
+			w = c.tenant.waiting.front()
+		}
 		if in := c.waiting.front(); w == nil || in != nil && in.since.Before(w.since) {
 			w = in
 		}
@@ -119,14 +103,19 @@ func (s *Scheduler) dequeueLocked(w *waiter) {
 	w.place.leave()
 	s.queued--
 	w.tenant.queued--
+	if w.kind == opens {
+		if w.tenant.openers--; w.tenant.openers == 0 {
+			s.openers--
+		}
+	}
 	if w.tenant.waiting.length == 0 {
-		w.tenant.class.turns.leave(w.tenant)
+		s.lineUpLocked(w.tenant)
 	}
 }
 
 // wait returns with a slot and how long it took, or with why there is none.
 func (s *Scheduler) wait(ctx context.Context, w *waiter) (*container, time.Duration, error) {
-	timer := time.NewTimer(s.cfg.QueueTime)
+	timer := time.NewTimer(w.longest)
 	defer timer.Stop()
 	select {
 	case c := <-w.granted:
@@ -158,6 +147,7 @@ func (s *Scheduler) giveUp(ctx context.Context, w *waiter) (*container, error) {
 			w.session.nextLocked()
 		case w.kind == opens:
 			c.opening--
+			s.lingerLocked(c)
 		}
 		s.returnLocked(c, time.Now())
 		return nil, ctx.Err()

@@ -12,7 +12,7 @@ import (
 )
 
 func TestContainerRunsUpToConcurrencyCallsAtOnceInTheOrderTheyCame(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Concurrency: 3}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 3})}, func(t *testing.T, w *world, s *Scheduler) {
 		var calls []<-chan outcome
 		for range 7 {
 			calls = append(calls, send(t.Context(), s, "a", time.Second))
@@ -41,7 +41,7 @@ func TestFloodOfOneTenantDoesNotDelayAnother(t *testing.T) {
 }
 
 func TestTenantsGetContainersInTurnsHoweverManyOfTheirCallsWait(t *testing.T) {
-	in(t, Config{Max: 1, Concurrency: 1, Turn: time.Second}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Turn: time.Second, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		var order []string
 		done := make(chan string)
 		for _, tenant := range []string{"a", "a", "a", "b", "c", "a", "c"} {
@@ -73,7 +73,7 @@ func TestBoundsOfTheQueue(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			cfg := Config{Max: 1, Spare: 1, Concurrency: 1, QueueTenant: test.tenant, QueueAll: test.all, Turn: time.Hour}
+			cfg := Config{Max: 1, Spare: 1, QueueAll: test.all, Turn: time.Hour, Policy: all(Policy{Concurrency: 1, Queue: test.tenant})}
 			in(t, cfg, func(t *testing.T, w *world, s *Scheduler) {
 				run(t, s, "a", time.Second) // so that the pace is known
 				send(t.Context(), s, "a", time.Minute)
@@ -95,7 +95,7 @@ func TestBoundsOfTheQueue(t *testing.T) {
 }
 
 func TestFullQueueDoesNotKeepATenantFromItsFreeSlotOrASpare(t *testing.T) {
-	in(t, Config{Max: 3, Spare: 1, Concurrency: 1, QueueAll: 1}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 3, Spare: 1, QueueAll: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		run(t, s, "b", 0)
 		send(t.Context(), s, "a", time.Minute)
 		send(t.Context(), s, "a", 0)
@@ -109,7 +109,7 @@ func TestFullQueueDoesNotKeepATenantFromItsFreeSlotOrASpare(t *testing.T) {
 }
 
 func TestCallWaitsNoLongerThanTheQueueTime(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Concurrency: 1, Turn: time.Hour}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Turn: time.Hour, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		send(t.Context(), s, "a", time.Hour)
 		same, other := send(t.Context(), s, "a", 0), send(t.Context(), s, "b", 0)
 		for _, ch := range []<-chan outcome{same, other} {
@@ -128,7 +128,7 @@ func TestCallWaitsNoLongerThanTheQueueTime(t *testing.T) {
 }
 
 func TestRetryAfterIsNoLessThanTheWaitOfTheFirstInLine(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Concurrency: 1, QueueAll: 1, Turn: time.Hour}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, QueueAll: 1, Turn: time.Hour, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		send(t.Context(), s, "a", time.Hour)
 		send(t.Context(), s, "b", 0)
 		time.Sleep(20 * time.Second)
@@ -141,7 +141,7 @@ func TestRetryAfterIsNoLessThanTheWaitOfTheFirstInLine(t *testing.T) {
 }
 
 func TestCallerThatGivesUpStopsWaiting(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Concurrency: 1, Turn: time.Hour}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Turn: time.Hour, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		running := send(t.Context(), s, "a", 10*time.Second)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -186,13 +186,13 @@ func TestContainerStartedForACallerThatGaveUpIsKept(t *testing.T) {
 
 // A slot may be granted in the moment its caller gives up: then it goes to the next one.
 func TestSlotGrantedToACallerThatIsGoneGoesToTheNext(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		held, _, err := s.acquire(t.Context(), "a", plain)
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.mu.Lock()
-		gone, err := s.enqueueLocked(s.tenantLocked("a", false), plain)
+		gone, err := s.enqueueLocked(s.tenantLocked("a", plain), plain)
 		s.mu.Unlock()
 		if err != nil {
 			t.Fatal(err)
@@ -212,13 +212,13 @@ func TestSlotGrantedToACallerThatIsGoneGoesToTheNext(t *testing.T) {
 
 // Or in the moment its queue time is spent: then it is in time.
 func TestSlotGrantedAsTheQueueTimeEndsIsUsed(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		held, _, err := s.acquire(t.Context(), "a", plain)
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.mu.Lock()
-		late, err := s.enqueueLocked(s.tenantLocked("a", false), plain)
+		late, err := s.enqueueLocked(s.tenantLocked("a", plain), plain)
 		s.mu.Unlock()
 		if err != nil {
 			t.Fatal(err)
@@ -233,7 +233,7 @@ func TestSlotGrantedAsTheQueueTimeEndsIsUsed(t *testing.T) {
 }
 
 func TestTenantsAreForgotten(t *testing.T) {
-	in(t, Config{Max: 2, QueueAll: 1, IdleTimeout: time.Minute}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 2, QueueAll: 1, Policy: all(Policy{IdleTimeout: time.Minute})}, func(t *testing.T, w *world, s *Scheduler) {
 		for i := range 100 {
 			send(t.Context(), s, fmt.Sprint("tenant ", i), 0)
 		}

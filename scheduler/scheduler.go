@@ -17,9 +17,14 @@
 // one slot and end after their first call; it may have several of them.
 //
 // A session is opened as a call is run, and holds its container until it has ended: a container with
-// sessions is not recycled and gives way to nobody, also not after its turn. Only its death, Stop and
-// Close end it before them, and them with it. So Max tenants with sessions shut out all others: to
-// bound sessions is for who opens them.
+// sessions gives way to nobody, also not after its turn. Only its death, Stop and Close end it before them,
+// and them with it. So that sessions do not shut out those who have none, they hold no more than three
+// quarters of all places.
+//
+// A tenant that has a container and may have more of them comes behind all that have none, and leaves the
+// spares for these alone while there is room to start others. A container that is worn, which is too old
+// or of a class that its tenant has no more, is replaced like that as well: its tenant lines up for
+// one more, and then the worn one gets no new calls, and ends behind those it has and its sessions.
 //
 //	live, a goroutine per container:  Start ─► spare ─► a tenant's ─► died or ended ─► Close
 //	keep, one goroutine:              what time brings: idle timeout, end of a turn, next try to start
@@ -57,29 +62,22 @@ type Container interface {
 // nothing behind.
 type Start func(ctx context.Context, class string) (Container, error)
 
-// perTenant is how many containers a tenant may have at once, besides those for calls with Once.
-const perTenant = 1
-
 // Config is read once, by New. Where a default is named, zero stands for it.
 type Config struct {
 	Start Start
 
-	// ClassOf says which class of containers a tenant has to have, such as the image they are made of;
-	// nil stands for one that says "", the default class, of all. It is asked when a tenant comes that has
-	// neither containers nor waiting calls, and its answer holds until the tenant has none again. It is
-	// called with a mutex held, so it must answer at once.
-	ClassOf func(tenant string) string
+	// Policy says what a tenant may have; nil stands for one that gives everybody the defaults. It is asked
+	// when a tenant comes that has neither containers nor waiting calls, and again by Update; in between its answer
+	// holds. It is called with a mutex held, so it must answer at once.
+	Policy func(tenant string) Policy
 
 	// These hold over all classes together.
-	Min   int // containers that exist at any time, as far as Max allows
-	Max   int // never more than these, with those being started and closed; at least 1
-	Spare int // of the default class, kept ready for tenants to come, as far as Max allows
+	Min int // containers that exist at any time, as far as Max allows
+	Max int // never more than these, with those being started and closed; at least 1
 
-	// Concurrency is how many calls at once a container runs; default 8. No more containers at once
-	// run calls of a tenant with Once, and no more than Max less one, lest a tenant take all places.
-	Concurrency int
-
-	IdleTimeout time.Duration // a tenant's container without calls is closed after this; 0: never
+	Class    string        // the default one
+	Spare    int           // of the default class, kept ready for tenants to come, as far as Max allows
+	SpareAge time.Duration // a spare is replaced after this, or up to a tenth earlier; 0: never
 
 	// Turn is how long a container that is never idle stays with its tenant while others wait for
 	// a place; then it gets no new calls and ends with those it has. Default 2 s, several times
@@ -87,9 +85,7 @@ type Config struct {
 	// sessions is not subject to it; a turn begins when the last of them ends.
 	Turn time.Duration
 
-	QueueTenant int           // calls that wait, of one tenant with its sessions, and as many with Once; default 1,000
-	QueueAll    int           // and of all; default 10,000
-	QueueTime   time.Duration // a call waits no longer; default 30 s
+	QueueAll int // calls of all tenants that wait; default 10,000
 
 	Starts    int           // starts at once, of all classes; default 2. With 1, starts of a class that hang hold up all
 	StartTime time.Duration // a start that takes longer has failed; default 1 min
@@ -99,14 +95,12 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.Max = max(c.Max, 1)
-	if c.ClassOf == nil {
-		c.ClassOf = func(string) string { return "" }
+	if c.Policy == nil {
+		class := c.Class
+		c.Policy = func(string) Policy { return Policy{Class: class} }
 	}
-	c.Concurrency = cmp.Or(c.Concurrency, 8)
 	c.Turn = cmp.Or(c.Turn, 2*time.Second)
-	c.QueueTenant = cmp.Or(c.QueueTenant, 1000)
 	c.QueueAll = cmp.Or(c.QueueAll, 10000)
-	c.QueueTime = cmp.Or(c.QueueTime, 30*time.Second)
 	c.Starts = cmp.Or(c.Starts, 2)
 	c.StartTime = cmp.Or(c.StartTime, time.Minute)
 	return c
@@ -133,11 +127,16 @@ type Scheduler struct {
 	// A ready container is in exactly one of these or its class's spares, each with the longest there
 	// in front. Those in lone are busy with their only call: they end by themselves, and no sooner for
 	// being asked to give way. Those in held have sessions, and calls or none.
-	idle, busy, lone, held list[*container]
+	idle             idlers
+	busy, lone, held list[*container]
 
 	leaving         list[*container] // retired, and not closed yet
+	lingering       int              // those of them that sessions still hold
 	running, queued int              // calls
 	sessions        int
+	openers         int // tenants with calls that wait to open a session
+	slots           int // of all tenants' containers, not those of retired ones
+	buckets         buckets
 
 	alarm     time.Time // when keep looks again at the latest, zero: when woken
 	meanRun   mean      // how long calls run
@@ -165,7 +164,7 @@ func New(cfg Config) *Scheduler {
 		wake:    make(chan struct{}, 1),
 		tenants: map[string]*tenant{},
 	}
-	s.base = s.classLocked("") // nobody else has it yet
+	s.base = s.classLocked(s.cfg.Class) // nobody else has it yet
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -194,7 +193,7 @@ func (s *Scheduler) Run(ctx context.Context, tenant string, call containers.Call
 	}
 	c, queue, err := s.slot(ctx, tenant, k)
 	if err != nil {
-		return containers.Result{}, err
+		return containers.Result{Queue: queue}, err
 	}
 	cold := c.used.CompareAndSwap(false, true)
 	defer s.release(c, time.Now())

@@ -59,7 +59,7 @@ func (s *Scheduler) opened(c *container, given containers.Session, err error, be
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.opening--
-	if err == nil && c.retired {
+	if err == nil && c.ended {
 		err = &containers.LostError{Started: true, Cause: errEnded} // the session ends with it
 	}
 	var ss *session
@@ -68,11 +68,12 @@ func (s *Scheduler) opened(c *container, given containers.Session, err error, be
 		ss.place.item = ss
 		c.sessions.push(&ss.place)
 		s.sessions++
-		s.live.Go(func() { // while that of the container, not retired, goes on: so Close waits for it, too
+		s.live.Go(func() { // while that of the container, not ended, goes on: so Close waits for it, too
 			<-ss.Done()
 			s.ended(ss)
 		})
 	}
+	s.lingerLocked(c)
 	s.releaseLocked(c, began, now)
 	return ss, err
 }
@@ -84,8 +85,14 @@ func (s *Scheduler) ended(ss *session) {
 	ss.overLocked()
 	ss.place.leave()
 	s.sessions--
-	if c := ss.container; !c.retired {
-		s.easedLocked(c, time.Now())
+	c, now := ss.container, time.Now()
+	switch {
+	case !c.retired:
+		s.easedLocked(c, now)
+	case c.sessions.length == 0:
+		s.lingerLocked(c)
+		c.endIfUnusedLocked()
+		s.balanceLocked(now)
 	}
 }
 
@@ -136,8 +143,11 @@ func (ss *session) claimLocked() (*waiter, error) {
 	case ss.over:
 		return nil, containers.ErrNoSession
 	}
+	if err := s.meterLocked(t); err != nil {
+		return nil, err
+	}
 	first := !ss.running && ss.lined == nil
-	if first && c.running < t.slots { // nobody waits for it: then it would have been given away
+	if first && c.running < c.slots { // nobody waits for it: then it would have been given away
 		ss.running = true
 		s.takeLocked(c, plain)
 		return nil, nil

@@ -10,7 +10,7 @@ import (
 )
 
 func TestCallsOfSessionsCount(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		open := opening(t.Context(), s, "a", time.Second)
 		want := Stats{Tenants: 1, Busy: 1, Running: 1, Starts: 1}
 		if st := s.Stats(); st != want {
@@ -43,7 +43,7 @@ func TestCallsOfSessionsCount(t *testing.T) {
 }
 
 func TestCallsOfASessionRunInOrderAndTakeOneSlot(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Concurrency: 2}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 2})}, func(t *testing.T, w *world, s *Scheduler) {
 		ss := openSession(t, s, "a")
 		var calls []<-chan outcome
 		for range 3 {
@@ -61,7 +61,7 @@ func TestCallsOfASessionRunInOrderAndTakeOneSlot(t *testing.T) {
 }
 
 func TestCallsOfSessionsAndOthersWaitInOneLine(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		one, two := openSession(t, s, "a"), openSession(t, s, "a")
 		done := make(chan string, 10)
 		begin := func(name string, call <-chan outcome) {
@@ -86,7 +86,7 @@ func TestCallsOfSessionsAndOthersWaitInOneLine(t *testing.T) {
 }
 
 func TestCallsOfSessionsAreBoundWithTheTenantsOthers(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Concurrency: 2, QueueTenant: 3}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 2, Queue: 3})}, func(t *testing.T, w *world, s *Scheduler) {
 		one, two := openSession(t, s, "a"), openSession(t, s, "a")
 		sendIn(t.Context(), one, time.Hour)
 		send(t.Context(), s, "a", time.Hour)
@@ -113,7 +113,7 @@ func TestCallsOfSessionsAreBoundWithTheTenantsOthers(t *testing.T) {
 }
 
 func TestRetryAfterCountsCallsThatWaitInSessions(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Concurrency: 1, QueueTenant: 2}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1, Queue: 2})}, func(t *testing.T, w *world, s *Scheduler) {
 		ss := openSession(t, s, "a")
 		well(t, sendIn(t.Context(), ss, time.Second)) // so that the pace is known
 		for range 3 {
@@ -127,7 +127,7 @@ func TestRetryAfterCountsCallsThatWaitInSessions(t *testing.T) {
 }
 
 func TestCallerThatGivesUpInASessionStopsWaiting(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		ss := openSession(t, s, "a")
 		send(t.Context(), s, "a", 10*time.Second)
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -149,7 +149,7 @@ func TestCallerThatGivesUpInASessionStopsWaiting(t *testing.T) {
 }
 
 func TestSlotOfACallerThatIsGoneGoesToTheNextOfItsSession(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		ss := openSession(t, s, "a")
 		if _, err := ss.acquire(t.Context()); err != nil {
 			t.Fatal(err)

@@ -21,7 +21,7 @@ func TestSessionThatEndsRefusesItsCalls(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			in(t, Config{Max: 1, Spare: 1, Concurrency: 2}, func(t *testing.T, w *world, s *Scheduler) {
+			in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 2})}, func(t *testing.T, w *world, s *Scheduler) {
 				ss, other := openSession(t, s, "a"), openSession(t, s, "a")
 				running, behind := sendIn(t.Context(), ss, time.Hour), sendIn(t.Context(), ss, 0)
 				beside, lined := sendIn(t.Context(), other, time.Second), send(t.Context(), s, "a", 0)
@@ -48,7 +48,7 @@ func TestSessionThatEndsRefusesItsCalls(t *testing.T) {
 }
 
 func TestCallInLineForASessionThatEndsIsRefused(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		ss := openSession(t, s, "a")
 		send(t.Context(), s, "a", time.Second)
 		lined, next := sendIn(t.Context(), ss, 0), send(t.Context(), s, "a", 0)
@@ -63,7 +63,7 @@ func TestCallInLineForASessionThatEndsIsRefused(t *testing.T) {
 }
 
 func TestCallerThatIsGoneAsItsSessionEndsIsRefused(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		ss := openSession(t, s, "a")
 		sendIn(t.Context(), ss, time.Second)
 		s.mu.Lock()
@@ -80,7 +80,7 @@ func TestCallerThatIsGoneAsItsSessionEndsIsRefused(t *testing.T) {
 }
 
 func TestDeathOfAContainerEndsItsSessions(t *testing.T) {
-	in(t, Config{Max: 3, Spare: 1, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 3, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		ss, other := openSession(t, s, "a"), openSession(t, s, "b")
 		running := sendIn(t.Context(), ss, time.Hour)
 		behind, next := sendIn(t.Context(), ss, 0), send(t.Context(), s, "a", 0)

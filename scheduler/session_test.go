@@ -26,7 +26,7 @@ func TestSessionIsInTheContainerOfItsTenant(t *testing.T) {
 }
 
 func TestOpeningASessionWaitsAsCallsDo(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Concurrency: 1, QueueTenant: 3}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1, Queue: 3})}, func(t *testing.T, w *world, s *Scheduler) {
 		send(t.Context(), s, "a", 50*time.Second)
 		gives, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -50,7 +50,7 @@ func TestOpeningASessionWaitsAsCallsDo(t *testing.T) {
 }
 
 func TestSessionThatDoesNotOpenHoldsNothing(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, IdleTimeout: time.Minute}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{IdleTimeout: time.Minute})}, func(t *testing.T, w *world, s *Scheduler) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if o := <-opening(ctx, s, "a", time.Hour); !errors.Is(o.err, context.DeadlineExceeded) {
@@ -76,7 +76,7 @@ func TestSessionIgnoresOnce(t *testing.T) {
 }
 
 func TestContainerWithASessionIsNotRecycled(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, IdleTimeout: time.Minute}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{IdleTimeout: time.Minute})}, func(t *testing.T, w *world, s *Scheduler) {
 		ss := openSession(t, s, "a")
 		time.Sleep(time.Hour)
 		well(t, sendIn(t.Context(), ss, 0))
@@ -90,7 +90,7 @@ func TestContainerWithASessionIsNotRecycled(t *testing.T) {
 }
 
 func TestContainerWithASessionGivesWayWhenThatEnds(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, QueueTime: time.Hour}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{QueueTime: time.Hour})}, func(t *testing.T, w *world, s *Scheduler) {
 		ss, other := openSession(t, s, "a"), openSession(t, s, "a")
 		b := send(t.Context(), s, "b", 0)
 		time.Sleep(10 * time.Minute)
@@ -108,7 +108,7 @@ func TestContainerWithASessionGivesWayWhenThatEnds(t *testing.T) {
 
 // The calls in it would go on in their turn, but the session could not.
 func TestContainerWithASessionIsNotTurnedOver(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Turn: time.Second, QueueTime: time.Hour}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Turn: time.Second, Policy: all(Policy{QueueTime: time.Hour})}, func(t *testing.T, w *world, s *Scheduler) {
 		open := opening(t.Context(), s, "a", time.Minute)
 		long := send(t.Context(), s, "a", 30*time.Minute)
 		b := send(t.Context(), s, "b", 0)
@@ -134,13 +134,13 @@ func TestContainerWithASessionIsNotTurnedOver(t *testing.T) {
 // Neither does a session that is never idle keep a slot to itself, nor a flood of calls keep it out.
 // A slot may be granted in the moment its caller gives up.
 func TestSlotForASessionWhoseCallerIsGoneHoldsNothing(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		held, _, err := s.acquire(t.Context(), "a", plain)
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.mu.Lock()
-		gone, err := s.enqueueLocked(s.tenantLocked("a", false), opens)
+		gone, err := s.enqueueLocked(s.tenantLocked("a", plain), opens)
 		s.mu.Unlock()
 		if err != nil {
 			t.Fatal(err)
@@ -158,7 +158,7 @@ func TestSlotForASessionWhoseCallerIsGoneHoldsNothing(t *testing.T) {
 func TestSessionGivenADeadContainerOpensInAnother(t *testing.T) {
 	in(t, Config{Max: 4, Spare: 1}, func(t *testing.T, w *world, s *Scheduler) {
 		s.mu.Lock() // keeps the container's goroutine out
-		dead := s.claimLocked(s.tenantLocked("a", false), opens)
+		dead := s.claimLocked(s.tenantLocked("a", plain), opens)
 		dead.Container.(*fake).die()
 		s.mu.Unlock()
 		c, _, err := s.reacquire(t.Context(), dead, opens)

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -29,17 +30,39 @@ func (s *Scheduler) acquire(ctx context.Context, name string, k kind) (*containe
 		s.mu.Unlock()
 		return nil, 0, ErrClosed
 	}
-	t := s.tenantLocked(name, k == once)
-	if c := s.claimLocked(t, k); c != nil {
-		s.mu.Unlock()
-		return c, 0, nil
-	}
-	w, err := s.enqueueLocked(t, k)
+	c, w, err := s.admitLocked(name, k)
 	s.mu.Unlock()
-	if err != nil {
-		return nil, 0, err
+	if w == nil {
+		return c, 0, err
 	}
 	return s.wait(ctx, w)
+}
+
+// admitLocked gives a slot, what waits for one, or why there is neither.
+func (s *Scheduler) admitLocked(name string, k kind) (*container, *waiter, error) {
+	t := s.tenantLocked(name, k)
+	if err := s.meterLocked(t); err != nil {
+		return nil, nil, err
+	}
+	if k == opens && !s.mayHoldLocked(t) {
+		s.count.refused++
+		s.forgetLocked(t)
+		return nil, nil, &BusyError{Reason: HeldFull, retryAfter: retryHeld}
+	}
+	if c := s.claimLocked(t, k); c != nil {
+		return c, nil, nil
+	}
+	w, err := s.enqueueLocked(t, k)
+	return nil, w, err
+}
+
+// mayHoldLocked says whether a session of the tenant may hold a container, where each that is held is one less for
+// all others for a long time. A tenant that has one held may open more in it.
+func (s *Scheduler) mayHoldLocked(t *tenant) bool {
+	if t.openers > 0 || slices.ContainsFunc(t.containers, func(c *container) bool { return c.place.in == &s.held }) {
+		return true
+	}
+	return s.held.length+s.lingering+s.openers < max(1, s.cfg.Max*3/4)
 }
 
 // reacquire gives back a slot in a dead container for one elsewhere. The call keeps its rank, so it
@@ -50,9 +73,10 @@ func (s *Scheduler) reacquire(ctx context.Context, dead *container, k kind) (*co
 	dead.running--
 	if k == opens {
 		dead.opening--
+		s.lingerLocked(dead)
 	}
 	s.retireLocked(dead, whyDied)
-	t := s.tenantLocked(dead.tenant.name, k == once)
+	t := s.tenantLocked(dead.tenant.name, k)
 	if c := s.claimLocked(t, k); c != nil {
 		s.balanceLocked(time.Now())
 		s.mu.Unlock()
@@ -60,7 +84,7 @@ func (s *Scheduler) reacquire(ctx context.Context, dead *container, k kind) (*co
 	}
 	w := newWaiter(t, k)
 	t.waiting.pushFront(&w.place)
-	s.queuedLocked(t)
+	s.queuedLocked(w)
 	s.mu.Unlock()
 	return s.wait(ctx, w)
 }
@@ -94,10 +118,10 @@ func (s *Scheduler) returnLocked(c *container, now time.Time) {
 		s.retireLocked(c, whyUsed)
 		s.balanceLocked(now)
 	}
+	s.dispatchLocked(c)
 	if c.retired {
 		c.endIfUnusedLocked()
 	} else {
-		s.dispatchLocked(c)
 		s.easedLocked(c, now)
 	}
 	s.settleLocked()

@@ -23,7 +23,7 @@ func (s *Scheduler) Ready() error {
 		return nil // the next try wants a place, which it gets when a call comes: not to be ready would keep calls away
 	case s.base.failures > 0:
 		return fmt.Errorf("containers do not start: %w", s.base.startErr)
-	case !s.base.started && s.cfg.Min+s.cfg.Spare > 0:
+	case !s.base.started && s.base.starting > 0:
 		return ErrStarting
 	default:
 		return nil // none is kept ready, or the next is on its way
@@ -31,9 +31,10 @@ func (s *Scheduler) Ready() error {
 }
 
 type counters struct {
-	calls, refused              uint64
-	starts, failed              uint64
-	deaths, evictions, recycled uint64
+	calls, refused    uint64
+	starts, failed    uint64
+	deaths, evictions uint64
+	recycled, worn    uint64
 }
 
 // Stats is a snapshot, of all classes together. The first groups add up to what is there now, the last counts since Open.
@@ -59,6 +60,7 @@ type Stats struct {
 	Deaths    uint64 // of ready containers
 	Evictions uint64 // that gave way to another tenant
 	Recycled  uint64 // that were idle too long
+	Worn      uint64 // that were too old, or of a class that their tenant has no more
 }
 
 // Stats costs the same however much there is to count.
@@ -70,7 +72,7 @@ func (s *Scheduler) Stats() Stats {
 		Tenants:        len(s.tenants),
 		Starting:       sum.starting,
 		Spare:          sum.spares,
-		Idle:           s.idle.length,
+		Idle:           s.idle.length(),
 		Busy:           s.busy.length + s.lone.length + s.held.length,
 		Closing:        s.leaving.length,
 		Sessions:       s.sessions,
@@ -84,5 +86,6 @@ func (s *Scheduler) Stats() Stats {
 		Deaths:         s.count.deaths,
 		Evictions:      s.count.evictions,
 		Recycled:       s.count.recycled,
+		Worn:           s.count.worn,
 	}
 }

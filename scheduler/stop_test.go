@@ -10,7 +10,7 @@ import (
 )
 
 func TestStopEndsAllContainersOfATenant(t *testing.T) {
-	in(t, Config{Max: 4, Spare: 4, Concurrency: 2}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 4, Spare: 4, Policy: all(Policy{Concurrency: 2})}, func(t *testing.T, w *world, s *Scheduler) {
 		ss, other := openSession(t, s, "a"), openSession(t, s, "b")
 		beside := sendIn(t.Context(), other, time.Second)
 		calls := []<-chan outcome{
@@ -37,7 +37,7 @@ func TestStopEndsAllContainersOfATenant(t *testing.T) {
 }
 
 func TestCallsThatWaitGoOnAfterStop(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		running := send(t.Context(), s, "a", time.Hour)
 		waits := []<-chan outcome{send(t.Context(), s, "a", time.Second), opening(t.Context(), s, "a", 0), sendOnce(t.Context(), s, "a", 0)}
 		s.Stop("a")
@@ -58,7 +58,7 @@ func TestCallsThatWaitGoOnAfterStop(t *testing.T) {
 }
 
 func TestStartForCallsThatWaitBeginsWithStop(t *testing.T) {
-	in(t, Config{Max: 2, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 2, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		run(t, s, "a", 0)
 		send(t.Context(), s, "a", time.Hour)
 		waits := send(t.Context(), s, "a", 0)
@@ -82,7 +82,7 @@ func TestCallAfterStopGetsANewContainer(t *testing.T) {
 
 // A container that gave way after its turn has calls, but is its tenant's no more.
 func TestStopEndsContainersThatGaveWay(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Turn: time.Second, QueueTime: time.Hour}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Turn: time.Second, Policy: all(Policy{QueueTime: time.Hour})}, func(t *testing.T, w *world, s *Scheduler) {
 		running := send(t.Context(), s, "a", time.Hour)
 		b := send(t.Context(), s, "b", 0)
 		time.Sleep(time.Minute)
@@ -117,7 +117,7 @@ func TestStopOfATenantWithoutContainersDoesNothing(t *testing.T) {
 }
 
 func TestStopWhileClosing(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Concurrency: 1}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		running, waits := send(t.Context(), s, "a", time.Hour), send(t.Context(), s, "a", time.Second)
 		done := make(chan error, 1)
 		go func() { done <- s.Close(t.Context()) }()

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -9,16 +10,20 @@ import (
 // one, which once and of connect with it, so that they wait in a queue, and for turns, of their own.
 type tenant struct {
 	name       string
+	policy     Policy
 	class      *class
+	idle       *idleLine
 	once       *tenant       // nil while there are no such calls
 	of         *tenant       // set for a tenant that is another's once
 	slots      int           // of one of its containers
 	most       int           // containers that it may have
 	containers []*container  // its own, none of them retired
+	worn       int           // of these, to be replaced
+	lingering  int           // retired ones that sessions still hold
 	waiting    list[*waiter] // for a slot of any of its containers; first come, first served
 	queued     int           // calls that wait, those in its sessions too
-	turn       link[*tenant] // in turns
-	turnSince  time.Time
+	openers    int           // of those that wait, how many open a session
+	turn       turn
 	meanRun    mean
 }
 
@@ -28,17 +33,23 @@ type container struct {
 	class    *class
 	place    link[*container]
 	tenant   *tenant // nil for a spare; set once
+	slots    int     // since it has a tenant
 	running  int
+	calls    int            // that were given a slot, so far
 	opening  int            // of those running, how many open a session
 	sessions list[*session] // that have not ended
 	waiting  list[*waiter]  // calls of sessions, for a slot of this container
 	used     atomic.Bool    // a call was executed in it
-	since    time.Time      // when it came into the list it is in
-	failures int            // of starts, before this one
-	retired  bool           // gets no calls any more
-	why      string         // it was retired
-	end      chan struct{}  // closed when its goroutine should close it
+	born     time.Time
+	since    time.Time     // when it came into the list it is in
+	old      *time.Timer   // wears it at its age
+	failures int           // of starts, before this one
+	worn     string        // why it is to be replaced; empty: it is not
+	retired  bool          // gets no calls any more, but from its sessions
+	why      string        // it was retired
+	end      chan struct{} // closed when its goroutine should close it
 	ended    bool
+	lingers  bool // retired, and sessions hold it
 }
 
 // claimLocked takes a slot of the tenant, or a spare of its class, if there is one to be had at once.
@@ -46,30 +57,60 @@ func (s *Scheduler) claimLocked(t *tenant, k kind) *container {
 	if t.waiting.length > 0 {
 		return nil // they are before it, and line up for that spare already
 	}
-	for _, c := range t.containers {
-		if c.running < t.slots && !c.dead() {
-			s.takeLocked(c, k)
-			return c
-		}
+	if c := t.freest(); c != nil {
+		s.takeLocked(c, k)
+		return c
 	}
-	c := t.class.spares.front()
-	if c == nil || len(t.containers) >= t.most {
+	if len(t.containers) >= t.most || !s.maySpareLocked(t) {
 		return nil
 	}
+	c := t.class.spares.front()
 	s.ownLocked(c, t)
 	s.takeLocked(c, k)
 	s.balanceLocked(time.Now())
 	return c
 }
 
+// freest is the container of the tenant with most free slots, one that is worn only where no other has any.
+func (t *tenant) freest() (best *container) {
+	for _, c := range t.containers {
+		switch {
+		case c.running >= c.slots || c.dead():
+		case best == nil, best.worn != "" && c.worn == "":
+			best = c
+		case (best.worn == "") == (c.worn == "") && c.slots-c.running > best.slots-best.running:
+			best = c
+		}
+	}
+	return best
+}
+
+// maySpareLocked says whether there is a spare for the tenant. Those kept ready are for tenants that have
+// no container, while there is room to start one for the others.
+func (s *Scheduler) maySpareLocked(t *tenant) bool {
+	spares := t.class.spares.length
+	if spares == 0 || len(t.containers) == 0 || t.class != s.base || spares > s.cfg.Spare {
+		return spares > 0
+	}
+	return s.base.starting == 0 && s.totalLocked().all()+s.lingering >= s.cfg.Max
+}
+
 func (s *Scheduler) takeLocked(c *container, k kind) {
 	s.running++
 	c.running++
+	c.calls++
 	if k == opens {
 		c.opening++ // it is held from here on: no turn may end between now and the answer
 	}
+	if c.retired {
+		return // a call of one of the sessions that hold it
+	}
 	if to := s.listLocked(c); c.place.in != to { // one that hands its only slot on was busy all along
 		s.moveLocked(c, to, time.Now())
+	}
+	if most := c.tenant.policy.MaxCalls; most > 0 && c.calls >= most && c.tenant.of == nil {
+		s.retireLocked(c, whyCalls)
+		s.alarmLocked(time.Now()) // whoever takes slots is in the middle of something: keep balances
 	}
 }
 
@@ -79,7 +120,7 @@ func (s *Scheduler) listLocked(c *container) *list[*container] {
 	case c.opening > 0 || c.sessions.length > 0:
 		return &s.held
 	case c.running == 0:
-		return &s.idle
+		return &c.tenant.idle.list
 	case c.tenant.of != nil:
 		return &s.lone
 	default:
@@ -89,10 +130,17 @@ func (s *Scheduler) listLocked(c *container) *list[*container] {
 
 // ownLocked makes a spare the tenant's, for life.
 func (s *Scheduler) ownLocked(c *container, t *tenant) {
-	c.tenant = t
+	c.tenant, c.slots = t, t.slots
 	t.containers = append(t.containers, c)
 	c.class.owned++
-	s.moveLocked(c, &s.idle, time.Now())
+	s.slots += c.slots
+	s.moveLocked(c, &t.idle.list, time.Now())
+	s.setAgeLocked(c, t.policy.MaxAge)
+	if t.worn > 0 {
+		i := slices.IndexFunc(t.containers, func(c *container) bool { return c.worn != "" })
+		s.retireLocked(t.containers[i], t.containers[i].worn)
+	}
+	s.lineUpLocked(t)
 }
 
 func (s *Scheduler) moveLocked(c *container, to *list[*container], now time.Time) {
@@ -101,36 +149,40 @@ func (s *Scheduler) moveLocked(c *container, to *list[*container], now time.Time
 	c.since = now
 }
 
-// tenantLocked gives the tenant of that name, with once the one for its calls with Once.
-func (s *Scheduler) tenantLocked(name string, once bool) *tenant {
+// tenantLocked gives the tenant of that name, with k once, or a policy of containers with one call, the one
+// for its calls with Once.
+func (s *Scheduler) tenantLocked(name string, k kind) *tenant {
 	t := s.tenants[name]
 	if t == nil {
-		t = newTenant(name, nil, s.classLocked(s.cfg.ClassOf(name)), s.cfg.Concurrency, perTenant)
+		p := s.cfg.Policy(name).withDefaults()
+		t = newTenant(name, nil, s.classLocked(p.Class))
+		s.applyLocked(t, p)
 		t.class.tenants++
 		s.tenants[name] = t
 	}
-	if !once {
+	if k != once && (k != plain || t.policy.MaxCalls != 1) {
 		return t
 	}
 	if t.once == nil {
-		t.once = newTenant(name, t, t.class, 1, max(1, min(s.cfg.Concurrency, s.cfg.Max-1)))
+		t.once = newTenant(name, t, t.class)
+		s.applyLocked(t, t.policy)
 	}
 	return t.once
 }
 
-func newTenant(name string, of *tenant, k *class, slots, most int) *tenant {
-	t := &tenant{name: name, of: of, class: k, slots: slots, most: most}
-	t.turn.item = t
+func newTenant(name string, of *tenant, k *class) *tenant {
+	t := &tenant{name: name, of: of, class: k}
+	t.turn.place.item = t
 	return t
 }
 
 func (s *Scheduler) forgetLocked(t *tenant) {
 	switch {
-	case len(t.containers) > 0 || t.waiting.length > 0 || t.once != nil:
-	case t.of != nil:
+	case len(t.containers) > 0 || t.lingering > 0 || t.queued > 0 || t.once != nil:
+	case t.of != nil && t.of.once == t:
 		t.of.once = nil
 		s.forgetLocked(t.of)
-	default:
+	case s.tenants[t.name] == t:
 		delete(s.tenants, t.name)
 		t.class.tenants--
 		s.forgetClassesLocked(time.Now())

@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,21 +34,26 @@ type world struct {
 	takes       func() time.Duration // to start
 	closing     time.Duration
 
-	mu     sync.Mutex
-	broken map[string]error // what starts fail with, by class
-	stuck  map[string]bool  // starts do not end by themselves, by class
-	alive  int              // being started, ready, or being closed
-	starts int
-	tries  []time.Time
-	began  []string // the classes of starts
-	all    []*fake  // that came up
+	mu          sync.Mutex
+	broken      map[string]error // what starts fail with, by kind of class
+	stuck       map[string]bool  // starts do not end by themselves, by kind of class
+	generations map[string]int   // by kind of class
+	alive       int              // being started, ready, or being closed
+	starts      int
+	tries       []time.Time
+	began       []string // the classes of starts
+	all         []*fake  // that came up
 }
 
 func newWorld(t *testing.T, cfg Config, takes time.Duration) *world {
+	concurrency := Policy{}.withDefaults().Concurrency
+	if cfg.Policy != nil {
+		concurrency = cfg.Policy("").withDefaults().Concurrency
+	}
 	return &world{
-		t: t, max: max(cfg.Max, 1), concurrency: cmp.Or(cfg.Concurrency, 8), closing: 80 * time.Millisecond,
+		t: t, max: max(cfg.Max, 1), concurrency: concurrency, closing: 80 * time.Millisecond,
 		takes:  func() time.Duration { return takes },
-		broken: map[string]error{}, stuck: map[string]bool{},
+		broken: map[string]error{}, stuck: map[string]bool{}, generations: map[string]int{},
 	}
 }
 
@@ -61,6 +65,43 @@ func classOf(tenant string) string {
 	return ""
 }
 
+// all gives every tenant one policy.
+func all(p Policy) func(string) Policy { return func(string) Policy { return p } }
+
+// classed adds the classes that the names of tenants tell, in their generation of now.
+func (w *world) classed(policy func(string) Policy) func(string) Policy {
+	return func(tenant string) (p Policy) {
+		if policy != nil {
+			p = policy(tenant)
+		}
+		p.Class = w.generation(classOf(tenant))
+		return p
+	}
+}
+
+// generation is the name of a kind's class in its generation of now, such as gpu, and later gpu@1.
+func (w *world) generation(kind string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := w.generations[kind]; n > 0 {
+		return fmt.Sprint(kind, "@", n)
+	}
+	return kind
+}
+
+// kindOf is what the generations of a class have in common.
+func kindOf(class string) string {
+	kind, _, _ := strings.Cut(class, "@")
+	return kind
+}
+
+// roll begins the next generation of a kind; Update has to be told.
+func (w *world) roll(kind string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.generations[kind]++
+}
+
 func (w *world) start(ctx context.Context, class string) (Container, error) {
 	w.mu.Lock()
 	w.starts++
@@ -70,7 +111,7 @@ func (w *world) start(ctx context.Context, class string) (Container, error) {
 	if w.alive > w.max {
 		w.t.Errorf("%d containers, at most %d are allowed", w.alive, w.max)
 	}
-	takes, stuck := w.takes(), w.stuck[class]
+	takes, stuck := w.takes(), w.stuck[kindOf(class)]
 	f := &fake{w: w, id: fmt.Sprintf("c%d", w.starts), class: class, done: make(chan struct{})}
 	w.mu.Unlock()
 
@@ -88,7 +129,7 @@ func (w *world) start(ctx context.Context, class string) (Container, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err == nil {
-		err = w.broken[class]
+		err = w.broken[kindOf(class)]
 	}
 	if err != nil {
 		w.alive--
@@ -150,7 +191,7 @@ func in(t *testing.T, cfg Config, test func(t *testing.T, w *world, s *Scheduler
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, cfg, 300*time.Millisecond)
-		cfg.Start, cfg.ClassOf = w.start, classOf
+		cfg.Start, cfg.Policy = w.start, w.classed(cfg.Policy)
 		s := New(cfg)
 		w.s = s
 		s.Open()

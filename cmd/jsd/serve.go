@@ -98,10 +98,8 @@ func openOn(ctx context.Context, c *serveCommand, listener net.Listener, log zer
 func (d *daemon) serve() {
 	c := d.config
 	d.scheduler = scheduler.New(scheduler.Config{
-		Start: d.start, ClassOf: d.driver.classOf,
-		Min: c.MinContainers, Max: c.MaxContainers, Spare: c.Spare,
-		Concurrency: c.Concurrency, IdleTimeout: c.IdleTimeout,
-		QueueTenant: c.QueueTenant, QueueAll: c.QueueAll, QueueTime: c.QueueTime,
+		Start: d.start, Policy: d.schedulerPolicy,
+		Min: c.MinContainers, Max: c.MaxContainers, Spare: c.Spare, QueueAll: c.QueueAll,
 		Log: d.log,
 	})
 	d.scheduler.Open()
@@ -122,6 +120,15 @@ func (d *daemon) serve() {
 	})
 	d.http = &http.Server{Handler: d.rpc, ReadHeaderTimeout: headerTime}
 	go func() { d.served <- d.http.Serve(d.listener) }()
+}
+
+// schedulerPolicy is what a tenant may have of the scheduler.
+func (d *daemon) schedulerPolicy(tenant string) scheduler.Policy {
+	c := d.config
+	return scheduler.Policy{
+		Class: d.driver.classOf(tenant), Concurrency: c.Concurrency,
+		Queue: c.QueueTenant, QueueTime: c.QueueTime, IdleTimeout: c.IdleTimeout,
+	}
 }
 
 // start is what the scheduler starts containers by.

@@ -1,0 +1,112 @@
+package scheduler
+
+import (
+	"slices"
+	"time"
+)
+
+// turns is the order in which tenants of a class that wait for a container get one. Each is in it once,
+// however many of its calls wait. Those that have none come before those that want one more.
+type turns struct {
+	bare, more fair
+}
+
+func (q *turns) length() int { return q.bare.length + q.more.length }
+
+func (q *turns) front() *tenant {
+	if t := q.bare.front(); t != nil {
+		return t
+	}
+	return q.more.front()
+}
+
+// fair is a line in which a tenant of weight n comes n times as often as one of weight 1, if both join again
+// as soon as they were served; among tenants of one weight it is first come, first served.
+//
+// It is start-time fair queueing (Goyal, Vin, Cheng: SIGCOMM 1996) with one unit of service to each turn:
+// a tenant's finish is the virtual time at which it joined and a weight's part of a unit, the least comes
+// first, and the virtual time is the finish of the one served last. So finishes only grow along the lane
+// of a weight, and finding the least costs a look at each weight in use, however many tenants wait.
+type fair struct {
+	lanes   []*lane // not empty ones
+	virtual float64
+	length  int
+}
+
+type lane struct {
+	weight int
+	line   list[*tenant]
+}
+
+// A turn is a tenant's place in a line.
+type turn struct {
+	in     *fair // nil: it is in none
+	lane   *lane
+	place  link[*tenant]
+	finish float64
+	since  time.Time // when it began to wait, also if it has changed lines meanwhile
+}
+
+// front is the tenant whose turn it is, nil in an empty line.
+func (f *fair) front() (first *tenant) {
+	for _, l := range f.lanes {
+		if t := l.line.front(); first == nil || t.turn.finish < first.turn.finish {
+			first = t
+		}
+	}
+	return first
+}
+
+func (f *fair) join(t *tenant) {
+	i := slices.IndexFunc(f.lanes, func(l *lane) bool { return l.weight == t.policy.Weight })
+	if i < 0 {
+		i = len(f.lanes)
+		f.lanes = append(f.lanes, &lane{weight: t.policy.Weight})
+	}
+	t.turn.in, t.turn.lane = f, f.lanes[i]
+	t.turn.finish = f.virtual + 1/float64(t.policy.Weight)
+	t.turn.lane.line.push(&t.turn.place)
+	f.length++
+}
+
+// serve takes the tenant whose turn it is out of the line.
+func (f *fair) serve(t *tenant) {
+	f.virtual = max(f.virtual, t.turn.finish)
+	t.turn.leave()
+}
+
+// leave takes the tenant out of the line it is in, if any.
+func (u *turn) leave() {
+	f := u.in
+	if f == nil {
+		return
+	}
+	u.place.leave()
+	f.length--
+	if u.lane.line.length == 0 {
+		f.lanes = slices.DeleteFunc(f.lanes, func(l *lane) bool { return l == u.lane })
+	}
+	u.in, u.lane = nil, nil
+}
+
+// lineUpLocked puts the tenant in the line it belongs in, or in none. It is called after each change of its waiters, its
+// containers, or its class.
+func (s *Scheduler) lineUpLocked(t *tenant) {
+	var in *fair
+	switch has := len(t.containers); {
+	case t.waiting.length > 0 && has == 0:
+		in = &t.class.turns.bare
+	case t.waiting.length > 0 && has < t.most, t.worn > 0:
+		in = &t.class.turns.more
+	}
+	if in == t.turn.in {
+		return
+	}
+	if t.turn.in == nil {
+		t.turn.since = time.Now()
+	}
+	t.turn.leave()
+	if in != nil {
+		in.join(t)
+	}
+}
