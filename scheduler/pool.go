@@ -17,16 +17,24 @@ func (s *Scheduler) balanceLocked(now time.Time) {
 				s.assignLocked(k.spares.front(), t)
 			}
 		}
-		s.makeRoomLocked(now)
-		k := s.nextStartLocked(now)
-		if k == nil {
+		// Either changes who may have a spare: a tenant may have lost its only container, a start have taken the last place.
+		if !s.makeRoomLocked(now) && !s.startLocked(now) {
 			break
 		}
-		k.starting++ // and its place may have been the last one, which changes whose the spares are
-		s.count.starts++
-		s.live.Go(func() { s.liveContainer(k) })
 	}
 	s.forgetClassesLocked(now)
+}
+
+// startLocked begins a start, if one is due.
+func (s *Scheduler) startLocked(now time.Time) bool {
+	k := s.nextStartLocked(now)
+	if k == nil {
+		return false
+	}
+	k.starting++
+	s.count.starts++
+	s.live.Go(func() { s.liveContainer(k) })
+	return true
 }
 
 // assignLocked gives a spare to the tenant of its class whose turn it is.
@@ -62,19 +70,19 @@ func (s *Scheduler) shortageLocked(now time.Time) shortage {
 	return want
 }
 
-func (s *Scheduler) makeRoomLocked(now time.Time) {
-	for {
-		want := s.shortageLocked(now)
-		if want.all <= 0 {
-			return
-		}
-		c, why := s.givesWayLocked(want, now)
-		if c == nil {
-			return
-		}
-		s.count.evictions++
-		s.retireLocked(c, why)
+// makeRoomLocked retires a container where tenants wait for places that others have.
+func (s *Scheduler) makeRoomLocked(now time.Time) bool {
+	want := s.shortageLocked(now)
+	if want.all <= 0 {
+		return false
 	}
+	c, why := s.givesWayLocked(want, now)
+	if c == nil {
+		return false
+	}
+	s.count.evictions++
+	s.retireLocked(c, why)
+	return true
 }
 
 // givesWayLocked is what others miss least: a spare beyond need, the container idle longest, a spare
