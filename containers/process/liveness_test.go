@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"strings"
 	"syscall"
@@ -148,9 +149,10 @@ func TestCPUOfAGroup(t *testing.T) {
 }
 
 func TestAgentOfAnotherLinkVersionSaysSo(t *testing.T) {
-	p := start(t, newDriver(t, changed(t, "const VERSION = 4;", "const VERSION = 3;")))
+	version := func(n int) string { return fmt.Sprintf("const VERSION = %d;", n) }
+	p := start(t, newDriver(t, changed(t, version(containers.Version), version(3))))
 	_, err := containers.Open(t.Context(), p, limits, zerolog.Nop())
-	const want = "the daemon speaks version 4 of the link, this agent 3: build its image again"
+	want := fmt.Sprintf("the daemon speaks version %d of the link, this agent 3: build its image again", containers.Version)
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %q", err, want)
 	}
