@@ -88,7 +88,7 @@ func TestThrottledContainerIsNotGivenUp(t *testing.T) {
 	p := start(t, d)
 	spy := &meterSpy{Process: p, meter: p.(containers.Meter)}
 	c := openHasty(t, spy, containers.Liveness{
-		Interval: 20 * time.Millisecond, Patience: 20 * time.Millisecond, Window: 300 * time.Millisecond, Silence: time.Minute,
+		Interval: 10 * time.Millisecond, Patience: 10 * time.Millisecond, Window: 110 * time.Millisecond, Silence: time.Minute,
 	})
 	throttle := func(cpus float64) {
 		t.Helper()
