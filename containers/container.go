@@ -160,19 +160,24 @@ func (c *Container) end(cause error) {
 	}
 }
 
-// endFor is end on account of one call, which gets an answer of its own. It does nothing when that
-// call has been answered meanwhile.
-func (c *Container) endFor(cause error, call *pendingCall, answer outcome) {
+// endFor is end on account of a call that goes on although the agent was told to stop it, unless the
+// agent has said nothing since then: whether it is slow or dead is for watch to find out.
+func (c *Container) endFor(cause error, call *pendingCall, asked time.Duration) {
 	c.mu.Lock()
 	if c.pending[call.id] != call {
 		c.mu.Unlock()
 		return
 	}
-	delete(c.pending, call.id)
-	lost, _ := c.dieLocked(cause)
+	if c.words.last() < asked {
+		call.abandoned.Reset(cancelGrace)
+		c.mu.Unlock()
+		return
+	}
+	lost, died := c.dieLocked(cause)
 	c.mu.Unlock()
-	call.settle(answer)
-	c.tell(cause, lost)
+	if died {
+		c.tell(cause, lost)
+	}
 }
 
 // dieLocked gives the calls that were in flight; died is false on a link that was dead already.
@@ -192,10 +197,15 @@ func (c *Container) dieLocked(cause error) (lost []*pendingCall, died bool) {
 	return lost, true
 }
 
-// endUnclosed ends the link where the agent has not ended a session that was closed.
-func (c *Container) endUnclosed(s *session) {
+// endUnclosed does the same for a session that was closed and goes on.
+func (c *Container) endUnclosed(s *session, asked time.Duration) {
 	c.mu.Lock()
 	if c.sessions[s.id] != s {
+		c.mu.Unlock()
+		return
+	}
+	if c.words.last() < asked {
+		s.unclosed.Reset(cancelGrace)
 		c.mu.Unlock()
 		return
 	}

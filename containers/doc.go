@@ -84,8 +84,7 @@
 // Close ends a session; a call that runs in it is answered with 1003. A close of a session that the
 // agent does not know is ignored. For each session that it was told to open the agent says ended once:
 // when the session's worker is gone, and behind the answer to the call that opened it and, where that
-// ended it, the answer to the call that ran. It does so within two seconds of a close, or the
-// container is ended.
+// ended it, the answer to the call that ran.
 //
 // # Liveness
 //
@@ -98,8 +97,13 @@
 // much processor time the whole container has used. One that used none is paused, stopped or deadlocked,
 // and is ended; its calls get a LostError with ErrSilent in it. One that used some is busy or throttled
 // and goes on being looked at: until it speaks, uses none any more, or, where it has no calls, has been
-// silent for Liveness.Silence. Calls end it by their own deadlines. Where nobody knows the processor
+// silent for Liveness.Silence. Where nobody knows the processor
 // time, since the process is no Meter or the engine fails to tell, it counts as used.
+//
+// Every call has a deadline here, five seconds behind its timeout. When it passes, the client is told of the
+// timeout, and the agent is sent a cancel. Behind a cancel and a close, too, goes a ping: an agent that has
+// said something since, but has not ended the call or the session within ten seconds, breaks the rules. One
+// that has said nothing is slow or dead, which is found out as above; abandoned calls do not count then.
 //
 // # Bounds
 //

@@ -22,6 +22,9 @@ type Liveness struct {
 // does not know.
 const meterTime = 10 * time.Second
 
+// pingFrame is always the same.
+const pingFrame = "\x00\x00\x00\x02\x0f{}"
+
 // ErrSilent is under the cause in a LostError of calls whose agent stopped answering.
 var ErrSilent = errors.New("the agent is silent")
 
@@ -44,7 +47,7 @@ type words struct {
 func (w *words) Read(b []byte) (int, error) {
 	n, err := w.from.Read(b)
 	if n > 0 {
-		w.at.Store(int64(time.Since(w.begun)))
+		w.at.Store(int64(w.now()))
 	}
 	return n, err
 }
@@ -52,7 +55,8 @@ func (w *words) Read(b []byte) (int, error) {
 // last says when something was read last. No two reads that an interval lies between have the same.
 func (w *words) last() time.Duration { return time.Duration(w.at.Load()) }
 
-func (w *words) silence() time.Duration { return time.Since(w.begun) - w.last() }
+func (w *words) now() time.Duration     { return time.Since(w.begun) }
+func (w *words) silence() time.Duration { return w.now() - w.last() }
 
 // watch returns when the link is dead, which it brings about where the agent is.
 //
@@ -70,7 +74,9 @@ func (c *Container) watch() {
 		if c.words.silence() < l.Interval {
 			continue
 		}
-		c.ping()
+		c.mu.Lock()
+		c.pingLocked()
+		c.mu.Unlock()
 		if !c.sleep(l.Patience) {
 			return
 		}
@@ -140,25 +146,23 @@ func (c *Container) used() (cpu time.Duration, known bool) {
 	return cpu, err == nil
 }
 
-// calling reports whether calls wait for the agent. Each has a deadline, which ends the link by itself.
+// calling reports whether a call waits for the agent that was not abandoned. Each is, in the end.
 func (c *Container) calling() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.pending) > 0
+	for _, call := range c.pending {
+		if call.abandoned == nil {
+			return true
+		}
+	}
+	return false
 }
 
-// ping asks the agent for a word, unless it still owes one.
-func (c *Container) ping() {
-	encoded, err := encodeFrame(kindPing, struct{}{}, nil)
-	if err != nil {
-		c.end(err)
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// pingLocked asks the agent for a word, unless it still owes one.
+func (c *Container) pingLocked() {
 	if !c.pinged {
 		c.pinged = true
-		c.postLocked(outgoing{frame: encoded})
+		c.postLocked(outgoing{frame: []byte(pingFrame)})
 	}
 }
 
