@@ -24,8 +24,8 @@ const (
 
 // A Container is a link to a running agent. Its methods may be called from any goroutine.
 //
-// It has three goroutines: the reader, the writer, and the one that ends the process once the link
-// is dead and waits for the other two. Done is closed after all of them.
+// It has three goroutines: the reader, the writer, and the one that watches the agent, ends the process
+// once the link is dead and waits for the other two. Done is closed after all of them.
 type Container struct {
 	process Process
 	limits  Limits
@@ -35,6 +35,7 @@ type Container struct {
 	slots   chan struct{} // one element per call that the agent may still be at
 	waiting chan struct{} // of one element: there is something in the outbox
 	bundles *bundles
+	words   *words        // of the agent
 	dead    chan struct{} // closed by end
 	done    chan struct{} // closed when nothing is left
 	killErr error         // what ending the process came to; valid once done is closed
@@ -46,6 +47,7 @@ type Container struct {
 	lastSession uint64
 	outbox      []outgoing // what the writer takes next, in this order
 	replyBytes  int        // of replies in the outbox
+	pinged      bool       // the agent owes a pong
 	cause       error      // why the link is dead; nil while it lives
 }
 
@@ -59,12 +61,13 @@ func Open(ctx context.Context, p Process, l Limits, log zerolog.Logger) (*Contai
 		slots:    make(chan struct{}, max(1, l.Concurrency)),
 		waiting:  make(chan struct{}, 1),
 		bundles:  newBundles(min(bundleBytes, l.Memory<<20/bundleShare), bundleCount),
+		words:    &words{from: p, begun: time.Now()},
 		dead:     make(chan struct{}),
 		done:     make(chan struct{}),
 		pending:  make(map[uint64]*pendingCall),
 		sessions: make(map[uint64]*session),
 	}
-	reader := bufio.NewReaderSize(p, readBuffer)
+	reader := bufio.NewReaderSize(c.words, readBuffer)
 	if err := c.greet(ctx, reader); err != nil {
 		err = fmt.Errorf("container did not become ready: %w", err)
 		if killErr := p.Kill(); killErr != nil {
@@ -120,7 +123,7 @@ func (c *Container) run(r *bufio.Reader) {
 	var both sync.WaitGroup
 	both.Go(func() { c.end(c.read(r)) })
 	both.Go(c.write)
-	<-c.dead
+	c.watch()
 	c.killErr = c.process.Kill()
 	if c.killErr != nil {
 		c.log.Error().Err(c.killErr).Msg("container could not be removed")
@@ -157,19 +160,24 @@ func (c *Container) end(cause error) {
 	}
 }
 
-// endFor is end on account of one call, which gets an answer of its own. It does nothing when that
-// call has been answered meanwhile.
-func (c *Container) endFor(cause error, call *pendingCall, answer outcome) {
+// endFor is end on account of a call that goes on although the agent was told to stop it, unless the
+// agent has said nothing since then: whether it is slow or dead is for watch to find out.
+func (c *Container) endFor(cause error, call *pendingCall, asked time.Duration) {
 	c.mu.Lock()
 	if c.pending[call.id] != call {
 		c.mu.Unlock()
 		return
 	}
-	delete(c.pending, call.id)
-	lost, _ := c.dieLocked(cause)
+	if c.words.last() < asked {
+		call.abandoned.Reset(cancelGrace)
+		c.mu.Unlock()
+		return
+	}
+	lost, died := c.dieLocked(cause)
 	c.mu.Unlock()
-	call.settle(answer)
-	c.tell(cause, lost)
+	if died {
+		c.tell(cause, lost)
+	}
 }
 
 // dieLocked gives the calls that were in flight; died is false on a link that was dead already.
@@ -189,10 +197,15 @@ func (c *Container) dieLocked(cause error) (lost []*pendingCall, died bool) {
 	return lost, true
 }
 
-// endUnclosed ends the link where the agent has not ended a session that was closed.
-func (c *Container) endUnclosed(s *session) {
+// endUnclosed does the same for a session that was closed and goes on.
+func (c *Container) endUnclosed(s *session, asked time.Duration) {
 	c.mu.Lock()
 	if c.sessions[s.id] != s {
+		c.mu.Unlock()
+		return
+	}
+	if c.words.last() < asked {
+		s.unclosed.Reset(cancelGrace)
 		c.mu.Unlock()
 		return
 	}

@@ -125,7 +125,7 @@ func TestLyingAgentIsEnded(t *testing.T) {
 		"cpu too long":     result(`{"id":ID,"cpu":1e300}`),
 		"cpu infinite":     result(`{"id":ID,"cpu":1e999}`),
 		"cpu no number":    result(`{"id":ID,"cpu":"1"}`),
-		"unknown kind":     func(p *peer, id uint64) { p.send(15, fmt.Sprintf(`{"id":%d}`, id), "1") },
+		"unknown kind":     func(p *peer, id uint64) { p.send(17, fmt.Sprintf(`{"id":%d}`, id), "1") },
 		"kind of daemon":   func(p *peer, id uint64) { p.send(kindCall, fmt.Sprintf(`{"id":%d}`, id), "1") },
 		"a bundle":         func(p *peer, id uint64) { p.send(kindBundle, `{"bundle":"a"}`, "{}") },
 		"a second hello":   func(p *peer, id uint64) { p.send(kindHello, goodHello, "") },
@@ -177,7 +177,7 @@ func TestHello(t *testing.T) {
 		answer func(*peer)
 		want   string // in the error
 	}{
-		{"another version", func(p *peer) { p.send(kindHello, `{"version":1}`, "") }, "version 1 of the link, this daemon 3"},
+		{"another version", func(p *peer) { p.send(kindHello, `{"version":1}`, "") }, "version 1 of the link, this daemon 4"},
 		{"no version", func(p *peer) { p.send(kindHello, `{}`, "") }, "version 0"},
 		{"no JSON", func(p *peer) { p.send(kindHello, `hello`, "") }, "hello"},
 		{"another kind", func(p *peer) { p.send(kindResult, `{"id":1}`, "") }, "kind 4"},
@@ -234,7 +234,7 @@ func TestAgentIsToldItsLimitsAndClaimsAreBounded(t *testing.T) {
 		f, _ := p.next()
 		told = string(f.header)
 		name := strings.Repeat("m", maxModuleName)
-		p.send(kindHello, `{"version":3,"node":"`+strings.Repeat("v", 1000)+`","modules":["`+strings.Repeat(name+`m","`, maxModules)+`"]}`, "")
+		p.send(kindHello, `{"version":4,"node":"`+strings.Repeat("v", 1000)+`","modules":["`+strings.Repeat(name+`m","`, maxModules)+`"]}`, "")
 		p.next()
 	})
 	c, err := Open(t.Context(), process, testLimits, zerolog.Nop())
@@ -242,7 +242,7 @@ func TestAgentIsToldItsLimitsAndClaimsAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	const want = `{"version":3,"concurrency":4,"workers":2,"heap":64,"memory":256,"result":1048576,"console":{"lines":3,"bytes":100}}`
+	const want = `{"version":4,"concurrency":4,"workers":2,"heap":64,"memory":256,"result":1048576,"console":{"lines":3,"bytes":100}}`
 	if told != want {
 		t.Errorf("told %s\nwant %s", told, want)
 	}

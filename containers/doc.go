@@ -16,11 +16,11 @@
 // never holds a raw newline when written compactly, so the first newline ends the header.
 //
 //	kind  name      direction  header                                                   body
-//	1     hello     to agent   {"version":3,"concurrency":8,"workers":2,"heap":64,       –
+//	1     hello     to agent   {"version":4,"concurrency":8,"workers":2,"heap":64,       –
 //	                            "memory":256,"result":8388608,
 //	                            "console":{"lines":1000,"bytes":65536},
 //	                            "modules":["assert",…]}
-//	1     hello     to daemon  {"version":3,"node":"v26.10.0","modules":["assert",…]}   –
+//	1     hello     to daemon  {"version":4,"node":"v26.10.0","modules":["assert",…]}   –
 //	2     call      to agent   {"id":1,"timeout":3000,"cpu":3000,"bundle":"a1",         {"code":…,"globals":…,"call":…,"caller":…,"args":…,
 //	                            "memory":64,"stats":true,                                "files":…,"file":…,"language":…,"secrets":…}
 //	                            "open":1,"session":1,
@@ -36,6 +36,8 @@
 //	                            "error":{"message":"x","code":5,"data":…}}
 //	13    close     to agent   {"session":1}                                            –
 //	14    ended     to daemon  {"session":1}                                            –
+//	15    ping      to agent   {}                                                       –
+//	16    pong      to daemon  {}                                                       –
 //
 // The daemon speaks first. Ids are chosen by the daemon, from 1, never used twice on one link.
 // Every call gets exactly one result or failure, also a cancelled one (code 1003, unless its
@@ -82,8 +84,26 @@
 // Close ends a session; a call that runs in it is answered with 1003. A close of a session that the
 // agent does not know is ignored. For each session that it was told to open the agent says ended once:
 // when the session's worker is gone, and behind the answer to the call that opened it and, where that
-// ended it, the answer to the call that ran. It does so within two seconds of a close, or the
-// container is ended.
+// ended it, the answer to the call that ran.
+//
+// # Liveness
+//
+// The daemon sends a ping when it has read nothing of the agent for Liveness.Interval, and none before
+// the last one was answered; the agent answers each with a pong at once, whatever its workers do. A pong
+// that nobody asked for breaks the rules. Everything that the agent says counts as a sign of life, also
+// a part of a frame.
+//
+// Where nothing comes within Liveness.Patience, the daemon looks twice, Liveness.Window apart, at how
+// much processor time the whole container has used. One that used none is paused, stopped or deadlocked,
+// and is ended; its calls get a LostError with ErrSilent in it. One that used some is busy or throttled
+// and goes on being looked at: until it speaks, uses none any more, or, where it has no calls, has been
+// silent for Liveness.Silence. Where nobody knows the processor
+// time, since the process is no Meter or the engine fails to tell, it counts as used.
+//
+// Every call has a deadline here, five seconds behind its timeout. When it passes, the client is told of the
+// timeout, and the agent is sent a cancel. Behind a cancel and a close, too, goes a ping: an agent that has
+// said something since, but has not ended the call or the session within ten seconds, breaks the rules. One
+// that has said nothing is slow or dead, which is found out as above; abandoned calls do not count then.
 //
 // # Bounds
 //

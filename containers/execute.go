@@ -17,9 +17,10 @@ const (
 	// a few ms and tells what was printed.
 	cancelAnswer = 50 * time.Millisecond
 
-	// cancelGrace is how long an agent has to answer for a cancelled call before the container is
-	// ended. It only has to notice and to kill.
-	cancelGrace = 2 * time.Second
+	// cancelGrace is how long an agent has to answer for a call that it was told to stop before the
+	// container is ended. It only has to notice and to kill, but where the container gets a twentieth
+	// of a processor and its workers are at endless loops, the killed one takes seconds to end.
+	cancelGrace = 10 * time.Second
 )
 
 var (
@@ -44,7 +45,8 @@ type pendingCall struct {
 	sent    bool         // its frame has been, or is being, written; guarded by Container.mu while pending
 	answer  chan outcome // of one element, so that settle never waits
 
-	abandoned *time.Timer // ends the container when a cancelled call goes on; guarded by Container.mu
+	overdue   bool        // its client was told so; for the goroutine that performs it
+	abandoned *time.Timer // ends the container when a call that was to stop goes on; guarded by Container.mu
 }
 
 func newPendingCall() *pendingCall { return &pendingCall{answer: make(chan outcome, 1)} }
@@ -116,9 +118,7 @@ func (c *Container) perform(ctx context.Context, call Call, pending *pendingCall
 	case o := <-pending.answer:
 		return o.result, o.err
 	case <-deadline.C:
-		c.endFor(errOverdue, pending, outcome{err: &Failure{Code: Timeout, Limit: "wall"}})
-		o := <-pending.answer
-		return o.result, o.err
+		return c.giveUp(pending)
 	case <-ctx.Done():
 		return c.cancel(pending)
 	}
@@ -172,21 +172,7 @@ func (c *Container) submit(o outgoing) {
 
 // cancel tells the agent to stop a call and returns without waiting for it longer than cancelAnswer.
 func (c *Container) cancel(pending *pendingCall) (Result, error) {
-	encoded, err := encodeFrame(kindCancel, cancelHeader{ID: pending.id}, nil)
-	if err != nil {
-		return Result{}, err
-	}
-	c.mu.Lock()
-	if c.pending[pending.id] == nil {
-		c.mu.Unlock()
-		o := <-pending.answer
-		return o.result, o.err
-	}
-	pending.abandoned = time.AfterFunc(cancelGrace, func() {
-		c.endFor(errUncancelled, pending, outcome{err: &Failure{Code: Cancelled}})
-	})
-	c.postLocked(outgoing{frame: encoded})
-	c.mu.Unlock()
+	c.abandon(pending, errUncancelled)
 	patience := time.NewTimer(cancelAnswer)
 	defer patience.Stop()
 	select {
@@ -195,6 +181,36 @@ func (c *Container) cancel(pending *pendingCall) (Result, error) {
 	case <-patience.C:
 		return Result{}, &Failure{Code: Cancelled}
 	}
+}
+
+// giveUp is for a call that the agent should have ended by itself: no answer of it counts any more.
+func (c *Container) giveUp(pending *pendingCall) (Result, error) {
+	if !c.abandon(pending, errOverdue) {
+		o := <-pending.answer
+		return o.result, o.err
+	}
+	pending.overdue = true
+	return Result{}, &Failure{Code: Timeout, Limit: "wall"}
+}
+
+// abandon tells the agent to stop a call, and to give a sign of life. Where it does only the latter
+// within cancelGrace, the link ends. It reports false where the call has been answered.
+func (c *Container) abandon(pending *pendingCall, cause error) bool {
+	encoded, err := encodeFrame(kindCancel, cancelHeader{ID: pending.id}, nil)
+	if err != nil {
+		c.end(err)
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pending[pending.id] == nil {
+		return false
+	}
+	asked := c.words.now()
+	pending.abandoned = time.AfterFunc(cancelGrace, func() { c.endFor(cause, pending, asked) })
+	c.postLocked(outgoing{frame: encoded})
+	c.pingLocked()
+	return true
 }
 
 // lost is the answer to a call that met a dead link.

@@ -11,7 +11,7 @@ import (
 
 const (
 	// Version of the link. Both sides name it in their hello, and end the link where it differs.
-	Version = 3
+	Version = 4
 
 	// MaxFrame bounds the payload of a frame to the agent, in bytes: the largest frame of a client
 	// by default, and room for what encoding adds to it.
@@ -38,6 +38,8 @@ const (
 	kindReply    kind = 12
 	kindClose    kind = 13
 	kindEnded    kind = 14
+	kindPing     kind = 15
+	kindPong     kind = 16
 )
 
 var errFrameTooLong = errors.New("frame too long")

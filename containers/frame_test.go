@@ -117,6 +117,7 @@ func TestGoldenFramesAreWritten(t *testing.T) {
 	check(last.Name, slices.Concat(bundle[2:]...), err)
 	cancel, err := encodeFrame(kindCancel, cancelHeader{ID: 1<<53 - 1}, nil)
 	check("cancel", cancel, err)
+	check("ping", []byte(pingFrame), nil)
 	closing, err := encodeFrame(kindClose, sessionHeader{Session: 1<<53 - 1}, nil)
 	check("close", closing, err)
 	for i, reply := range []struct {
@@ -145,6 +146,7 @@ func TestGoldenFramesOfCallsUnderWay(t *testing.T) {
 		"callback":                             &callbackHeader{ID: 7, Callback: 1, Name: "fetchUser"},
 		"callback of a name that needs quotes": &callbackHeader{ID: 7, Callback: 2, Name: "<é>"},
 		"ended":                                &sessionHeader{Session: 1},
+		"pong":                                 &struct{}{},
 	} {
 		f, err := readFrame(bytes.NewReader(frames[name].bytes(t)), MaxFrame)
 		if err != nil {

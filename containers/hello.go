@@ -15,6 +15,8 @@ type Limits struct {
 	ConsoleLines int
 	ConsoleBytes int
 	Modules      []string // built-in modules that scripts may load; nil: the agent's default list
+
+	Liveness Liveness // when a silent agent is given up
 }
 
 // headerLimit is how many bytes a header to the daemon may take: the console at twice its limit (as

@@ -21,7 +21,7 @@ var testLimits = Limits{
 	Result: 1 << 20, ConsoleLines: 3, ConsoleBytes: 100,
 }
 
-const goodHello = `{"version":3,"node":"v26.10.0","modules":["assert"]}`
+const goodHello = `{"version":4,"node":"v26.10.0","modules":["assert"]}`
 
 // pipeProcess is the daemon's side of a scripted agent.
 type pipeProcess struct {
@@ -47,8 +47,17 @@ type peer struct {
 	r    *bufio.Reader
 }
 
-// next gives the daemon's next frame. It may be called by any goroutine.
+// next gives the daemon's next frame, but for pings, which it answers. It may be called by any goroutine.
 func (p *peer) next() (frame, bool) {
+	f, ok := p.nextOrPing()
+	for ok && f.kind == kindPing {
+		p.send(kindPong, "{}", "")
+		f, ok = p.nextOrPing()
+	}
+	return f, ok
+}
+
+func (p *peer) nextOrPing() (frame, bool) {
 	f, err := readFrame(p.r, MaxFrame)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrClosedPipe) {
 		p.t.Errorf("the daemon sent no frame: %v", err)

@@ -1,6 +1,10 @@
 package containers
 
-import "io"
+import (
+	"context"
+	"io"
+	"time"
+)
 
 // A Process is a started agent: its stdio, and its end. Drivers make them.
 //
@@ -16,4 +20,10 @@ type Process interface {
 	// Kill ends the process and waits until nothing of it is left. Further calls wait for the
 	// first and return the same.
 	Kill() error
+}
+
+// A Meter is a Process that can tell how much processor time all of it has used so far. That tells an
+// agent that is slow to answer from one that is dead.
+type Meter interface {
+	CPU(ctx context.Context) (time.Duration, error)
 }

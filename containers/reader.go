@@ -35,6 +35,8 @@ func (c *Container) handle(f frame) error {
 		return c.handleCallback(f)
 	case kindEnded:
 		return c.handleEnded(f)
+	case kindPong:
+		return c.handlePong(f)
 	default:
 		return c.handleAnswer(f)
 	}

@@ -50,7 +50,7 @@ func (c *Container) OpenSession(ctx context.Context, call Call) (Session, error)
 	pending := newPendingCall()
 	pending.session, pending.opens = s, true
 	if _, err := c.perform(ctx, call, pending); err != nil {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || pending.overdue {
 			s.Close() // the agent may have opened it before it saw the cancel
 		}
 		return nil, err
@@ -101,8 +101,10 @@ func (s *session) Close() {
 	}
 	close(s.over)
 	if c.sessions[s.id] == s { // else the agent has not heard of it
-		s.unclosed = time.AfterFunc(cancelGrace, func() { c.endUnclosed(s) })
+		asked := c.words.now()
+		s.unclosed = time.AfterFunc(cancelGrace, func() { c.endUnclosed(s, asked) })
 		c.postLocked(outgoing{frame: encoded})
+		c.pingLocked()
 	}
 }
 

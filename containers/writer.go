@@ -23,7 +23,8 @@ type outgoing struct {
 }
 
 // postLocked puts a frame in the outbox, which on a dead link nobody reads. Nothing waits there: calls
-// and cancels are bounded by the slots, replies by those that may be open, closes by the sessions.
+// and cancels are bounded by the slots, replies by those that may be open, closes by the sessions, and of pings there
+// is one at a time.
 func (c *Container) postLocked(o outgoing) {
 	if c.cause != nil {
 		return

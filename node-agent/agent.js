@@ -18,7 +18,7 @@ const { KIND, FrameReader, decode, writeFrame } = require('./frames.js');
 const { Modules, BUILT_INS } = require('./modules.js');
 const { Packages } = require('./trees.js');
 
-const VERSION = 3;
+const VERSION = 4;
 const MAX_FRAME = 17 * 1024 * 1024; // the daemon's largest client frame, and room for its header
 
 // packagesFolder is where the image has its packages, undefined where it has none. npm installs them beside
@@ -73,6 +73,7 @@ class Agent {
       case KIND.call: return this.#calls.run({ ...header, body });
       case KIND.cancel: return this.#calls.cancel(header.id);
       case KIND.reply: return this.#calls.reply(header, body);
+      case KIND.ping: return this.#send(KIND.pong, {});
       case KIND.close: return this.#calls.closeSession(header.session);
       case KIND.bundle: return this.#calls.addBundle(header, body);
       default: return giveUp(`unknown kind of frame ${kind}`);
@@ -80,7 +81,7 @@ class Agent {
   }
 
   #hello({ version, ...limits }) {
-    if (version !== VERSION) return giveUp(`the daemon speaks version ${version} of the link, this agent ${VERSION}`);
+    if (version !== VERSION) return giveUp(`the daemon speaks version ${version} of the link, this agent ${VERSION}: build its image again`);
     if (this.#calls !== undefined) return giveUp('hello came twice');
     const packages = packagesFolder();
     const link = {

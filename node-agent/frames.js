@@ -15,6 +15,8 @@ const KIND = Object.freeze({
   reply: 12, // to a callback
   close: 13, // ends a session
   ended: 14, // a session is gone
+  ping: 15, // asks for a pong
+  pong: 16,
   // Between agent and worker only:
   started: 7, // evaluation begins, for calls that asked to be told
   idle: 8, // the worker takes a call; {"ready": contexts made ahead, "refilling": true while making more}

@@ -28,12 +28,12 @@ const (
 func (c *doctorCommand) examineEngine(ctx context.Context) (found []finding, usable bool) {
 	ctx, cancel := context.WithTimeout(ctx, engineTime)
 	defer cancel()
-	driver, judged := docker.New(ctx, docker.Config{
-		Image: c.Image, Runtime: c.Runtime, Instance: "doctor",
-		Memory: c.Memory, CPUs: c.CPUs, PIDs: c.PIDs, Tmp: c.Tmp, Log: zerolog.Nop(),
-	})
+	driver, judged := docker.New(ctx, docker.Config{Instance: "doctor", Log: zerolog.Nop()})
 	if judged == nil {
-		judged = driver.Close()
+		_, judged = driver.Check(ctx, docker.Spec{
+			Image: c.Image, Runtime: c.Runtime, Memory: c.Memory, CPUs: c.CPUs, PIDs: c.PIDs, Tmp: c.Tmp,
+		})
+		judged = errors.Join(judged, driver.Close())
 	}
 	if errors.Is(judged, docker.ErrNoEngine) || errors.Is(judged, docker.ErrNoLimit) {
 		return []finding{{"docker", stateMissing, oneLine(judged), ""}}, false

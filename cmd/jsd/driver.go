@@ -59,14 +59,17 @@ func openDocker(ctx context.Context, c *serveCommand, images map[string]string, 
 			return nil, err
 		}
 	}
-	drivers, err := newImageDrivers(ctx, docker.Config{
-		Image: c.Image, Runtime: c.Runtime, Instance: c.Instance,
-		Memory: c.Memory, CPUs: c.CPUs, PIDs: c.PIDs, Tmp: c.Tmp, Log: log,
-	}, images)
+	d, err := docker.New(ctx, docker.Config{Instance: c.Instance, Log: log})
 	if err != nil {
 		return nil, err
 	}
-	return &driver{name: "docker", start: drivers.start, classOf: drivers.classOf, sweep: drivers.sweep, close: drivers.close}, nil
+	classes, err := newDockerClasses(ctx, d, docker.Spec{
+		Image: c.Image, Runtime: c.Runtime, Memory: c.Memory, CPUs: c.CPUs, PIDs: c.PIDs, Tmp: c.Tmp,
+	}, images)
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return &driver{name: "docker", start: classes.start, classOf: classes.classOf, sweep: d.Sweep, close: d.Close}, nil
 }
 
 func openProcess(c *serveCommand, images map[string]string, log zerolog.Logger) (*driver, error) {

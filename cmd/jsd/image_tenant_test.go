@@ -87,7 +87,12 @@ func TestImageOfATenantThatIsGone(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
-	docker("tag", image, gone)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM "+image+"\nLABEL another=image\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("DOCKER_BUILDKIT", "0")
+	docker("build", "--quiet", "--network", "none", "--tag", gone, dir)
 	d := start(t, "docker", "--max-containers", "2", "--spare", "1", "--min-containers", "1", "--queue-time", "2s", "--tenant-image", "acme="+gone)
 	docker("image", "rm", gone)
 	c := dial(t, d.listener.Addr().String(), "json-rpc", nil)

@@ -39,59 +39,51 @@ func (f *tenantImageFlags) tenantImages() (map[string]string, error) {
 	return images, nil
 }
 
-// imageDrivers start containers of several images on one engine, with the same limits and instance.
-type imageDrivers struct {
-	shared *docker.Driver            // for tenants without an image of their own
-	own    map[string]*docker.Driver // by image
-	images map[string]string         // tenants' own, by tenant
+// dockerClasses are what containers of one engine are made of. Each image was looked at once: all containers
+// of a class are of the same one.
+type dockerClasses struct {
+	driver *docker.Driver
+	specs  map[string]docker.Spec // by class: the image's name, or "" for the one that tenants share
+	images map[string]string      // tenants' own, by tenant
 }
 
-// newImageDrivers takes the shared image from the config. Tenants may have one of their own together.
-func newImageDrivers(ctx context.Context, config docker.Config, images map[string]string) (*imageDrivers, error) {
-	common := config.Image
-	shared, err := docker.New(ctx, config)
+// newDockerClasses takes the shared image and the limits of all from common.
+func newDockerClasses(ctx context.Context, d *docker.Driver, common docker.Spec, images map[string]string) (*dockerClasses, error) {
+	shared, err := checked(ctx, d, common)
 	if err != nil {
 		return nil, err
 	}
-	d := &imageDrivers{shared: shared, own: map[string]*docker.Driver{}, images: map[string]string{}}
+	c := &dockerClasses{driver: d, specs: map[string]docker.Spec{"": shared}, images: map[string]string{}}
 	for _, tenant := range slices.Sorted(maps.Keys(images)) {
 		image := images[tenant]
-		if image == common {
+		if image == common.Image {
 			continue
 		}
-		d.images[tenant] = image
-		if d.own[image] != nil {
+		c.images[tenant] = image
+		if _, known := c.specs[image]; known {
 			continue
 		}
-		config.Image = image
-		own, err := docker.New(ctx, config)
+		own := common
+		own.Image = image
+		own, err := checked(ctx, d, own)
 		if errors.Is(err, docker.ErrNoImage) {
-			err = fmt.Errorf("%w on the engine: build or pull it", docker.ErrNoImage) // what New says of --image would mislead
+			err = fmt.Errorf("%w on the engine: build or pull it", docker.ErrNoImage) // what Check says of --image would mislead
 		}
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("--tenant-image %s=%s: %w", tenant, image, err), d.close())
+			return nil, fmt.Errorf("--tenant-image %s=%s: %w", tenant, image, err)
 		}
-		d.own[image] = own
+		c.specs[image] = own
 	}
-	return d, nil
+	return c, nil
 }
 
-func (d *imageDrivers) classOf(tenant string) string { return d.images[tenant] }
-
-func (d *imageDrivers) start(ctx context.Context, class string) (containers.Process, error) {
-	if class == "" {
-		return d.shared.Start(ctx)
-	}
-	return d.own[class].Start(ctx)
+func checked(ctx context.Context, d *docker.Driver, spec docker.Spec) (_ docker.Spec, err error) {
+	spec.ImageID, err = d.Check(ctx, spec)
+	return spec, err
 }
 
-// sweep is one for all: the instance is the same.
-func (d *imageDrivers) sweep(ctx context.Context) (int, error) { return d.shared.Sweep(ctx) }
+func (c *dockerClasses) classOf(tenant string) string { return c.images[tenant] }
 
-func (d *imageDrivers) close() error {
-	errs := []error{d.shared.Close()}
-	for _, own := range d.own {
-		errs = append(errs, own.Close())
-	}
-	return errors.Join(errs...)
+func (c *dockerClasses) start(ctx context.Context, class string) (containers.Process, error) {
+	return c.driver.Start(ctx, c.specs[class])
 }

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/moby/moby/api/types/container"
@@ -18,13 +19,13 @@ const (
 	mebibyte = 1 << 20
 )
 
-func (d *Driver) containerConfig() *container.Config {
+func (s Spec) containerConfig(instance string) *container.Config {
 	stopTimeout := 1 // seconds; nothing in there has anything to save
 	return &container.Config{
-		Image:        d.config.Image,
+		Image:        cmp.Or(s.ImageID, s.Image),
 		User:         user,
 		Hostname:     "sandbox",
-		Labels:       map[string]string{InstanceLabel: d.config.Instance},
+		Labels:       map[string]string{InstanceLabel: instance, ImageLabel: s.Image},
 		AttachStdin:  true,
 		AttachStdout: true,
 		AttachStderr: true,
@@ -37,17 +38,17 @@ func (d *Driver) containerConfig() *container.Config {
 
 // hostConfig is the baseline: what keeps a container's inside from everything outside. SecurityOpt
 // names no seccomp profile, which leaves the engine's default on; checkEngine sees that there is one.
-func (d *Driver) hostConfig() *container.HostConfig {
+func (s Spec) hostConfig() *container.HostConfig {
 	yes, no := true, false
-	pids := int64(d.config.PIDs)
-	memory := int64(d.config.Memory) * mebibyte
+	pids := int64(s.PIDs)
+	memory := int64(s.Memory) * mebibyte
 	return &container.HostConfig{
-		Runtime:        d.config.Runtime,
+		Runtime:        s.Runtime,
 		CapDrop:        []string{"ALL"},
 		SecurityOpt:    []string{"no-new-privileges"},
 		ReadonlyRootfs: true,
 		Tmpfs: map[string]string{
-			"/tmp": fmt.Sprintf("rw,noexec,nosuid,nodev,size=%dm,nr_inodes=%d,mode=1777", d.config.Tmp, tmpInodes),
+			"/tmp": fmt.Sprintf("rw,noexec,nosuid,nodev,size=%dm,nr_inodes=%d,mode=1777", s.Tmp, tmpInodes),
 		},
 		NetworkMode: "none",
 		IpcMode:     "none",
@@ -57,7 +58,7 @@ func (d *Driver) hostConfig() *container.HostConfig {
 		Resources: container.Resources{
 			Memory:         memory,
 			MemorySwap:     memory,
-			NanoCPUs:       int64(d.config.CPUs * 1e9),
+			NanoCPUs:       int64(s.CPUs * 1e9),
 			PidsLimit:      &pids,
 			OomKillDisable: &no,
 			Ulimits: []*container.Ulimit{

@@ -48,6 +48,8 @@ func TestBaselineAsInspected(t *testing.T) {
 		{"logs", h.LogConfig.Type, "none"},
 		{"init", h.Init != nil && *h.Init, true},
 		{"label", c.Labels[InstanceLabel], d.config.Instance},
+		{"label of the image's name", c.Labels[ImageLabel], DefaultImage},
+		{"image by its ID", c.Image, d.spec.ImageID},
 		{"mounts", len(inspected.Container.Mounts) + len(h.Binds) + len(h.Mounts) + len(h.VolumesFrom), 0},
 		{"devices", len(h.Devices) + len(h.DeviceRequests), 0},
 		{"removed at its end", h.AutoRemove, true},

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
 	"github.com/rs/zerolog"
 
@@ -26,13 +27,18 @@ const (
 	// InstanceLabel is on every container. Its value says which daemon the container belongs to.
 	InstanceLabel = "jsd.instance"
 
+	// ImageLabel is on every container, too. Its value is the name of the image, which the engine forgets
+	// where a container is made from the image's ID.
+	ImageLabel = "jsd.image"
+
 	engineTime = 5 * time.Second  // for the engine to answer at all
 	startTime  = 30 * time.Second // to create and start; half a second is usual
 	removeTime = 30 * time.Second // to remove; a tenth of a second is usual
 	sweepers   = 8                // containers that Sweep removes at once
 )
 
-// Reasons why there can be no driver. Each error of New that wraps one is a line that says the way out.
+// Reasons why there can be no driver, or no container of a spec. Each error of New and Check that wraps one
+// is a line that says the way out.
 var (
 	ErrNoEngine   = errors.New("no Docker engine answers")
 	ErrNoImage    = errors.New("no such image")
@@ -42,33 +48,24 @@ var (
 	ErrUnconfined = errors.New("the Docker engine runs containers without seccomp")
 )
 
-// Config says what containers are made of. Image defaults to DefaultImage, Runtime to the engine's
-// own choice; the rest has to be set.
+// Config says whose containers a driver starts.
 type Config struct {
-	Image    string
-	Runtime  string // OCI runtime by the name the engine knows it by, such as runsc
-	Instance string // value of InstanceLabel
-	Memory   int    // MiB, swap included
-	CPUs     float64
-	PIDs     int
-	Tmp      int // MiB of /tmp
+	Instance string // value of InstanceLabel; not empty
 	Log      zerolog.Logger
 }
 
-// A Driver starts containers. Its methods may be called from any goroutine.
+// A Driver starts containers, of any spec, over one connection to the engine. Its methods may be called
+// from any goroutine.
 type Driver struct {
 	config Config
 	engine *client.Client
 }
 
 // New connects to the engine that the environment names (DOCKER_HOST and so on, else the local one)
-// and checks that it can make containers of this config.
+// and checks that it confines what runs in containers.
 func New(ctx context.Context, config Config) (*Driver, error) {
-	if config.Image == "" {
-		config.Image = DefaultImage
-	}
-	if err := config.check(); err != nil {
-		return nil, err
+	if config.Instance == "" {
+		return nil, fmt.Errorf("%w: instance %q", ErrNoLimit, config.Instance)
 	}
 	engine, err := connect(ctx)
 	if err != nil {
@@ -80,14 +77,6 @@ func New(ctx context.Context, config Config) (*Driver, error) {
 		return nil, err
 	}
 	return d, nil
-}
-
-// check refuses a config with a limit left out, since the engine takes none for unlimited.
-func (c Config) check() error {
-	if c.Memory <= 0 || c.CPUs <= 0 || c.PIDs <= 0 || c.Tmp <= 0 || c.Instance == "" {
-		return fmt.Errorf("%w: memory %d, CPUs %g, pids %d, /tmp %d, instance %q", ErrNoLimit, c.Memory, c.CPUs, c.PIDs, c.Tmp, c.Instance)
-	}
-	return nil
 }
 
 func connect(ctx context.Context) (*client.Client, error) {
@@ -106,54 +95,41 @@ func connect(ctx context.Context) (*client.Client, error) {
 }
 
 func (d *Driver) checkEngine(ctx context.Context) error {
-	info, err := d.engine.Info(ctx, client.InfoOptions{})
+	info, err := d.info(ctx)
 	if err != nil {
-		return fmt.Errorf("ask the Docker engine about itself: %w", err)
+		return err
 	}
-	if !slices.ContainsFunc(info.Info.SecurityOptions, confines) {
+	if !slices.ContainsFunc(info.SecurityOptions, confines) {
 		return fmt.Errorf("%w: start it without --seccomp-profile=unconfined, on a kernel with seccomp", ErrUnconfined)
 	}
-	if name := d.config.Runtime; name != "" {
-		known := make([]string, 0, len(info.Info.Runtimes))
-		for n := range info.Info.Runtimes {
-			known = append(known, n)
-		}
-		slices.Sort(known)
-		if !slices.Contains(known, name) {
-			return fmt.Errorf("%w %q: the Docker engine knows %s; add it to /etc/docker/daemon.json and reload the engine",
-				ErrNoRuntime, name, strings.Join(known, ", "))
-		}
+	return nil
+}
+
+func (d *Driver) info(ctx context.Context) (system.Info, error) {
+	info, err := d.engine.Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return system.Info{}, fmt.Errorf("ask the Docker engine about itself: %w", err)
 	}
-	return d.checkImage(ctx)
+	return info.Info, nil
 }
 
 func confines(option string) bool {
 	return strings.HasPrefix(option, "name=seccomp") && !strings.Contains(option, "profile=unconfined")
 }
 
-func (d *Driver) checkImage(ctx context.Context) error {
-	image, err := d.engine.ImageInspect(ctx, d.config.Image)
-	if errdefs.IsNotFound(err) {
-		return fmt.Errorf("%w %s: make it (jsd image build, for the default one) or pull it, or name another with --image",
-			ErrNoImage, d.config.Image)
-	}
-	if err != nil {
-		return fmt.Errorf("look at image %s: %w", d.config.Image, err)
-	}
-	if image.Config != nil && len(image.Config.Volumes) > 0 {
-		return fmt.Errorf("%w %s: it declares volumes, which scripts could fill; make it without VOLUME", ErrBadImage, d.config.Image)
-	}
-	return nil
-}
-
-// Start creates a container and starts it. The engine is not interrupted in the middle of a step,
+// Start creates a container of the spec and starts it. It checks of the spec only its limits. The engine is not interrupted in the middle of a step,
 // since what it then leaves cannot be known; when ctx ends, Start removes what there is and returns.
-func (d *Driver) Start(ctx context.Context) (containers.Process, error) {
+func (d *Driver) Start(ctx context.Context, spec Spec) (containers.Process, error) {
+	if err := spec.check(); err != nil {
+		return nil, err
+	}
+	spec = spec.withDefaults()
 	name := "jsd-" + strings.ToLower(rand.Text())
 	steps, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTime)
 	defer cancel()
 	p := &process{
 		id:     name,
+		spec:   spec,
 		engine: d.engine,
 		stderr: containers.NewStderr(d.config.Log.With().Str("container", name).Logger()),
 	}
@@ -177,11 +153,11 @@ func (d *Driver) Start(ctx context.Context) (containers.Process, error) {
 func (d *Driver) create(ctx context.Context, p *process) error {
 	created, err := d.engine.ContainerCreate(ctx, client.ContainerCreateOptions{
 		Name:       p.id,
-		Config:     d.containerConfig(),
-		HostConfig: d.hostConfig(),
+		Config:     p.spec.containerConfig(d.config.Instance),
+		HostConfig: p.spec.hostConfig(),
 	})
 	if errdefs.IsNotFound(err) {
-		return fmt.Errorf("%w %s: it was removed; make it with jsd image build, or pull it", ErrNoImage, d.config.Image)
+		return fmt.Errorf("%w %s: it was removed; make it with jsd image build, or pull it", ErrNoImage, p.spec.Image)
 	}
 	if err != nil {
 		return fmt.Errorf("create container: %w", err)
@@ -207,7 +183,7 @@ func (d *Driver) attach(ctx context.Context, p *process) error {
 
 func (d *Driver) start(ctx context.Context, p *process) error {
 	if _, err := d.engine.ContainerStart(ctx, p.id, client.ContainerStartOptions{}); err != nil {
-		return fmt.Errorf("start container of image %s: %w", d.config.Image, err)
+		return fmt.Errorf("start container of image %s: %w", p.spec.Image, err)
 	}
 	return nil
 }

@@ -155,46 +155,56 @@ func TestImageThatCannotStart(t *testing.T) {
 
 func TestImageWithVolumesIsRefused(t *testing.T) {
 	_, engine := needDriver(t)
-	image := buildFrom(t, engine, "VOLUME /data")
-	if d, err := New(t.Context(), config(t, image)); !errors.Is(err, ErrBadImage) {
-		t.Errorf("got %v, %v", d, err)
+	d := newDriver(t, engine, DefaultImage)
+	if id, err := d.Check(t.Context(), specOf(buildFrom(t, engine, "VOLUME /data"))); !errors.Is(err, ErrBadImage) || id != "" {
+		t.Errorf("got %s, %v", id, err)
 	}
 }
 
 func TestNewSaysTheWayOut(t *testing.T) {
-	check := func(t *testing.T, change func(*Config), want error, way string) {
-		t.Helper()
-		c := config(t, "")
-		change(&c)
-		_, err := New(t.Context(), c)
-		if !errors.Is(err, want) || !strings.Contains(err.Error(), way) || strings.Contains(err.Error(), "\n") {
-			t.Errorf("got %v, want %v and %q", err, want, way)
-		}
+	for name, host := range map[string]string{"no engine": "unix://" + t.TempDir() + "/none.sock", "no host": "no such thing"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("DOCKER_HOST", host)
+			_, err := New(t.Context(), config(t))
+			if !errors.Is(err, ErrNoEngine) || !strings.Contains(err.Error(), "DOCKER_HOST") || strings.Contains(err.Error(), "\n") {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
-	t.Run("no engine", func(t *testing.T) {
-		t.Setenv("DOCKER_HOST", "unix://"+t.TempDir()+"/none.sock")
-		check(t, func(*Config) {}, ErrNoEngine, "DOCKER_HOST")
-	})
-	t.Run("no host", func(t *testing.T) {
-		t.Setenv("DOCKER_HOST", "no such thing")
-		check(t, func(*Config) {}, ErrNoEngine, "DOCKER_HOST")
-	})
-	t.Run("no image", func(t *testing.T) {
-		needEngine(t)
-		check(t, func(c *Config) { c.Image = "jsd-no-such-image:x" }, ErrNoImage, "jsd image build")
-	})
-	t.Run("no runtime", func(t *testing.T) {
-		needEngine(t)
-		check(t, func(c *Config) { c.Runtime = "no-such-runtime" }, ErrNoRuntime, "runc")
-	})
-	for name, without := range map[string]func(*Config){
-		"memory":   func(c *Config) { c.Memory = 0 },
-		"CPUs":     func(c *Config) { c.CPUs = 0 },
-		"pids":     func(c *Config) { c.PIDs = 0 },
-		"tmp":      func(c *Config) { c.Tmp = 0 },
-		"instance": func(c *Config) { c.Instance = "" },
+	if _, err := New(t.Context(), Config{}); !errors.Is(err, ErrNoLimit) {
+		t.Errorf("without an instance got %v", err)
+	}
+}
+
+func TestCheckSaysTheWayOut(t *testing.T) {
+	d := newDriver(t, needEngine(t), DefaultImage)
+	for name, c := range map[string]struct {
+		change func(*Spec)
+		err    error
+		way    string
+	}{
+		"no image":       {func(s *Spec) { s.Image = "jsd-no-such-image:x" }, ErrNoImage, "jsd image build"},
+		"no runtime":     {func(s *Spec) { s.Runtime = "no-such-runtime" }, ErrNoRuntime, "runc"},
+		"without memory": {func(s *Spec) { s.Memory = 0 }, ErrNoLimit, ""},
+		"without CPUs":   {func(s *Spec) { s.CPUs = 0 }, ErrNoLimit, ""},
+		"without pids":   {func(s *Spec) { s.PIDs = 0 }, ErrNoLimit, ""},
+		"without tmp":    {func(s *Spec) { s.Tmp = 0 }, ErrNoLimit, ""},
 	} {
-		t.Run("without "+name, func(t *testing.T) { check(t, without, ErrNoLimit, "") })
+		t.Run(name, func(t *testing.T) {
+			spec := specOf("")
+			c.change(&spec)
+			id, err := d.Check(t.Context(), spec)
+			if !errors.Is(err, c.err) || !strings.Contains(err.Error(), c.way) || strings.Contains(err.Error(), "\n") || id != "" {
+				t.Errorf("got %s, %v", id, err)
+			}
+			if c.err != ErrNoLimit {
+				return
+			}
+			// The engine would take it for unlimited.
+			if p, err := d.Driver.Start(t.Context(), spec); !errors.Is(err, ErrNoLimit) {
+				t.Errorf("started %v, %v", p, err)
+			}
+		})
 	}
 }
 

@@ -40,7 +40,7 @@ var limits = containers.Limits{
 
 // needDriver gives a driver with an instance of its own and the real runtime image. At the test's
 // end nothing may be left of it.
-func needDriver(t *testing.T) (*Driver, *client.Client) {
+func needDriver(t *testing.T) (specDriver, *client.Client) {
 	t.Helper()
 	engine := needEngine(t)
 	if _, err := EnsureImage(t.Context(), Build{Files: jsd.Runtime, Progress: t.Output()}); err != nil {
@@ -49,19 +49,34 @@ func needDriver(t *testing.T) (*Driver, *client.Client) {
 	return newDriver(t, engine, DefaultImage), engine
 }
 
-func config(t *testing.T, image string) Config {
+// A specDriver starts containers of one spec.
+type specDriver struct {
+	*Driver
+	spec Spec
+}
+
+func (d specDriver) Start(ctx context.Context) (containers.Process, error) {
+	return d.Driver.Start(ctx, d.spec)
+}
+
+func config(t *testing.T) Config {
 	return Config{
-		Image:    image,
 		Instance: fmt.Sprintf("test-%d-%s", os.Getpid(), t.Name()),
-		Memory:   256, CPUs: 1, PIDs: 128, Tmp: 16,
-		Log: zerolog.New(zerolog.NewTestWriter(t)),
+		Log:      zerolog.New(zerolog.NewTestWriter(t)),
 	}
 }
 
-func newDriver(t *testing.T, engine *client.Client, image string) *Driver {
+func specOf(image string) Spec { return Spec{Image: image, Memory: 256, CPUs: 1, PIDs: 128, Tmp: 16} }
+
+func newDriver(t *testing.T, engine *client.Client, image string) specDriver {
 	t.Helper()
-	d, err := New(t.Context(), config(t, image))
+	driver, err := New(t.Context(), config(t))
 	if err != nil {
+		t.Fatal(err)
+	}
+	d := specDriver{driver, specOf(image)}
+	if d.spec.ImageID, err = d.Check(t.Context(), d.spec); err != nil {
+		_ = d.Close()
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -77,7 +92,7 @@ func newDriver(t *testing.T, engine *client.Client, image string) *Driver {
 }
 
 // list names what the engine has of the driver's instance.
-func list(t *testing.T, engine *client.Client, d *Driver) []string {
+func list(t *testing.T, engine *client.Client, d specDriver) []string {
 	t.Helper()
 	found, err := engine.ContainerList(context.Background(), client.ContainerListOptions{
 		All:     true,
@@ -93,7 +108,7 @@ func list(t *testing.T, engine *client.Client, d *Driver) []string {
 	return ids
 }
 
-func start(t *testing.T, d *Driver) containers.Process {
+func start(t *testing.T, d specDriver) containers.Process {
 	t.Helper()
 	p, err := d.Start(t.Context())
 	if err != nil {
@@ -131,7 +146,11 @@ func inside(t *testing.T, engine *client.Client, id, command string) string {
 // buildFrom makes an image of the runtime image with more lines, and removes it after the test.
 func buildFrom(t *testing.T, engine *client.Client, lines string) string {
 	t.Helper()
-	tag := fmt.Sprintf("jsd-test-%d-%s", os.Getpid(), strings.ToLower(strings.ReplaceAll(t.Name(), "/", "-")))
+	return buildAs(t, engine, fmt.Sprintf("jsd-test-%d-%s", os.Getpid(), strings.ToLower(strings.ReplaceAll(t.Name(), "/", "-"))), lines)
+}
+
+func buildAs(t *testing.T, engine *client.Client, tag, lines string) string {
+	t.Helper()
 	file := &bytes.Buffer{}
 	packTar(t, file, "Dockerfile", "FROM "+DefaultImage+"\n"+lines)
 	built, err := engine.ImageBuild(t.Context(), file, client.ImageBuildOptions{Tags: []string{tag}, Remove: true})

@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 // A process is the agent in one container, on the connection that was attached to it.
 type process struct {
 	id     string
+	spec   Spec
 	engine *client.Client
 	conn   net.Conn // nil before attach
 	stdout demultiplexer
@@ -36,6 +38,26 @@ func (p *process) Read(b []byte) (int, error) {
 		err = p.stderr.End(err)
 	}
 	return n, err
+}
+
+var errNoStats = errors.New("the engine does not know")
+
+// CPU is what all processes of the container have used, by the engine's count, which nothing inside can
+// change.
+func (p *process) CPU(ctx context.Context) (time.Duration, error) {
+	stats, err := p.engine.ContainerStats(ctx, p.id, client.ContainerStatsOptions{})
+	if err != nil {
+		return 0, fmt.Errorf("ask for the processor time of container %s: %w", p.id, err)
+	}
+	defer stats.Body.Close()
+	var got container.StatsResponse
+	if err := json.NewDecoder(stats.Body).Decode(&got); err != nil {
+		return 0, fmt.Errorf("read the processor time of container %s: %w", p.id, err)
+	}
+	if got.CPUStats.CPUUsage.TotalUsage == 0 { // where it cannot look, it sends the fields empty
+		return 0, fmt.Errorf("the processor time of container %s: %w", p.id, errNoStats)
+	}
+	return time.Duration(got.CPUStats.CPUUsage.TotalUsage), nil
 }
 
 func (p *process) remove() error {

@@ -18,7 +18,31 @@ const (
 	goneTime    = 5 * time.Second
 	gonePoll    = time.Millisecond // at first, then twice as long each time up to
 	goneMaxPoll = 50 * time.Millisecond
+
+	// clockTick is the unit of processor times in /proc, the same on every architecture that Go knows.
+	clockTick = 10 * time.Millisecond
 )
+
+var errNoTimes = errors.New("the system does not tell processor times")
+
+// groupCPU adds up what the processes of the group have used, and what those had that they waited for.
+func groupCPU(group int) (time.Duration, error) {
+	found := members(group)
+	if len(found) == 0 {
+		return 0, errNoTimes
+	}
+	ticks := 0
+	for _, fields := range found {
+		for _, field := range fields[11:15] { // utime, stime, cutime, cstime
+			n, err := strconv.Atoi(field)
+			if err != nil {
+				return 0, fmt.Errorf("%w: %w", errNoTimes, err)
+			}
+			ticks += n
+		}
+	}
+	return time.Duration(ticks) * clockTick, nil
+}
 
 // waitGone waits for the workers, which are children of the agent and so not waited for by it.
 func waitGone(id string, group int) error {
@@ -61,7 +85,7 @@ func members(group int) [][]string {
 		}
 		// The name may hold anything, also brackets.
 		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-		if len(fields) > 11 && fields[2] == strconv.Itoa(group) {
+		if len(fields) > 15 && fields[2] == strconv.Itoa(group) {
 			found = append(found, fields)
 		}
 	}

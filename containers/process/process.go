@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -78,6 +79,11 @@ func closeAll(files ...*os.File) error {
 func (p *process) ID() string                  { return p.id }
 func (p *process) Kill() error                 { return p.kill() }
 func (p *process) Write(b []byte) (int, error) { return p.stdin.Write(b) }
+
+// CPU is what the agent and its workers have used, also those workers that have ended.
+func (p *process) CPU(context.Context) (time.Duration, error) {
+	return groupCPU(p.command.Process.Pid)
+}
 
 func (p *process) Read(b []byte) (int, error) {
 	n, err := p.stdout.Read(b)

@@ -23,6 +23,7 @@ test('golden frames have every kind of the link, under the numbers it has here',
   const golden = {
     hello: 'hello to agent', call: 'call with code', cancel: 'cancel', result: 'result', failure: 'exception', bundle: 'bundle, last part',
     print: 'print', callback: 'callback', reply: 'reply', close: 'close', ended: 'ended',
+    ping: 'ping', pong: 'pong',
   };
   const kindOf = (name) => frames.find((frame) => frame.name === name).kind;
   assert.deepEqual(Object.fromEntries(Object.entries(golden).map(([kind, name]) => [kind, kindOf(name)])), link);

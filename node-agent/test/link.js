@@ -41,6 +41,7 @@ async function start(limits = {}, env = {}) {
   const strays = [];
   const ends = []; // sessions that ended and calls that were answered, in order
   const onEnd = new Map();
+  const onPong = [];
   child.stdin.on('error', () => {});
   const send = (kind, header, body) => child.stdin.write(encode(kind, header, body));
 
@@ -59,6 +60,7 @@ async function start(limits = {}, env = {}) {
   const reader = new FrameReader(32 * 1024 * 1024, (kind, payload) => {
     const { header, body } = decode(payload);
     if (kind === KIND.hello) return onHello(header);
+    if (kind === KIND.pong) return onPong.shift()();
     if (kind === KIND.ended) {
       ends.push(`session ${header.session}`);
       return onEnd.get(header.session)?.();
@@ -73,7 +75,7 @@ async function start(limits = {}, env = {}) {
     return call.resolve(body === undefined ? rest : { ...rest, value: JSON.parse(body) });
   });
   child.stdout.on('data', (chunk) => reader.push(chunk));
-  send(KIND.hello, { version: 3, ...LIMITS, ...limits });
+  send(KIND.hello, { version: 4, ...LIMITS, ...limits });
 
   const agent = {
     hello: await hello,
@@ -82,6 +84,12 @@ async function start(limits = {}, env = {}) {
     strays,
     ends,
     send,
+    // ping gives a promise of the pong.
+    ping() {
+      const pong = new Promise((resolve) => onPong.push(resolve));
+      send(KIND.ping, {});
+      return pong;
+    },
     // start makes a call; with host, an object of functions, the script may call these.
     start(script, { timeout = 3000, cpu = timeout, host, callbacks = host && Object.keys(host), ...more } = {}) {
       const call = new Call(++nextId, host);
