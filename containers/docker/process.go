@@ -43,7 +43,7 @@ func (p *process) Read(b []byte) (int, error) {
 var errNoStats = errors.New("the engine does not know")
 
 // CPU is what all processes of the container have used, by the engine's count, which nothing inside can
-// change.
+// change. An engine may look once a second only, and answer no sooner.
 func (p *process) CPU(ctx context.Context) (time.Duration, error) {
 	stats, err := p.engine.ContainerStats(ctx, p.id, client.ContainerStatsOptions{})
 	if err != nil {
