@@ -16,7 +16,7 @@ func (m *simulation) start(ctx context.Context, class string) (Container, error)
 	f := c.(*fake)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	life := time.Duration(m.starts.ExpFloat64() * float64(m.e.life))
+	life := time.Duration(m.lives.ExpFloat64() * float64(m.e.life))
 	return &mortal{fake: f, m: m, of: nobody, death: time.AfterFunc(life, f.die)}, nil
 }
 

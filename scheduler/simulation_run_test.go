@@ -99,17 +99,18 @@ type simulation struct {
 	e     engine
 	calls []*simCall // of the demand, in the order of arrival
 	flood []*simCall
+	seen  []Stats // now and then
 
-	mu     sync.Mutex // guards the rest
-	starts *rand.Rand
-	ended  [groups]map[string]int // containers, by whose they were and why they ended
+	mu            sync.Mutex // guards the rest
+	starts, lives *rand.Rand
+	ended         [groups]map[string]int // containers, by whose they were and why they ended
 }
 
 // simulate runs a demand to its end in a bubble, where time costs nothing.
 func simulate(t *testing.T, cfg Config, d demand, f flood, e engine) *result {
 	var res *result
 	synctest.Test(t, func(t *testing.T) {
-		m := &simulation{T: t, e: e, starts: rand.New(rand.NewPCG(e.seed, 3))}
+		m := &simulation{T: t, e: e, starts: rand.New(rand.NewPCG(e.seed, 3)), lives: rand.New(rand.NewPCG(e.seed, 4))}
 		m.w = newWorld(t, cfg, 0)
 		m.w.takes = func() time.Duration {
 			m.mu.Lock()
@@ -123,7 +124,7 @@ func simulate(t *testing.T, cfg Config, d demand, f flood, e engine) *result {
 		time.Sleep(time.Minute) // all spares are ready
 		began := time.Now()
 		m.run(d, f)
-		res = &result{calls: m.calls, flood: m.flood, stats: m.s.Stats(), lasted: time.Since(began), cfg: m.s.cfg}
+		res = &result{calls: m.calls, flood: m.flood, stats: m.s.Stats(), seen: m.seen, lasted: time.Since(began), cfg: m.s.cfg}
 		if err := m.s.Close(t.Context()); err != nil {
 			t.Errorf("Close: %v", err)
 		}
@@ -157,7 +158,10 @@ func (m *simulation) sendDemand(d demand, callers *sync.WaitGroup) {
 		upTo[i] = sum
 	}
 	at := time.Now()
-	for range d.calls {
+	for i := range d.calls {
+		if i%100 == 0 {
+			m.seen = append(m.seen, m.s.Stats())
+		}
 		at = at.Add(time.Duration(rnd.ExpFloat64() / d.rate * float64(time.Second)))
 		c := &simCall{
 			tenant: sort.SearchFloat64s(upTo, rnd.Float64()*sum),
@@ -226,4 +230,3 @@ func (m *simulation) check() {
 		}
 	}
 }
-

@@ -17,6 +17,8 @@ const (
 	flooders              // the one that floods
 	nobody                // whose spares are
 	groups
+
+	everybody = flooders // where it is of the demand: all of it
 )
 
 func (g group) String() string {
@@ -42,7 +44,8 @@ type result struct {
 	calls  []*simCall // of the demand
 	flood  []*simCall
 	lasted time.Duration
-	stats  Stats
+	stats  Stats   // at the end
+	seen   []Stats // now and then
 	ended  [groups]map[string]int
 }
 
@@ -55,17 +58,16 @@ func (r *result) waits(calls []*simCall) []time.Duration {
 	return waits
 }
 
-// others are the calls of all tenants but the one that floods.
-func (r *result) others() []time.Duration { return r.waits(r.calls) }
+// demandOf are the calls of a group, without the flood.
+func (r *result) demandOf(g group) []*simCall {
+	return slices.DeleteFunc(slices.Clone(r.calls), func(c *simCall) bool { return groupOf(c.tenant) != g })
+}
 
-func (r *result) of(g group) []*simCall {
-	var of []*simCall
-	for _, c := range slices.Concat(r.calls, r.flood) {
-		if groupOf(c.tenant) == g {
-			of = append(of, c)
-		}
-	}
-	return of
+// of are the calls of the groups, those of the flood too.
+func (r *result) of(g ...group) []*simCall {
+	return slices.DeleteFunc(slices.Concat(r.calls, r.flood), func(c *simCall) bool {
+		return !slices.Contains(g, groupOf(c.tenant))
+	})
 }
 
 // at is the value that the given part of them do not exceed, of waits in order.
@@ -107,9 +109,18 @@ func (r *result) table() string {
 		b.WriteString(fmt.Sprintf(strings.ReplaceAll(heading, "%-11s", "%-11v"), texts(row)...))
 	}
 	st := r.stats
-	fmt.Fprintf(&b, "  %v; starts %d, evictions %d, deaths %d, refused %d\n",
-		r.lasted.Round(time.Second), st.Starts, st.Evictions, st.Deaths, st.Refused)
+	fmt.Fprintf(&b, "  %v; starts %d, evictions %d, deaths %d, refused %d; in the mean %.1f spares, %.1f idle, %.1f busy\n",
+		r.lasted.Round(time.Second), st.Starts, st.Evictions, st.Deaths, st.Refused, r.mean(spares),
+		r.mean(func(st Stats) int { return st.Idle }), r.mean(func(st Stats) int { return st.Busy }))
 	return b.String()
+}
+
+func (r *result) mean(of func(Stats) int) float64 {
+	sum := 0
+	for _, st := range r.seen {
+		sum += of(st)
+	}
+	return float64(sum) / float64(len(r.seen))
 }
 
 func texts(row []any) []any {
