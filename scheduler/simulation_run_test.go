@@ -149,14 +149,24 @@ func (m *simulation) run(d demand, f flood) {
 	m.check()
 }
 
+// A zipf draws ranks by Zipf's law. For each it has how much of all that falls to it and lower ones.
+type zipf []float64
+
+func newZipf(n int) zipf {
+	sum, z := 0.0, make(zipf, n)
+	for i := range z {
+		sum += 1 / float64(i+1)
+		z[i] = sum
+	}
+	return z
+}
+
+func (z zipf) draw(rnd *rand.Rand) int { return sort.SearchFloat64s(z, rnd.Float64()*z[len(z)-1]) }
+
 // sendDemand draws the arrivals of all tenants together, so that those which are silent cost nothing.
 func (m *simulation) sendDemand(d demand, callers *sync.WaitGroup) {
 	rnd := rand.New(rand.NewPCG(1, 1))
-	sum, upTo := 0.0, make([]float64, d.tenants) // how much of the demand is of a tenant or hotter ones
-	for i := range upTo {
-		sum += 1 / float64(i+1)
-		upTo[i] = sum
-	}
+	ranks := newZipf(d.tenants)
 	at := time.Now()
 	for i := range d.calls {
 		if i%100 == 0 {
@@ -164,7 +174,7 @@ func (m *simulation) sendDemand(d demand, callers *sync.WaitGroup) {
 		}
 		at = at.Add(time.Duration(rnd.ExpFloat64() / d.rate * float64(time.Second)))
 		c := &simCall{
-			tenant: sort.SearchFloat64s(upTo, rnd.Float64()*sum),
+			tenant: ranks.draw(rnd),
 			length: time.Duration(rnd.ExpFloat64() * float64(d.length)),
 			crash:  rnd.Float64() < d.crashes,
 		}
