@@ -25,3 +25,19 @@ func TestFloodWithOnceLeavesSpares(t *testing.T) {
 		}
 	})
 }
+
+// A daemon that has been up for a while has all places taken, most by containers that are idle. Tenants to
+// come find spares all the same, for places of those idle longest, which they would get anyway.
+func TestSparesAreReadyWhenAllPlacesAreTaken(t *testing.T) {
+	cfg := Config{Max: 8, Spare: 2}
+	in(t, cfg, func(t *testing.T, w *world, s *Scheduler) {
+		for i := range 20 {
+			o := run(t, s, fmt.Sprint("t", i), 10*time.Millisecond)
+			if o.queue > 0 {
+				t.Errorf("tenant %d waited %v for a container, and %d were idle", i, o.queue, s.Stats().Idle)
+			}
+			time.Sleep(5 * time.Second)
+		}
+		wantStats(t, s, "spares", spares, 2)
+	})
+}
