@@ -106,7 +106,7 @@ func TestSimulationDecision(t *testing.T) {
 	for _, who := range whoCalls {
 		var decision, lookup []time.Duration
 		for i, s := range warm {
-			names := drawn(who, decisionSizes[i], 1<<17)
+			names := drawn(who, decisionSizes[i], 1<<16)
 			decision = append(decision, cost(names, func(name string) { decide(t, s, name) }))
 			lookup = append(lookup, cost(names, func(name string) {
 				if s.tenants[name].waiting.length != 0 {

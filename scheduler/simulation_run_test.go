@@ -68,11 +68,13 @@ type simCall struct {
 	found    found
 }
 
+const longestWait = 30 * time.Second // the default queue time
+
 // wait is how long the call waited for a slot. One that was refused counts as if it had waited as long as
 // any may: else refusing would make waits shorter.
-func (c *simCall) wait(queueTime time.Duration) time.Duration {
+func (c *simCall) wait() time.Duration {
 	if c.began.IsZero() {
-		return queueTime
+		return longestWait
 	}
 	return c.began.Sub(c.sent)
 }
@@ -107,7 +109,7 @@ type simulation struct {
 }
 
 // simulate runs a demand to its end in a bubble, where time costs nothing.
-func simulate(t *testing.T, cfg Config, d demand, f flood, e engine) *result {
+func simulate(t *testing.T, cfg Config, idle time.Duration, d demand, f flood, e engine) *result {
 	var res *result
 	synctest.Test(t, func(t *testing.T) {
 		m := &simulation{T: t, e: e, starts: rand.New(rand.NewPCG(e.seed, 3)), lives: rand.New(rand.NewPCG(e.seed, 4))}
@@ -117,14 +119,14 @@ func simulate(t *testing.T, cfg Config, d demand, f flood, e engine) *result {
 			defer m.mu.Unlock()
 			return e.start(m.starts)
 		}
-		cfg.Start = m.start
+		cfg.Start, cfg.IdleTimeout = m.start, idle
 		m.s = New(cfg)
 		m.w.s = m.s
 		m.s.Open()
 		time.Sleep(time.Minute) // all spares are ready
 		began := time.Now()
 		m.run(d, f)
-		res = &result{calls: m.calls, flood: m.flood, stats: m.s.Stats(), seen: m.seen, lasted: time.Since(began), cfg: m.s.cfg}
+		res = &result{calls: m.calls, flood: m.flood, stats: m.s.Stats(), seen: m.seen, lasted: time.Since(began)}
 		if err := m.s.Close(t.Context()); err != nil {
 			t.Errorf("Close: %v", err)
 		}

@@ -17,8 +17,6 @@ const (
 	flooders              // the one that floods
 	nobody                // whose spares are
 	groups
-
-	everybody = flooders // where it is of the demand: all of it
 )
 
 func (g group) String() string {
@@ -40,7 +38,6 @@ func groupOf(rank int) group {
 
 // A result is what a simulation came to.
 type result struct {
-	cfg    Config
 	calls  []*simCall // of the demand
 	flood  []*simCall
 	lasted time.Duration
@@ -49,18 +46,13 @@ type result struct {
 	ended  [groups]map[string]int
 }
 
-func (r *result) waits(calls []*simCall) []time.Duration {
+func waitsOf(calls []*simCall) []time.Duration {
 	waits := make([]time.Duration, len(calls))
 	for i, c := range calls {
-		waits[i] = c.wait(r.cfg.QueueTime)
+		waits[i] = c.wait()
 	}
 	slices.Sort(waits)
 	return waits
-}
-
-// demandOf are the calls of a group, without the flood.
-func (r *result) demandOf(g group) []*simCall {
-	return slices.DeleteFunc(slices.Clone(r.calls), func(c *simCall) bool { return groupOf(c.tenant) != g })
 }
 
 // of are the calls of the groups, those of the flood too.
@@ -98,7 +90,7 @@ func (r *result) table() string {
 			met[c.found]++
 		}
 		row := []any{g, len(active), len(calls)}
-		waits := r.waits(calls)
+		waits := waitsOf(calls)
 		for _, part := range []float64{0.5, 0.99, 1} {
 			row = append(row, at(waits, part).Round(time.Millisecond))
 		}
@@ -141,7 +133,7 @@ func percent(n, of int) string {
 func (r *result) changes(from *result) []time.Duration {
 	by := make([]time.Duration, len(r.calls))
 	for i, c := range r.calls {
-		by[i] = c.wait(r.cfg.QueueTime) - from.calls[i].wait(r.cfg.QueueTime)
+		by[i] = c.wait() - from.calls[i].wait()
 	}
 	slices.Sort(by)
 	return by

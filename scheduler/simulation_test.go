@@ -21,24 +21,25 @@ var floods = []flood{
 var simulations = []struct {
 	name string
 	cfg  Config
+	idle time.Duration // after which containers end
 	d    demand
 	e    engine
 }{
 	{ // Hundreds of tenants are active within a second. Nearly all places are taken at all times.
 		"places are scarce",
-		Config{Max: 115, Spare: 4, Starts: 64, IdleTimeout: time.Minute},
-		demand{tenants: 100_000, calls: 40_000, rate: 200, length: 250 * time.Millisecond, crashes: 0.001},
+		Config{Max: 115, Spare: 4, Starts: 64}, time.Minute,
+		demand{tenants: 100_000, calls: 30_000, rate: 200, length: 250 * time.Millisecond, crashes: 0.001},
 		engine{fastest: 200 * time.Millisecond, shape: 2.5, worst: 20 * time.Second, life: 5 * time.Minute},
 	},
 	{
 		"spares suffice",
-		Config{Max: 4000, Spare: 100, Starts: 64, IdleTimeout: 10 * time.Second},
-		demand{tenants: 100_000, calls: 30_000, rate: 200, length: 50 * time.Millisecond, crashes: 0.001},
+		Config{Max: 4000, Spare: 100, Starts: 64}, 10 * time.Second,
+		demand{tenants: 100_000, calls: 20_000, rate: 200, length: 50 * time.Millisecond, crashes: 0.001},
 		engine{fastest: 200 * time.Millisecond, shape: 2, worst: 20 * time.Second, life: 5 * time.Minute},
 	},
 	{ // As in a small daemon. Starts all take the same, so that nothing differs between runs but the flood.
 		"starts are few",
-		Config{Max: 150, Spare: 4, Starts: 4, IdleTimeout: 20 * time.Second},
+		Config{Max: 150, Spare: 4, Starts: 4}, 20 * time.Second,
 		demand{tenants: 100_000, calls: 3000, rate: 4, length: 50 * time.Millisecond, crashes: 0.001},
 		engine{fastest: 400 * time.Millisecond, worst: 400 * time.Millisecond, shape: 2, life: 1000 * time.Hour},
 	},
@@ -50,16 +51,16 @@ var simulations = []struct {
 func TestSimulation(t *testing.T) {
 	for _, sim := range simulations {
 		t.Run(sim.name, func(t *testing.T) {
-			calm := simulate(t, sim.cfg, sim.d, flood{}, sim.e)
+			calm := simulate(t, sim.cfg, sim.idle, sim.d, flood{}, sim.e)
 			t.Logf("Max %d, %d spares, %d starts at once; %d tenants\nno flood\n%s",
 				sim.cfg.Max, sim.cfg.Spare, sim.cfg.Starts, sim.d.tenants, calm.table())
 			other := sim.e
 			other.seed++
-			again := simulate(t, sim.cfg, sim.d, flood{}, other)
+			again := simulate(t, sim.cfg, sim.idle, sim.d, flood{}, other)
 			t.Logf("no flood, but other starts and deaths: what chance does\n%s", compare(calm, again))
 			for _, f := range floods {
 				t.Run(f.name, func(t *testing.T) {
-					r := simulate(t, sim.cfg, sim.d, f, sim.e)
+					r := simulate(t, sim.cfg, sim.idle, sim.d, f, sim.e)
 					t.Logf("a flood: %s\n%s%s", f.name, r.table(), compare(calm, r))
 					wantUnmoved(t, calm, r)
 				})
@@ -73,7 +74,7 @@ func TestSimulation(t *testing.T) {
 func wantUnmoved(t *testing.T, calm, flooded *result) {
 	t.Helper()
 	for _, g := range [][]group{{hottest}, {middle}, {tail}, {hottest, middle, tail}} {
-		was, is := at(calm.waits(calm.of(g...)), 0.99), at(flooded.waits(flooded.of(g...)), 0.99)
+		was, is := at(waitsOf(calm.of(g...)), 0.99), at(waitsOf(flooded.of(g...)), 0.99)
 		if is > was+was/10 && is > was+time.Millisecond {
 			t.Errorf("%v: p99 of the waits was %v without the flood, is %v with it", g, was, is)
 		}
@@ -82,7 +83,7 @@ func wantUnmoved(t *testing.T, calm, flooded *result) {
 
 // compare shows the waits of the demand beside those of another run: of all its calls, and call by call.
 func compare(calm, r *result) string {
-	was, is := calm.waits(calm.calls), r.waits(r.calls)
+	was, is := waitsOf(calm.calls), waitsOf(r.calls)
 	by := r.changes(calm)
 	same := 0
 	for _, d := range by {
