@@ -89,7 +89,7 @@ func (s *Scheduler) totalLocked() (sum total) {
 // need is how many starts more than those under way its waiting tenants and its trial have use for now. While
 // its starts fail they begin one at a time, to find out.
 func (k *class) need(now time.Time) int {
-	need := k.turns.length()
+	need := k.turns.wants()
 	if k.trial != nil {
 		need++
 	}

@@ -39,7 +39,7 @@ var whoCalls = []callers{
 
 // newWarm gives a scheduler with that many tenants, each with an idle container, which has no goroutine.
 func newWarm(tb testing.TB, tenants int) *Scheduler {
-	s := New(Config{Max: tenants, IdleTimeout: time.Hour})
+	s := New(Config{Max: tenants, Policy: all(Policy{IdleTimeout: time.Hour})})
 	s.state = open
 	for _, name := range names(tenants) {
 		s.base.starting = 1

@@ -180,12 +180,20 @@ func (m *model) checkCalls() {
 	for _, k := range s.classes {
 		for _, f := range []*fair{&k.turns.bare, &k.turns.more} {
 			inTurns -= f.length
+			wants, without := f.wants, f.without
 			for _, l := range f.lanes {
 				for i, t := range l.line.items(m.T) {
+					wants -= t.turn.wants
+					if t.turn.without {
+						without--
+					}
 					if i > 0 && l.line.items(m.T)[i-1].turn.finish > t.turn.finish {
 						m.Errorf("the lane of weight %d is not in order", l.weight)
 					}
 				}
+			}
+			if wants != 0 || without != 0 {
+				m.Errorf("%d wants, %d tenants without a container are counted too many", wants, without)
 			}
 		}
 	}
@@ -203,13 +211,15 @@ func (m *model) checkCalls() {
 // checkTurn: who waits for a container is in the line it belongs in.
 func (m *model) checkTurn(t *tenant, waiting int) (inTurns int) {
 	var want *fair
+	wants, without := 0, false
 	switch has := len(t.containers); {
-	case waiting > 0 && has == 0:
-		want = &t.class.turns.bare
+	case waiting > 0 && has == 0 && (t.of == nil || !t.served):
+		want, wants, without = &t.class.turns.bare, 1, true
 	case waiting > 0 && has < t.most || t.worn > 0:
-		want = &t.class.turns.more
+		want, wants, without = &t.class.turns.more, min((waiting+t.slots-1)/t.slots, t.most-has), has == 0
+		wants = max(wants, min(t.worn, 1))
 	}
-	if t.turn.in != want {
+	if t.turn.in != want || t.turn.wants != wants || t.turn.without != without {
 		m.Errorf("%s, with %d waiters, %d containers, %d of them worn, is in the wrong line: %+v", t.name, waiting, len(t.containers), t.worn, t.turn)
 	}
 	if want == nil {
@@ -315,14 +325,14 @@ func (m *model) checkPlaces(now time.Time) (crowded bool) {
 	s, sum := m.s, m.s.totalLocked()
 	used := sum.starting + sum.spares + sum.owned
 	mayStart := used+s.leaving.length < s.cfg.Max && sum.starting < s.cfg.Starts
-	need, needBare, probing := 0, 0, 0
+	need, needBare, probing, spareDue := 0, 0, 0, false
 	for _, k := range s.classes {
 		if k.failures > 0 && k != s.base {
 			probing += k.starting
 		}
 	}
 	for _, k := range s.classes {
-		waiting := k.turns.length()
+		waiting, wants := k.turns.length(), k.turns.wants()
 		kept := 0 // for tenants without a container
 		if k == s.base && (k.starting > 0 || used+s.lingering < s.cfg.Max) {
 			kept = s.cfg.Spare
@@ -330,7 +340,7 @@ func (m *model) checkPlaces(now time.Time) (crowded bool) {
 		if k.turns.bare.length > 0 && k.spares.length > 0 || waiting > 0 && k.spares.length > kept {
 			m.Errorf("%d tenants wait for class %q, %d of them for their first container, and %d spares", waiting, k.name, k.turns.bare.length, k.spares.length)
 		}
-		want := waiting - k.starting - k.spares.length
+		want := wants - k.starting - k.spares.length
 		if k.trial != nil {
 			want++
 		}
@@ -338,7 +348,8 @@ func (m *model) checkPlaces(now time.Time) (crowded bool) {
 		if k.failures > 0 && !tries {
 			continue
 		}
-		if want > 0 && mayStart {
+		mayStartMore := mayStart && (s.cfg.Starts == 1 || sum.starting < s.cfg.Starts-1)
+		if want > 0 && (k.turns.bare.length > 0 && mayStart || mayStartMore) {
 			m.Errorf("class %q, with %d failures, is due a start: %d tenants wait, %d starting", k.name, k.failures, waiting, k.starting)
 		}
 		if k.failures > 0 && want > 0 {
@@ -346,11 +357,13 @@ func (m *model) checkPlaces(now time.Time) (crowded bool) {
 			probing++
 		}
 		need += max(0, want)
-		needBare += max(0, min(want, k.turns.bare.length-k.starting-k.spares.length))
-		spare := k == s.base && s.state == open && (k.starting+k.spares.length < waiting+s.cfg.Spare || used < s.cfg.Min)
-		if probe := k == s.base && k.failures > 0 && k.spares.length == 0; mayStart && (spare || probe) {
-			m.Errorf("a spare is due: %+v", sum)
-		}
+		needBare += max(0, min(want, k.turns.bare.without+k.turns.more.without-k.starting-k.spares.length))
+		spare := k == s.base && s.state == open && (k.starting+k.spares.length < k.turns.bare.length+s.cfg.Spare || used < s.cfg.Min)
+		probe := k == s.base && k.failures > 0 && k.spares.length == 0
+		spareDue = spareDue || mayStart && (spare || probe)
+	}
+	if free := s.cfg.Max - used - s.leaving.length; spareDue && (free > 1 || need == 0) { // the last place is for those who wait
+		m.Errorf("a spare is due: %+v", sum)
 	}
 	room := s.cfg.Max - used - s.lingering
 	if need > room && s.idle.length() > 0 {

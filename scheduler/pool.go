@@ -65,18 +65,21 @@ func (s *Scheduler) shortageLocked(now time.Time) shortage {
 	want := shortage{-room, -room}
 	for k, n := range s.needsLocked(now) {
 		want.all += n
-		want.bare += min(n, max(0, k.turns.bare.length-k.spares.length-k.starting))
+		want.bare += min(n, max(0, k.turns.bare.without+k.turns.more.without-k.spares.length-k.starting))
 	}
 	return want
 }
 
-// makeRoomLocked retires a container where tenants wait for places that others have.
+// makeRoomLocked retires a container where tenants wait for places that others have, or a spare is missing.
 func (s *Scheduler) makeRoomLocked(now time.Time) bool {
 	want := s.shortageLocked(now)
-	if want.all <= 0 {
-		return false
+	var c *container
+	var why string
+	if want.all > 0 {
+		c, why = s.givesWayLocked(want, now)
+	} else {
+		c, why = s.longIdleLocked(want, now)
 	}
-	c, why := s.givesWayLocked(want, now)
 	if c == nil {
 		return false
 	}
@@ -111,6 +114,27 @@ func (s *Scheduler) givesWayLocked(want shortage, now time.Time) (c *container, 
 	return s.wornOutLocked()
 }
 
+// unlikely is how long a container has been idle whose tenant is not expected to call sooner than one that is new.
+const unlikely = 10 * time.Second
+
+// longIdleLocked is the container idle longest, where it keeps the place of a spare. A new tenant would get that
+// place anyway, but behind a start. Spares do not take more than a quarter of all places in this way.
+func (s *Scheduler) longIdleLocked(want shortage, now time.Time) (*container, string) {
+	k := s.base
+	if want.all < 0 || s.state != open || k.failures > 0 || k.spares.length+k.starting >= min(s.cfg.Spare, s.cfg.Max/4) {
+		return nil, ""
+	}
+	c := s.idle.longest()
+	if c == nil {
+		return nil, ""
+	}
+	if at := c.since.Add(unlikely); at.After(now) {
+		s.alarmLocked(at)
+		return nil, ""
+	}
+	return c, whyGaveWay
+}
+
 // wornOutLocked is a worn container whose tenant waits for another in vain. So that the work of few is
 // interrupted at a time, it is none while others are on their way out already.
 func (s *Scheduler) wornOutLocked() (*container, string) {
@@ -130,8 +154,8 @@ func (s *Scheduler) wornOutLocked() (*container, string) {
 }
 
 // nextStartLocked is the class that one more start should begin of now, nil for none: of those that
-// tenants wait in, the one whose first tenant waits longest, and of all those of tenants without a
-// container before others; then the default one, for its spares.
+// tenants wait in, the one whose first tenant waits longest, with those that come with nothing before
+// spares of the default class, and spares before those who want one more.
 func (s *Scheduler) nextStartLocked(now time.Time) (next *class) {
 	sum := s.totalLocked()
 	free := s.cfg.Max - sum.all() - s.leaving.length
@@ -143,19 +167,28 @@ func (s *Scheduler) nextStartLocked(now time.Time) (next *class) {
 			next = k
 		}
 	}
-	spareFirst := next == nil || next.turns.bare.length == 0 && free > 1 // those who may come, then those who want one more
-	if spareFirst && s.wantsSpareLocked(sum, now) {
-		return s.base
+	if next != nil && next.turns.bare.length > 0 {
+		return next
+	}
+	if (next == nil || free > 1) && s.wantsSpareLocked(sum, 0, now) {
+		return s.base // for those who may come, and then for those who want one more
+	}
+	if next == nil && s.base.turns.more.wants > 0 && s.wantsSpareLocked(sum, s.base.turns.more.wants, now) {
+		next = s.base // spares are not for them
+	}
+	if s.cfg.Starts > 1 && sum.starting >= s.cfg.Starts-1 {
+		return nil // one of the starts at once is left to tenants that come with nothing
 	}
 	return next
 }
 
-func (s *Scheduler) wantsSpareLocked(sum total, now time.Time) bool {
+// wantsSpareLocked says whether a container of the default class should be started for nobody yet: so that
+// there are enough for tenants that have none, for those to come, and for more.
+func (s *Scheduler) wantsSpareLocked(sum total, more int, now time.Time) bool {
 	k, want := s.base, 0
 	has := k.starting + k.spares.length
 	if s.state == open {
-		others := sum.starting + sum.spares + sum.owned - has
-		want = max(k.turns.length()+s.cfg.Spare, s.cfg.Min-others)
+		want = max(k.turns.bare.wants+s.cfg.Spare+more, s.cfg.Min-(sum.all()-has))
 	}
 	if k.failures > 0 {
 		if k.starting > 0 || k.backsOff(now) {

@@ -108,7 +108,7 @@ func (s *Scheduler) dequeueLocked(w *waiter) {
 			s.openers--
 		}
 	}
-	if w.tenant.waiting.length == 0 {
+	if w.tenant.turn.in != nil {
 		s.lineUpLocked(w.tenant)
 	}
 }

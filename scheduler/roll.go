@@ -51,7 +51,7 @@ func (s *Scheduler) Try(ctx context.Context, class string) error {
 		k.trialOverLocked(ErrClosed)
 	} else {
 		k.trialOverLocked(ctx.Err())
-		s.forgetClassesLocked(time.Now())
+		s.balanceLocked(time.Now()) // its place is for others now
 	}
 	return try.err
 }

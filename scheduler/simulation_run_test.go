@@ -119,7 +119,7 @@ func simulate(t *testing.T, cfg Config, idle time.Duration, d demand, f flood, e
 			defer m.mu.Unlock()
 			return e.start(m.starts)
 		}
-		cfg.Start, cfg.IdleTimeout = m.start, idle
+		cfg.Start, cfg.Policy = m.start, all(Policy{IdleTimeout: idle})
 		m.s = New(cfg)
 		m.w.s = m.s
 		m.s.Open()

@@ -24,6 +24,7 @@ type tenant struct {
 	queued     int           // calls that wait, those in its sessions too
 	openers    int           // of those that wait, how many open a session
 	turn       turn
+	served     bool // has had a container for calls with Once
 	meanRun    mean
 }
 
@@ -85,11 +86,11 @@ func (t *tenant) freest() (best *container) {
 	return best
 }
 
-// maySpareLocked says whether there is a spare for the tenant. Those kept ready are for tenants that have
-// no container, while there is room to start one for the others.
+// maySpareLocked says whether there is a spare for the tenant. Those kept ready are for tenants that come with
+// nothing, while there is room to start one for the others.
 func (s *Scheduler) maySpareLocked(t *tenant) bool {
 	spares := t.class.spares.length
-	if spares == 0 || len(t.containers) == 0 || t.class != s.base || spares > s.cfg.Spare {
+	if spares == 0 || t.isNew() || t.class != s.base || spares > s.cfg.Spare {
 		return spares > 0
 	}
 	return s.base.starting == 0 && s.totalLocked().all()+s.lingering >= s.cfg.Max
@@ -131,6 +132,7 @@ func (s *Scheduler) listLocked(c *container) *list[*container] {
 // ownLocked makes a spare the tenant's, for life.
 func (s *Scheduler) ownLocked(c *container, t *tenant) {
 	c.tenant, c.slots = t, t.slots
+	t.served = t.of != nil
 	t.containers = append(t.containers, c)
 	c.class.owned++
 	s.slots += c.slots

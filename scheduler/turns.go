@@ -6,12 +6,16 @@ import (
 )
 
 // turns is the order in which tenants of a class that wait for a container get one. Each is in it once,
-// however many of its calls wait. Those that have none come before those that want one more.
+// however many of its calls wait. Those that come with nothing go before those that want one more, or, of those
+// with calls for Once, the next one.
 type turns struct {
 	bare, more fair
 }
 
 func (q *turns) length() int { return q.bare.length + q.more.length }
+
+// wants is how many containers the tenants have use for, all together.
+func (q *turns) wants() int { return q.bare.wants + q.more.wants }
 
 func (q *turns) front() *tenant {
 	if t := q.bare.front(); t != nil {
@@ -31,6 +35,8 @@ type fair struct {
 	lanes   []*lane // not empty ones
 	virtual float64
 	length  int
+	wants   int // containers that the tenants in it have use for, all together
+	without int // tenants in it that have none
 }
 
 type lane struct {
@@ -40,11 +46,13 @@ type lane struct {
 
 // A turn is a tenant's place in a line.
 type turn struct {
-	in     *fair // nil: it is in none
-	lane   *lane
-	place  link[*tenant]
-	finish float64
-	since  time.Time // when it began to wait, also if it has changed lines meanwhile
+	in      *fair // nil: it is in none
+	lane    *lane
+	place   link[*tenant]
+	finish  float64
+	wants   int
+	without bool      // the tenant has no container
+	since   time.Time // when it began to wait, also if it has changed lines meanwhile
 }
 
 // front is the tenant whose turn it is, nil in an empty line.
@@ -83,30 +91,52 @@ func (u *turn) leave() {
 	}
 	u.place.leave()
 	f.length--
+	u.want(0, false)
 	if u.lane.line.length == 0 {
 		f.lanes = slices.DeleteFunc(f.lanes, func(l *lane) bool { return l == u.lane })
 	}
 	u.in, u.lane = nil, nil
 }
 
+// want says how many containers the tenant has use for, and whether it has none.
+func (u *turn) want(n int, without bool) {
+	u.in.wants += n - u.wants
+	u.wants = n
+	switch {
+	case without && !u.without:
+		u.in.without++
+	case !without && u.without:
+		u.in.without--
+	}
+	u.without = without
+}
+
 // lineUpLocked puts the tenant in the line it belongs in, or in none. It is called after each change of its waiters, its
 // containers, or its class.
 func (s *Scheduler) lineUpLocked(t *tenant) {
+	has, wants := len(t.containers), (t.waiting.length+t.slots-1)/t.slots
 	var in *fair
-	switch has := len(t.containers); {
-	case t.waiting.length > 0 && has == 0:
-		in = &t.class.turns.bare
-	case t.waiting.length > 0 && has < t.most, t.worn > 0:
+	switch wants = max(min(wants, t.most-has), min(t.worn, 1)); {
+	case wants <= 0:
+	case t.isNew():
+		in, wants = &t.class.turns.bare, 1 // the first one, and then more
+	default:
 		in = &t.class.turns.more
 	}
-	if in == t.turn.in {
-		return
+	if in != t.turn.in {
+		if t.turn.in == nil {
+			t.turn.since = time.Now()
+		}
+		t.turn.leave()
+		if in != nil {
+			in.join(t)
+		}
 	}
-	if t.turn.in == nil {
-		t.turn.since = time.Now()
-	}
-	t.turn.leave()
 	if in != nil {
-		in.join(t)
+		t.turn.want(wants, has == 0)
 	}
 }
+
+// isNew says that the tenant has no container. One with calls for Once, where each takes another, is new only
+// before the first of them.
+func (t *tenant) isNew() bool { return len(t.containers) == 0 && !t.served }
