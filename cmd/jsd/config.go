@@ -28,7 +28,7 @@ type serveCommand struct {
 
 	Driver string `default:"auto" enum:"auto,docker,process" env:"JSD_DRIVER" help:"What containers are: docker, process (no isolation, for development), or auto: docker where an engine answers."`
 	sandboxFlags
-	tenantImageFlags
+	tenantFlags
 
 	Instance    string `env:"JSD_INSTANCE" placeholder:"NAME" help:"Label of this daemon's containers; the next start with the same one removes what is left of them. Default: from the listen address."`
 	Concurrency int    `default:"8" env:"JSD_CONCURRENCY" help:"Calls at once in a container."`
@@ -151,12 +151,12 @@ func (c *serveCommand) check() error {
 		return fmt.Errorf("--min-containers %d is more than --max-containers %d", c.MinContainers, c.MaxContainers)
 	case c.Bundles > c.AllBundles:
 		return fmt.Errorf("--bundles %d is more than --all-bundles %d", c.Bundles, c.AllBundles)
-	case c.Timeout > c.MaxTimeout:
-		return fmt.Errorf("--timeout %v is more than --max-timeout %v", c.Timeout, c.MaxTimeout)
-	case c.Heap > c.Memory:
-		return fmt.Errorf("--heap %d is more than --memory %d", c.Heap, c.Memory)
 	}
-	return nil
+	if err := c.tenantFlags.check(); err != nil {
+		return err
+	}
+	defaults := c.defaults()
+	return defaults.Check(flagOf)
 }
 
 // unguardedLoopback says that nobody but this machine can reach the daemon, and that anyone on it can.

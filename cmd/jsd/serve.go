@@ -18,6 +18,7 @@ import (
 	"github.com/jsd-project/jsd/containers"
 	"github.com/jsd-project/jsd/rpc"
 	"github.com/jsd-project/jsd/scheduler"
+	"github.com/jsd-project/jsd/tenants"
 )
 
 const (
@@ -31,6 +32,7 @@ const (
 type daemon struct {
 	config    *serveCommand
 	log       zerolog.Logger
+	policies  *tenants.Policies
 	driver    *driver
 	scheduler *scheduler.Scheduler
 	rpc       *rpc.Server
@@ -46,19 +48,31 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	if err := c.resolve(environment); err != nil {
 		return err
 	}
+	reloads, stop := hangUps()
+	defer stop()
 	d, err := open(ctx, c, newLog(c.LogLevel))
 	if err != nil {
 		return err
 	}
 	d.announce(os.Stdout)
-	select {
-	case <-ctx.Done():
-		d.log.Info().Msg("ending: calls in flight may finish")
-	case err = <-d.served:
-		err = fmt.Errorf("serving %s: %w", c.Listen, err)
-		d.served <- err // for Close, which waits for the same end
+	return errors.Join(d.wait(ctx, reloads), d.Close())
+}
+
+// wait returns when ctx ends, or with an error when the daemon serves no longer.
+func (d *daemon) wait(ctx context.Context, reloads <-chan os.Signal) error {
+	for {
+		select {
+		case <-ctx.Done():
+			d.log.Info().Msg("ending: calls in flight may finish")
+			return nil
+		case <-reloads:
+			d.reload(ctx)
+		case err := <-d.served:
+			err = fmt.Errorf("serving %s: %w", d.config.Listen, err)
+			d.served <- err // for Close, which waits for the same end
+			return err
+		}
 	}
-	return errors.Join(err, d.Close())
 }
 
 // open starts everything; when it fails, nothing is left.
@@ -82,7 +96,10 @@ func open(ctx context.Context, c *serveCommand, log zerolog.Logger) (*daemon, er
 // failed, which may be nil, is told why.
 func openOn(ctx context.Context, c *serveCommand, listener net.Listener, log zerolog.Logger, failed func(error)) (_ *daemon, err error) {
 	d := &daemon{config: c, log: log, listener: listener, failed: failed, served: make(chan error, 1)}
-	d.driver, err = openDriver(ctx, c, log)
+	if d.policies, err = c.openPolicies(); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	d.driver, err = openDriver(ctx, c, d.policies, log)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
@@ -106,18 +123,12 @@ func (d *daemon) serve() {
 	})
 	d.scheduler.Open()
 	d.rpc = rpc.New(rpc.Config{
-		Runner: budget{d.scheduler, c.CPUBudget}, Version: buildVersion(), Boot: rand.Text(),
+		Runner: d.scheduler, Version: buildVersion(), Boot: rand.Text(),
 		Listen: d.listener.Addr(), Origins: c.Origin, Secret: c.Secret,
 		Modules: d.modules,
-		Limits: map[string]int64{
-			"memory": int64(c.Memory) << 20, "heap": int64(c.Heap) << 20, "result": int64(c.Result),
-			"consoleLines": int64(c.ConsoleLines), "consoleBytes": int64(c.ConsoleBytes), "concurrency": int64(c.Concurrency),
-		},
-		Timeout: c.Timeout, MaxTimeout: c.MaxTimeout, MaxMemory: c.Memory,
-		MaxBundles: int64(c.Bundles) << 20, MaxAllBundles: int64(c.AllBundles) << 20,
-		MaxSessions: c.Sessions, SessionIdle: c.SessionIdle, KeepTime: c.KeepTime, KeepBytes: int64(c.Keep) << 20,
-		KeepAllBytes: max(int64(c.Keep)<<20, 512<<20),
-		MaxFrame:     c.MaxFrame, MaxConnections: c.MaxConnections, MaxInFlight: c.MaxInFlight,
+		Limits:  d.limits, Policy: d.rpcPolicy,
+		MaxAllBundles: int64(c.AllBundles) << 20, KeepAllBytes: int64(max(c.Keep, keepAll)) << 20,
+		MaxFrame: c.MaxFrame, MaxConnections: c.MaxConnections, MaxInFlight: c.MaxInFlight,
 		Log: d.log,
 	})
 	d.http = &http.Server{Handler: d.rpc, ReadHeaderTimeout: headerTime}
@@ -195,42 +206,6 @@ func ignoreDeadline(err error) error {
 		return nil
 	}
 	return err
-}
-
-// budget gives calls the CPU budget that the flags set; without one it is the call's timeout.
-type budget struct {
-	*scheduler.Scheduler
-	cpu time.Duration
-}
-
-func (b budget) Run(ctx context.Context, tenant string, call containers.Call) (containers.Result, error) {
-	return b.Scheduler.Run(ctx, tenant, b.give(call))
-}
-
-func (b budget) OpenSession(ctx context.Context, tenant string, call containers.Call) (containers.Session, error) {
-	session, err := b.Scheduler.OpenSession(ctx, tenant, b.give(call))
-	if err != nil {
-		return nil, err
-	}
-	return budgetSession{session, b}, nil
-}
-
-func (b budget) give(call containers.Call) containers.Call {
-	call.CPU = call.Timeout
-	if b.cpu > 0 {
-		call.CPU = min(call.CPU, b.cpu)
-	}
-	return call
-}
-
-// budgetSession does the same for the calls in a session.
-type budgetSession struct {
-	containers.Session
-	budget budget
-}
-
-func (s budgetSession) Execute(ctx context.Context, call containers.Call) (containers.Result, error) {
-	return s.Session.Execute(ctx, s.budget.give(call))
 }
 
 // newLog writes to stderr: JSON for machines, columns for a terminal.
