@@ -14,13 +14,14 @@ func (s *Store) Reserve(tenant string) *Reservation { return &Reservation{store:
 // Grow makes it size bytes, if it is less. With ErrTooLarge it stays what it was.
 func (r *Reservation) Grow(size int64) error {
 	s := r.store
+	limit := s.Limit(r.tenant)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	more := size - r.size
 	if more <= 0 {
 		return nil
 	}
-	if s.making[r.tenant]+more > s.cfg.Tenant || s.reserved+more > s.cfg.Total {
+	if s.making[r.tenant]+more > limit || s.reserved+more > s.cfg.Total {
 		return ErrTooLarge
 	}
 	s.making[r.tenant] += more

@@ -17,12 +17,17 @@ var (
 
 // Config bounds a Store, in bytes of Folder.Size. Zero stands for the default.
 type Config struct {
-	Tenant int64 // of one tenant's bundles, and again of its folders in the making; default 64 MiB
-	Total  int64 // likewise of all tenants; default 1 GiB
+	// Tenant is asked with each Put and Grow, and must not wait: what one tenant's bundles may take, and
+	// again its folders in the making. Default: 64 MiB each.
+	Tenant func(tenant string) int64
+
+	Total int64 // likewise of all tenants; default 1 GiB
 }
 
 func (c Config) withDefaults() Config {
-	c.Tenant = cmp.Or(c.Tenant, 64<<20)
+	if c.Tenant == nil {
+		c.Tenant = func(string) int64 { return 64 << 20 }
+	}
 	c.Total = cmp.Or(c.Total, 1<<30)
 	return c
 }
@@ -62,14 +67,14 @@ func NewStore(cfg Config) *Store {
 	}
 }
 
-// Limit is what one tenant may have, in bytes.
-func (s *Store) Limit() int64 { return min(s.cfg.Tenant, s.cfg.Total) }
+// Limit is what a tenant may have, in bytes.
+func (s *Store) Limit(tenant string) int64 { return min(s.cfg.Tenant(tenant), s.cfg.Total) }
 
 // Put keeps a folder as a bundle of the tenant's and gives its ID. The folder is not to be added to
 // after that. ErrTooLarge: it is too large to be kept at all.
 func (s *Store) Put(tenantName string, f *Folder) (id string, err error) {
-	size := f.Size()
-	if size > s.Limit() {
+	size, limit := f.Size(), s.Limit(tenantName)
+	if size > limit {
 		return "", ErrTooLarge
 	}
 	b := f.bundle() // before the lock, as this is work
@@ -79,12 +84,12 @@ func (s *Store) Put(tenantName string, f *Folder) (id string, err error) {
 	t := s.seeLocked(tenantName)
 	if there := t.bundles[b.ID]; there != nil {
 		t.recent.MoveToBack(there)
-		return b.ID, nil
+	} else {
+		t.bundles[b.ID] = t.recent.PushBack(&kept{b, size})
+		t.size += size
+		s.size += size
 	}
-	t.bundles[b.ID] = t.recent.PushBack(&kept{b, size})
-	t.size += size
-	s.size += size
-	for t.size > s.cfg.Tenant {
+	for t.size > limit {
 		s.dropOldestLocked(t)
 	}
 	for s.size > s.cfg.Total {

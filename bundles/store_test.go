@@ -18,6 +18,9 @@ func sized(t testing.TB, name string) *Folder {
 	return folderOf(t, `{"a.js":"`+name+strings.Repeat("x", int(size-fixed))+`"}`)
 }
 
+// each is the same bound for all tenants.
+func each(bytes int64) func(string) int64 { return func(string) int64 { return bytes } }
+
 // A shelf is a store whose bundles go by names.
 type shelf struct {
 	testing.TB
@@ -26,7 +29,7 @@ type shelf struct {
 }
 
 func newShelf(t testing.TB, perTenant, total int64) *shelf {
-	return &shelf{t, NewStore(Config{Tenant: perTenant * size, Total: total * size}), map[string]string{}}
+	return &shelf{t, NewStore(Config{Tenant: each(perTenant * size), Total: total * size}), map[string]string{}}
 }
 
 func (s *shelf) put(tenant string, names ...string) {
@@ -106,7 +109,7 @@ func TestTotalTakesFromTenantLeastRecentlySeen(t *testing.T) {
 
 func TestTooLarge(t *testing.T) {
 	for name, c := range map[string]Config{
-		"tenant": {Tenant: size - 1},
+		"tenant": {Tenant: each(size - 1)},
 		"total":  {Total: size - 1},
 	} {
 		s := NewStore(c)
@@ -114,8 +117,26 @@ func TestTooLarge(t *testing.T) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
-	if _, err := NewStore(Config{Tenant: size, Total: size}).Put("t", sized(t, "a")); err != nil {
+	if _, err := NewStore(Config{Tenant: each(size), Total: size}).Put("t", sized(t, "a")); err != nil {
 		t.Errorf("at the limit: %v", err)
+	}
+}
+
+func TestABoundOfItsOwn(t *testing.T) {
+	bounds := map[string]int64{"a": 3 * size, "b": size}
+	s := &shelf{t, NewStore(Config{Tenant: func(tenant string) int64 { return bounds[tenant] }}), map[string]string{}}
+	s.put("a", "1", "2", "3")
+	s.put("b", "1", "2")
+	if !s.has("a", "1") || s.has("b", "1") || !s.has("b", "2") {
+		t.Error("one has the bound of the other")
+	}
+	bounds["a"] = size // holds with the next put, also of what is there
+	if room := s.Reserve("a"); !errors.Is(room.Grow(size+1), ErrTooLarge) {
+		t.Error("a reservation beyond a bound that is smaller now")
+	}
+	s.put("a", "3")
+	if s.has("a", "1") || s.has("a", "2") || !s.has("a", "3") {
+		t.Error("more is kept than the bound that is smaller now")
 	}
 }
 
@@ -133,7 +154,7 @@ func TestBundleOutlivesItsPlace(t *testing.T) {
 }
 
 func TestReservation(t *testing.T) {
-	s := NewStore(Config{Tenant: 100, Total: 150})
+	s := NewStore(Config{Tenant: each(100), Total: 150})
 	a, b, other := s.Reserve("t"), s.Reserve("t"), s.Reserve("other")
 	for i, step := range []struct {
 		of   *Reservation

@@ -11,8 +11,12 @@ type attachParams struct {
 }
 
 // attach answers as the execution's own request does. Cancelling it ends no more than the waiting.
-func (s *Server) attach(_ *client, _ *request, p attachParams) (json.RawMessage, later, error) {
-	x := s.executions.find(executionName{tenantOf(p.Tenant), string(*p.Execution)})
+func (s *Server) attach(_ *client, req *request, p attachParams) (json.RawMessage, later, error) {
+	tenant := tenantOf(p.Tenant)
+	if _, err := s.policyOf(tenant, req); err != nil {
+		return nil, nil, err
+	}
+	x := s.executions.find(executionName{tenant, string(*p.Execution)})
 	if x == nil {
 		return nil, nil, errNotFound
 	}

@@ -45,8 +45,13 @@ type request struct {
 	err    error           // what is wrong with it, its answer
 	batch  *batch          // JSON-RPC: whose reply its own is part of
 
+	size   int    // bytes
+	tenant string // of a call; empty: it is none, or not known to be one yet
 	number uint64 // what jsonrpc2 knows it by
-	cancel func() // while it has a slot in flight; guarded by client.mu
+
+	// Guarded by client.mu.
+	cancel  func() // while it has a slot in flight
+	counted bool   // among those of its tenant in flight
 }
 
 // A client is one connection, or one POST, as jsonrpc2 sees it: its ObjectStream and Handler.
@@ -73,10 +78,13 @@ type client struct {
 	requests map[uint64]*request // not answered yet
 	ids      map[string]*request // those with an id, and answered ones whose batch is not
 	inFlight int                 // requests with a slot
+	ofTenant map[string]int      // those of them that are counted
 	asked    uint64              // requests of ours so far
 	asking   map[uint64]chan<- response
 	sessions map[string]*session // by ID; nil once the connection is gone
 	draining bool
+
+	joined map[string]bool // tenants that it counts for; guarded by server.mu
 }
 
 func newClient(ctx context.Context, s *Server) *client {
@@ -85,6 +93,7 @@ func newClient(ctx context.Context, s *Server) *client {
 		ended:    make(chan struct{}),
 		uploads:  uploads{},
 		requests: map[uint64]*request{},
+		ofTenant: map[string]int{},
 		ids:      map[string]*request{},
 		asking:   map[uint64]chan<- response{},
 		sessions: map[string]*session{},

@@ -114,7 +114,7 @@ func TestDiscoverIsOpenRPC(t *testing.T) {
 
 // What the handlers answer is what the document says that they answer.
 func TestDiscoverTellsTheTruth(t *testing.T) {
-	r := start(t, func(c *Config) { c.MaxSessions = 1; c.MaxInFlight = 3 })
+	r := start(t, func(c *Config) { c.Policy = allowed(Policy{Sessions: 1}); c.MaxInFlight = 3 })
 	s := r.specification()
 	a := asker{r.dial(), false}
 	answered := map[string]bool{}

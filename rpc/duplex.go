@@ -27,7 +27,7 @@ func (duplex) decode(raw []byte) (in incoming, err error) {
 	if kind(raw) != '{' {
 		return in, errors.New("a Duplex frame is an object")
 	}
-	req := &request{}
+	req := &request{size: len(raw)}
 	var frameType string
 	var failed json.RawMessage
 	var more bool

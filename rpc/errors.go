@@ -56,15 +56,17 @@ func beyond(limit string) *refusal {
 }
 
 var (
-	errBatchReply     = beyond("batch")
-	errBundleLimit    = beyond("bundle")
-	errKeptLimit      = beyond("kept")
-	errSessionLimit   = beyond("sessions")
-	errParse          = &refusal{code: jsonrpc2.CodeParseError, message: "Parse error"}
-	errCancelled      = &refusal{code: int64(containers.Cancelled), message: "Cancelled"}
-	errNotFound       = &refusal{code: int64(codeNotFound), message: "Not found"}
-	errInternal       = &refusal{code: jsonrpc2.CodeInternalError, message: "Internal error"}
-	errMethodNotFound = &refusal{code: jsonrpc2.CodeMethodNotFound, message: "Method not found"}
+	errBatchReply      = beyond("batch")
+	errBundleLimit     = beyond("bundle")
+	errConnectionLimit = beyond("connections")
+	errFrameLimit      = beyond("frame")
+	errKeptLimit       = beyond("kept")
+	errSessionLimit    = beyond("sessions")
+	errParse           = &refusal{code: jsonrpc2.CodeParseError, message: "Parse error"}
+	errCancelled       = &refusal{code: int64(containers.Cancelled), message: "Cancelled"}
+	errNotFound        = &refusal{code: int64(codeNotFound), message: "Not found"}
+	errInternal        = &refusal{code: jsonrpc2.CodeInternalError, message: "Internal error"}
+	errMethodNotFound  = &refusal{code: jsonrpc2.CodeMethodNotFound, message: "Method not found"}
 )
 
 // details is the data of an error. What is empty is left out, and so is data that is all empty.

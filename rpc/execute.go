@@ -28,33 +28,43 @@ func (s *Server) execute(c *client, req *request, p executeParams) (json.RawMess
 	if err := p.check(c); err != nil {
 		return nil, nil, err
 	}
-	if err := s.permit(&p.script); err != nil {
+	r, policy, err := s.newRun(c, req, &p)
+	if err != nil {
 		return nil, nil, err
 	}
-	r := &run{client: c, req: req, tenant: tenantOf(p.Tenant), hidden: p.Secrets.strings(), detach: p.Detach.is()}
-	if p.Session != nil {
-		ss, err := c.usable(string(*p.Session))
-		if err != nil {
-			return nil, nil, err
-		}
-		r.session, r.tenant, r.hidden = ss, ss.tenant, ss.hidden
-	}
-	r.keep = r.detach
 	if p.Execution != nil {
 		r.name, r.keep = string(*p.Execution), true
 		if x := s.executions.ran(executionName{r.tenant, r.name}); x != nil { // though its bundle may be gone
 			return nil, func(ctx context.Context, _ func()) waiting { return joined(ctx, x) }, nil
 		}
 	}
-	bundle, err := s.find(&p.script)
+	bundle, err := s.find(&p.script, &policy)
 	if err != nil {
 		return nil, nil, err
 	}
-	r.call = s.call(&p, bundle)
+	r.call = policy.call(&p, bundle)
 	if r.start = s.start(r.tenant); r.session != nil {
 		r.start = r.session.start(r.detach)
 	}
 	return nil, func(ctx context.Context, cancel func()) waiting { return s.begin(ctx, cancel, r) }, nil
+}
+
+// newRun judges whose call it is and what that tenant may ask for, and then where it runs.
+func (s *Server) newRun(c *client, req *request, p *executeParams) (*run, Policy, error) {
+	r := &run{client: c, req: req, tenant: tenantOf(p.Tenant), hidden: p.Secrets.strings(), detach: p.Detach.is()}
+	r.keep = r.detach
+	var shut error
+	if p.Session != nil {
+		shut = r.enter(string(*p.Session))
+	}
+	policy, err := s.policyOf(r.tenant, req)
+	if err == nil {
+		err = policy.permit(&p.script, p.Session != nil)
+	}
+	if err == nil {
+		err = shut
+	}
+	return r, policy, err
 }
 
 // start runs calls in a container of the tenant.

@@ -28,6 +28,7 @@ type execution struct {
 	// Guarded by executions.mu. Elements are nil unless the outcome is kept.
 	ended     bool
 	expires   time.Time
+	place     int // in executions.expiring
 	size      int64
 	inAll     *list.Element
 	inTenants *list.Element
@@ -78,24 +79,24 @@ func (x *execution) wait(ctx context.Context, own bool) (json.RawMessage, error)
 
 // executions is those of all tenants that run or are kept.
 type executions struct {
-	keepTime   time.Duration
-	keepTenant int64 // bytes that the kept ones of a tenant may take
-	keepAll    int64 // bytes that those of all tenants may take
+	policy  func(tenant string) Policy
+	keepAll int64 // bytes that the kept ones of all tenants may take
 
 	prefix string // of the names made here: another one in each run of the daemon
 	made   atomic.Uint64
 
-	mu      sync.Mutex // guards all below
-	known   map[executionName]*execution
-	kept    keptList // of all tenants
-	tenants map[string]*keptList
-	timer   *time.Timer // runs while something is kept; nil before, and once stopped
-	stopped bool
+	mu       sync.Mutex // guards all below
+	known    map[executionName]*execution
+	kept     keptList // of all tenants
+	expiring expiring // the same
+	tenants  map[string]*keptList
+	timer    *time.Timer // runs while something is kept; nil before, and once stopped
+	stopped  bool
 }
 
 func newExecutions(cfg *Config) *executions {
 	return &executions{
-		keepTime: cfg.KeepTime, keepTenant: cfg.KeepBytes, keepAll: cfg.KeepAllBytes,
+		policy: cfg.policy, keepAll: cfg.KeepAllBytes,
 		prefix:  strings.ToLower(rand.Text()[:10]) + "-",
 		known:   map[executionName]*execution{},
 		tenants: map[string]*keptList{},

@@ -50,8 +50,29 @@ func (c *client) takeSlot(req *request, cancel func()) error {
 	case c.inFlight >= c.server.cfg.MaxInFlight:
 		return busy(retryFull)
 	}
+	if req.tenant != "" {
+		if err := c.countLocked(req); err != nil {
+			return err
+		}
+	}
 	c.inFlight++
 	req.cancel = cancel
+	return nil
+}
+
+// countLocked judges a call by what its tenant may have of this connection, and of all of them.
+func (c *client) countLocked(req *request) error {
+	policy := c.server.cfg.policy(req.tenant)
+	bounded := policy.InFlight < c.server.cfg.MaxInFlight
+	if bounded && c.ofTenant[req.tenant] >= policy.InFlight {
+		return busy(retryFull)
+	}
+	if err := c.server.join(c, req.tenant, policy.Connections); err != nil {
+		return err
+	}
+	if req.counted = bounded; bounded {
+		c.ofTenant[req.tenant]++
+	}
 	return nil
 }
 
@@ -62,6 +83,12 @@ func (c *client) release(req *request, answered []*request) {
 	if req.cancel != nil {
 		req.cancel = nil
 		c.inFlight--
+	}
+	if req.counted {
+		req.counted = false
+		if c.ofTenant[req.tenant]--; c.ofTenant[req.tenant] == 0 {
+			delete(c.ofTenant, req.tenant)
+		}
 	}
 	for _, r := range answered {
 		if c.ids[string(r.id)] == r {

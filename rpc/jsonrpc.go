@@ -87,7 +87,7 @@ func responseOf(id, result, failed json.RawMessage, err error) response {
 
 // decodeMessage takes a message apart. The error is what keeps it from being a request or a response.
 func decodeMessage(raw json.RawMessage) (req *request, result, failed json.RawMessage, err error) {
-	req = &request{}
+	req = &request{size: len(raw)}
 	if kind(raw) != '{' {
 		return req, nil, nil, invalidRequest("a request is an object")
 	}

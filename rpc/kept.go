@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"container/heap"
 	"container/list"
 	"time"
 )
@@ -16,10 +17,34 @@ type keptList struct {
 
 func (l *keptList) oldest() *execution { return l.Front().Value.(*execution) }
 
+// expiring is executions by when they expire, as package heap has it: tenants keep them for different times.
+type expiring []*execution
+
+func (h expiring) Len() int           { return len(h) }
+func (h expiring) Less(i, j int) bool { return h[i].expires.Before(h[j].expires) }
+func (h expiring) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].place, h[j].place = i, j
+}
+
+func (h *expiring) Push(x any) {
+	x.(*execution).place = len(*h)
+	*h = append(*h, x.(*execution))
+}
+
+func (h *expiring) Pop() any {
+	last := len(*h) - 1
+	x := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return x
+}
+
 // keepLocked keeps the outcome of x, and drops older ones for it. One that alone is over the bound
 // is replaced by an error that says so: it must not run again either.
 func (e *executions) keepLocked(x *execution) {
-	if x.size = x.outcome.size(x.name); x.size > e.keepTenant || x.size > e.keepAll {
+	policy := e.policy(x.name.tenant)
+	if x.size = x.outcome.size(x.name); x.size > policy.KeepBytes || x.size > e.keepAll {
 		x = &execution{name: x.name, keep: true, cancel: x.cancel, done: x.done, ended: true, outcome: outcome{err: errKeptLimit, began: true}}
 		x.size = x.outcome.size(x.name)
 		e.known[x.name] = x
@@ -29,11 +54,12 @@ func (e *executions) keepLocked(x *execution) {
 		tenant = &keptList{}
 		e.tenants[x.name.tenant] = tenant
 	}
-	x.expires = time.Now().Add(e.keepTime)
+	x.expires = time.Now().Add(policy.KeepTime)
+	heap.Push(&e.expiring, x)
 	x.inAll, x.inTenants = e.kept.PushBack(x), tenant.PushBack(x)
 	e.kept.bytes += x.size
 	tenant.bytes += x.size
-	for tenant.bytes > e.keepTenant {
+	for tenant.bytes > policy.KeepBytes {
 		e.forgetLocked(tenant.oldest())
 	}
 	for e.kept.bytes > e.keepAll {
@@ -58,6 +84,7 @@ func (e *executions) forgetLocked(x *execution) {
 	tenant := e.tenants[x.name.tenant]
 	tenant.Remove(x.inTenants)
 	e.kept.Remove(x.inAll)
+	heap.Remove(&e.expiring, x.place)
 	tenant.bytes -= x.size
 	e.kept.bytes -= x.size
 	if tenant.Len() == 0 {
@@ -67,8 +94,13 @@ func (e *executions) forgetLocked(x *execution) {
 
 // wakeLocked sees to it that what is kept gets dropped in time.
 func (e *executions) wakeLocked() {
-	if e.timer == nil && e.kept.Len() > 0 && !e.stopped {
-		e.timer = time.AfterFunc(time.Until(e.kept.oldest().expires), e.expire)
+	if len(e.expiring) == 0 || e.stopped {
+		return
+	}
+	if next := time.Until(e.expiring[0].expires); e.timer == nil {
+		e.timer = time.AfterFunc(next, e.expire)
+	} else {
+		e.timer.Reset(next)
 	}
 }
 
@@ -76,10 +108,9 @@ func (e *executions) expire() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := time.Now()
-	for e.kept.Len() > 0 && !e.kept.oldest().expires.After(now) {
-		e.forgetLocked(e.kept.oldest())
+	for len(e.expiring) > 0 && !e.expiring[0].expires.After(now) {
+		e.forgetLocked(e.expiring[0])
 	}
-	e.timer = nil
 	e.wakeLocked()
 }
 

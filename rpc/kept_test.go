@@ -38,7 +38,7 @@ func (e *executions) knows(names ...executionName) string {
 
 func TestOutcomesAreKeptForATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := newExecutions(&Config{KeepTime: 5 * time.Minute, KeepBytes: 1 << 20, KeepAllBytes: 1 << 20})
+		e := newExecutions(&Config{Policy: allowed(Policy{KeepTime: 5 * time.Minute, KeepBytes: 1 << 20}), KeepAllBytes: 1 << 20})
 		a, b := executionName{"t", "a"}, executionName{"t", "b"}
 		for _, step := range []struct {
 			after time.Duration
@@ -56,7 +56,7 @@ func TestOutcomesAreKeptForATime(t *testing.T) {
 				t.Errorf("after %v: %s, want %s", step.after, got, step.want)
 			}
 		}
-		if e.timer != nil || e.kept.bytes != 0 || len(e.tenants) != 0 {
+		if len(e.expiring) != 0 || e.kept.bytes != 0 || len(e.tenants) != 0 {
 			t.Errorf("something is left: %+v", e)
 		}
 		e.run(t, "t", "a", 1)
@@ -69,7 +69,7 @@ func TestOutcomesAreKeptForATime(t *testing.T) {
 }
 
 func TestOutcomesAreKeptWithinBounds(t *testing.T) {
-	e := newExecutions(&Config{KeepTime: time.Hour, KeepBytes: 10_000, KeepAllBytes: 25_000})
+	e := newExecutions(&Config{Policy: allowed(Policy{KeepTime: time.Hour, KeepBytes: 10_000}), KeepAllBytes: 25_000})
 	defer e.stop()
 	names := func(tenant string) (all []executionName) {
 		for i := range 4 {

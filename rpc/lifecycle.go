@@ -66,6 +66,7 @@ func (s *Server) remove(c *client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.clients, c)
+	s.partLocked(c)
 }
 
 func (s *Server) connected() []*client {

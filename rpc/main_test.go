@@ -70,6 +70,9 @@ func start(t testing.TB, change ...func(*Config)) *rig {
 	return r
 }
 
+// allowed is the same policy for all tenants.
+func allowed(p Policy) func(string) Policy { return func(string) Policy { return p } }
+
 func (r *rig) url() string { return "ws" + strings.TrimPrefix(r.http.URL, "http") }
 
 // A peer is a client's end of a WebSocket.

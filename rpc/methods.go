@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"reflect"
 
 	"github.com/sourcegraph/jsonrpc2"
@@ -94,26 +95,27 @@ func (s *Server) info(*client, *request, noParams) (json.RawMessage, later, erro
 }
 
 func (s *Server) describe() Info {
+	p := s.cfg.policy(defaultTenant)
 	info := Info{
 		Version:   s.cfg.Version,
 		Boot:      s.cfg.Boot,
-		Languages: []string{languageJavaScript, languageTypeScript},
+		Languages: p.Languages,
 		Modules:   []string{},
 		Limits: map[string]int64{
-			"timeout":     s.cfg.Timeout.Milliseconds(),
-			"maxTimeout":  s.cfg.MaxTimeout.Milliseconds(),
-			"frame":       s.cfg.MaxFrame,
-			"connections": int64(s.cfg.MaxConnections),
-			"inFlight":    int64(s.cfg.MaxInFlight),
-			"bundles":     s.bundles.Limit(),
-			"sessions":    int64(s.cfg.MaxSessions),
-			"sessionIdle": s.cfg.SessionIdle.Milliseconds(),
-			"kept":        s.cfg.KeepBytes,
-			"keptTime":    s.cfg.KeepTime.Milliseconds(),
+			"timeout":     p.Timeout.Milliseconds(),
+			"maxTimeout":  p.MaxTimeout.Milliseconds(),
+			"frame":       p.Frame,
+			"connections": int64(p.Connections),
+			"inFlight":    int64(p.InFlight),
+			"bundles":     s.bundles.Limit(defaultTenant),
+			"sessions":    int64(p.Sessions),
+			"sessionIdle": p.SessionIdle.Milliseconds(),
+			"kept":        p.KeepBytes,
+			"keptTime":    p.KeepTime.Milliseconds(),
 		},
 	}
-	for name, limit := range s.cfg.Limits {
-		info.Limits[name] = limit
+	if s.cfg.Limits != nil {
+		maps.Copy(info.Limits, s.cfg.Limits(defaultTenant))
 	}
 	if s.cfg.Modules != nil {
 		info.Modules = append(info.Modules, s.cfg.Modules()...)

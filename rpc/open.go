@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"time"
 
 	"github.com/jsd-project/jsd/containers"
 )
@@ -24,23 +25,30 @@ func (s *Server) openSession(c *client, req *request, p openParams) (json.RawMes
 	if p.Reuse != nil && *p.Reuse != reuseTenant {
 		return nil, nil, invalidParams(`reuse must be "tenant" for a session`)
 	}
-	if err := s.permit(&p.script); err != nil {
-		return nil, nil, err
-	}
-	bundle, err := s.find(&p.script)
+	r := &run{client: c, req: req, tenant: tenantOf(p.Tenant), hidden: p.Secrets.strings()}
+	policy, err := s.policyOf(r.tenant, req)
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &run{client: c, req: req, tenant: tenantOf(p.Tenant), hidden: p.Secrets.strings()}
-	r.call = s.limits(&p.script, bundle)
+	if policy.Once {
+		return nil, nil, forbidden("reuse")
+	}
+	if err := policy.permit(&p.script, false); err != nil {
+		return nil, nil, err
+	}
+	bundle, err := s.find(&p.script, &policy)
+	if err != nil {
+		return nil, nil, err
+	}
+	r.call = policy.limits(&p.script, bundle)
 	r.call.Script = p.body(nil, nil, nil)
 	r.start = func(func() blanker) task {
 		return func(ctx context.Context, call containers.Call) (json.RawMessage, error) {
-			return s.evaluate(ctx, r, call)
+			return s.evaluate(ctx, r, call, policy.SessionIdle)
 		}
 	}
 	return nil, func(ctx context.Context, cancel func()) waiting {
-		if !s.reserveSession(r.tenant) {
+		if !s.reserveSession(r.tenant, policy.Sessions) {
 			return func() (json.RawMessage, error) { return nil, errSessionLimit }
 		}
 		return s.begin(ctx, cancel, r)
@@ -48,13 +56,13 @@ func (s *Server) openSession(c *client, req *request, p openParams) (json.RawMes
 }
 
 // evaluate has a place for its session reserved, which is free again once that is gone.
-func (s *Server) evaluate(ctx context.Context, r *run, call containers.Call) (json.RawMessage, error) {
+func (s *Server) evaluate(ctx context.Context, r *run, call containers.Call, idle time.Duration) (json.RawMessage, error) {
 	inner, err := s.cfg.Runner.OpenSession(ctx, r.tenant, call)
 	if err != nil {
 		s.releaseSession(r.tenant)
 		return nil, err
 	}
-	ss := newSession(rand.Text(), r.tenant, r.hidden, s.cfg.SessionIdle, inner)
+	ss := newSession(rand.Text(), r.tenant, r.hidden, idle, inner)
 	adopted := r.client.adopt(ss)
 	s.goBackground(func() {
 		<-inner.Done()
@@ -70,10 +78,10 @@ func (s *Server) evaluate(ctx context.Context, r *run, call containers.Call) (js
 	return appendJSON(nil, OpenResult{Session: ss.id}), nil
 }
 
-func (s *Server) reserveSession(tenant string) bool {
+func (s *Server) reserveSession(tenant string, most int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sessions[tenant] >= s.cfg.MaxSessions {
+	if s.sessions[tenant] >= most {
 		return false
 	}
 	s.sessions[tenant]++

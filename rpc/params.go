@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/jsd-project/jsd/tenants"
 )
 
 // A param is the type of one field of a method's params: it takes a well-formed value that is not
@@ -122,7 +124,7 @@ func (t *tenantName) take(v json.RawMessage) (ok bool) {
 	return ok
 }
 
-func (*tenantName) expects() string { return expectsName }
+func (*tenantName) expects() string { return tenants.ExpectsName }
 
 func (u *uploadID) take(v json.RawMessage) (ok bool) {
 	id, ok := takeName(v)
@@ -130,7 +132,7 @@ func (u *uploadID) take(v json.RawMessage) (ok bool) {
 	return ok
 }
 
-func (*uploadID) expects() string { return expectsName }
+func (*uploadID) expects() string { return tenants.ExpectsName }
 
 func (x *executionID) take(v json.RawMessage) (ok bool) {
 	id, ok := takeName(v)
@@ -138,26 +140,15 @@ func (x *executionID) take(v json.RawMessage) (ok bool) {
 	return ok
 }
 
-func (*executionID) expects() string { return expectsName }
+func (*executionID) expects() string { return tenants.ExpectsName }
 
-const expectsName = "1 to 64 characters of A-Z a-z 0-9 . _ -"
-
-// IsName says whether something may be called that: a tenant, an upload, an execution.
-func IsName(name string) bool {
-	return len(name) >= 1 && len(name) <= 64 && strings.IndexFunc(name, notInName) < 0
-}
-
+// takeName takes the name of a tenant, an upload or an execution: one rule is for all.
 func takeName(v json.RawMessage) (name string, ok bool) {
 	if kind(v) != '"' {
 		return "", false
 	}
 	name = unquote(v)
-	return name, IsName(name)
-}
-
-func notInName(r rune) bool {
-	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
-		r == '.' || r == '_' || r == '-')
+	return name, tenants.IsName(name)
 }
 
 // maxCallbacks bounds the names that a call may know: each callback is looked for among them.
@@ -186,7 +177,7 @@ func (*names) expects() string {
 
 func isIdentifier(name string) bool {
 	return len(name) >= 1 && len(name) <= 64 && !isDigit(name[0]) && strings.IndexFunc(name, func(r rune) bool {
-		return r != '$' && (r == '.' || r == '-' || notInName(r))
+		return r != '$' && (r == '.' || r == '-' || tenants.NotInName(r))
 	}) < 0
 }
 

@@ -102,8 +102,8 @@ func TestCancelParams(t *testing.T) {
 func TestInfo(t *testing.T) {
 	r := start(t, func(c *Config) {
 		c.Modules = func() []string { return []string{"assert", "url"} }
-		c.Limits = map[string]int64{"memory": 256 << 20}
-		c.Timeout = 90e9
+		c.Limits = func(string) map[string]int64 { return map[string]int64{"memory": 256 << 20} }
+		c.Policy = allowed(Policy{Timeout: 90e9})
 	})
 	p := r.dial()
 	p.send(`{"jsonrpc":"2.0","id":1,"method":"runtime.info"}`)

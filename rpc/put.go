@@ -34,19 +34,27 @@ type upload struct {
 }
 
 // put runs on the reader, so the parts of an upload are added in the order in which they came.
-func (s *Server) put(c *client, _ *request, p putParams) (json.RawMessage, later, error) {
-	switch more := p.More.is(); {
-	case p.Upload != nil:
-		result, err := c.uploads.add(s.bundles, string(*p.Upload), tenantOf(p.Tenant), p.Files, more)
-		return result, nil, err
-	case more:
+func (s *Server) put(c *client, req *request, p putParams) (json.RawMessage, later, error) {
+	more, tenant := p.More.is(), tenantOf(p.Tenant)
+	if more && p.Upload == nil {
 		return nil, nil, invalidParams("upload must be there where there is more")
+	}
+	policy, err := s.policyOf(tenant, req)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.join(c, tenant, policy.Connections); err != nil {
+		return nil, nil, err
+	}
+	if p.Upload != nil {
+		result, err := c.uploads.add(s.bundles, string(*p.Upload), tenant, p.Files, more)
+		return result, nil, err
 	}
 	var f bundles.Folder
 	if err := f.Add(p.Files.json, p.Files.sources); err != nil {
 		return nil, nil, putError(err)
 	}
-	result, err := keep(s.bundles, tenantOf(p.Tenant), &f)
+	result, err := keep(s.bundles, tenant, &f)
 	return result, nil, err
 }
 
@@ -112,11 +120,12 @@ func (u uploads) grow(store *bundles.Store, up *upload, files *folder) error {
 	if err := up.folder.Add(files.json, files.sources); err != nil {
 		return putError(err)
 	}
-	var all int64
+	var all, most int64 // of the tenants with an upload here, the one that may have most counts
 	for _, other := range u {
 		all += other.folder.Size()
+		most = max(most, store.Limit(other.tenant))
 	}
-	if all > store.Limit() {
+	if all > most {
 		return errBundleLimit
 	}
 	if err := up.room.Grow(up.folder.Size()); err != nil {

@@ -155,7 +155,7 @@ func TestBundleLimits(t *testing.T) {
 			fmt.Fprintf(&b, `,"%d":""`, i)
 		}
 		a.expectOutcome(put, `{"files":{`+b.String()[1:]+`},"tenant":"t"}`, tooLarge)
-	}, func(c *Config) { c.MaxBundles = 9000 })
+	}, func(c *Config) { c.Policy = allowed(Policy{Bundles: 9000}) })
 }
 
 func TestTooManyFilesInParts(t *testing.T) {
@@ -195,7 +195,7 @@ func TestUploadBelongsToConnection(t *testing.T) {
 		_ = a.conn.CloseNow()
 		r.eventually("its connection is gone", func() bool { return open(r) == 1 })
 		other.expectOutcome(put, begin, `{"upload":"u"}`)
-	}, func(c *Config) { c.MaxBundles = 9000 })
+	}, func(c *Config) { c.Policy = allowed(Policy{Bundles: 9000}) })
 }
 
 // An unknown bundle is told before a busy daemon, and kept ones take no slot.

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"encoding/json"
+	"path"
 	"time"
 
 	"github.com/jsd-project/jsd/bundles"
@@ -101,39 +102,49 @@ func hasMember(o object, name string) bool {
 	return false
 }
 
-// permit judges what is well-formed but not allowed.
-func (s *Server) permit(p *script) error {
+// permit judges what is well-formed but not allowed. A session has a language already.
+func (l *Policy) permit(p *script, inSession bool) error {
 	switch {
-	case !languageAllowed(p.Language):
+	case p.Language != nil && !l.allows(unquote(*p.Language)):
 		return forbidden("language")
-	case p.Timeout != nil && time.Duration(*p.Timeout) > s.cfg.MaxTimeout:
+	case p.Language == nil && p.Code != nil && !inSession && !l.allows(languageJavaScript):
+		return forbidden("language")
+	case p.Timeout != nil && time.Duration(*p.Timeout) > l.MaxTimeout:
 		return forbidden("timeout")
-	case p.Memory != nil && int(*p.Memory) > s.cfg.MaxMemory:
+	case p.Memory != nil && int(*p.Memory) > l.Memory:
 		return forbidden("memory")
+	case p.Reuse != nil && *p.Reuse == reuseTenant && l.Once:
+		return forbidden("reuse")
 	default:
 		return nil
 	}
 }
 
-func languageAllowed(l *source) bool {
-	if l == nil {
-		return true
+// find gives the bundle that the script names, if it does, and judges File by it. Of a folder, File
+// tells the language.
+func (s *Server) find(p *script, policy *Policy) (b *bundles.Bundle, err error) {
+	if p.Bundle != nil {
+		if b, err = s.bundles.Get(tenantOf(p.Tenant), string(*p.Bundle)); err != nil {
+			return nil, errNotFound
+		}
+		if p.File, err = entryOf(p.File, b.Has); err != nil {
+			return nil, err
+		}
 	}
-	name := unquote(*l)
-	return name == languageJavaScript || name == languageTypeScript
+	if p.File != nil && !policy.allows(languageOf(unquote(*p.File))) {
+		return nil, forbidden("language")
+	}
+	return b, nil
 }
 
-// find gives the bundle that the script names, if it does, and judges File by it.
-func (s *Server) find(p *script) (*bundles.Bundle, error) {
-	if p.Bundle == nil {
-		return nil, nil
+// languageOf is the language of a file in a folder.
+func languageOf(file string) string {
+	switch path.Ext(file) {
+	case ".ts", ".mts", ".cts":
+		return languageTypeScript
+	default:
+		return languageJavaScript
 	}
-	b, err := s.bundles.Get(tenantOf(p.Tenant), string(*p.Bundle))
-	if err != nil {
-		return nil, errNotFound
-	}
-	p.File, err = entryOf(p.File, b.Has)
-	return b, err
 }
 
 func tenantOf(name *tenantName) string {
@@ -144,24 +155,24 @@ func tenantOf(name *tenantName) string {
 }
 
 // call is what a container gets of the params of runtime.execute.
-func (s *Server) call(p *executeParams, b *bundles.Bundle) containers.Call {
-	call := s.limits(&p.script, b)
+func (l *Policy) call(p *executeParams, b *bundles.Bundle) containers.Call {
+	call := l.limits(&p.script, b)
 	call.Stats = p.Stats.is()
-	call.Once = p.Reuse != nil && *p.Reuse == reuseCall
+	call.Once = l.Once || p.Reuse != nil && *p.Reuse == reuseCall
 	call.Script = p.body(raw(p.Call), raw(p.Caller), raw(p.Args))
 	return call
 }
 
 // limits is that of it which is not for the script.
-func (s *Server) limits(p *script, b *bundles.Bundle) containers.Call {
-	call := containers.Call{Timeout: s.cfg.Timeout, Stream: p.Stream.is()}
+func (l *Policy) limits(p *script, b *bundles.Bundle) containers.Call {
+	call := containers.Call{Timeout: l.Timeout, Stream: p.Stream.is()}
 	if b != nil {
 		call.Bundle = &b.Bundle
 	}
 	if p.Timeout != nil {
 		call.Timeout = time.Duration(*p.Timeout)
 	}
-	call.CPU = call.Timeout
+	call.CPU = l.cpu(call.Timeout)
 	if p.Memory != nil {
 		call.Memory = int(*p.Memory)
 	}

@@ -88,7 +88,7 @@ func TestScriptRefused(t *testing.T) {
 			a.expectOutcome(execute, test.params, test.want)
 		}
 		a.expectOutcome(execute, `{"files":`+many(10_001, `"a.js":""`)+`,"file":"a.js"}`, one)
-	}, func(c *Config) { c.MaxMemory = 64 })
+	}, func(c *Config) { c.Policy = allowed(Policy{Memory: 64}) })
 }
 
 func TestScriptPassesOn(t *testing.T) {

@@ -40,24 +40,14 @@ type Config struct {
 	Origins []string // of web pages that may connect, beside the daemon's own; see ParseOrigin
 	Secret  string   // what the header x-runtime-secret must hold; empty: anything
 
-	Playground http.Handler     // serves GET /; nil: a line of text
-	Modules    func() []string  // for runtime.info: what scripts may require; nil: none are told
-	Limits     map[string]int64 // for runtime.info: limits beside those below
+	Playground http.Handler                         // serves GET /; nil: a line of text
+	Modules    func() []string                      // for runtime.info: what scripts may require; nil: none are told
+	Limits     func(tenant string) map[string]int64 // for runtime.info: limits beside those of Policy; nil: none
 
-	Timeout    time.Duration // of a call that names none; default 3 s
-	MaxTimeout time.Duration // a call may name; default 60 s, and not below Timeout
+	Policy func(tenant string) Policy // must not wait; asked with each request; nil: the defaults for all
 
-	MaxMemory int // MiB that a call may name; default 256
-
-	MaxBundles    int64 // bytes that a tenant's bundles may take; default 64 MiB
-	MaxAllBundles int64 // bytes that those of all tenants may take; default 1 GiB
-
-	MaxSessions int           // of a tenant at once; default 8
-	SessionIdle time.Duration // after which a session without a call ends; default 10 min
-
-	KeepTime     time.Duration // for which the outcome of an execution stays known; default 5 min
-	KeepBytes    int64         // that those of a tenant may take; default 32 MiB
-	KeepAllBytes int64         // that those of all tenants may take; default 512 MiB
+	MaxAllBundles int64 // bytes that the bundles of all tenants may take; default 1 GiB
+	KeepAllBytes  int64 // that kept outcomes of all tenants may take; default 512 MiB
 
 	MaxFrame        int64         // bytes of a frame or body from a client; default 16 MiB
 	MaxConnections  int           // at once, POSTs among them; default 10,000
@@ -72,13 +62,6 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	c.Timeout = cmp.Or(c.Timeout, 3*time.Second)
-	c.MaxTimeout = max(cmp.Or(c.MaxTimeout, time.Minute), c.Timeout)
-	c.MaxMemory = cmp.Or(c.MaxMemory, 256)
-	c.MaxSessions = cmp.Or(c.MaxSessions, 8)
-	c.SessionIdle = cmp.Or(c.SessionIdle, 10*time.Minute)
-	c.KeepTime = cmp.Or(c.KeepTime, 5*time.Minute)
-	c.KeepBytes = cmp.Or(c.KeepBytes, 32<<20)
 	c.KeepAllBytes = cmp.Or(c.KeepAllBytes, 512<<20)
 	c.MaxFrame = cmp.Or(c.MaxFrame, 16<<20)
 	c.MaxConnections = cmp.Or(c.MaxConnections, 10_000)
@@ -107,6 +90,7 @@ type Server struct {
 	working  int        // goroutines that no connection waits for: detached calls, and one of each session
 	clients  map[*client]struct{}
 	sessions map[string]int // of each tenant that has any, with those that are being opened
+	joined   map[string]int // connections of each tenant that may have less than there may be
 	closing  bool
 	empty    chan struct{} // closed when closing, and open and working are 0
 }
@@ -116,11 +100,14 @@ func New(cfg Config) *Server {
 	s := &Server{
 		cfg:      cfg.withDefaults(),
 		access:   newAccess(cfg.Listen, cfg.Origins, cfg.Secret),
-		bundles:  bundles.NewStore(bundles.Config{Tenant: cfg.MaxBundles, Total: cfg.MaxAllBundles}),
 		clients:  map[*client]struct{}{},
 		sessions: map[string]int{},
+		joined:   map[string]int{},
 		empty:    make(chan struct{}),
 	}
+	s.bundles = bundles.NewStore(bundles.Config{
+		Tenant: func(tenant string) int64 { return s.cfg.policy(tenant).Bundles }, Total: cfg.MaxAllBundles,
+	})
 	s.executions = newExecutions(&s.cfg)
 	s.background, s.abandon = context.WithCancel(context.Background())
 	methods := s.allMethods()

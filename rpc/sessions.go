@@ -154,14 +154,18 @@ func (c *client) session(id string) (*session, error) {
 	return nil, errNotFound
 }
 
-// usable refuses a session whose script waits for the client: a call from inside a callback would
-// wait for itself.
-func (c *client) usable(id string) (*session, error) {
-	ss, err := c.session(id)
-	if err == nil && ss.isAsking() {
-		return nil, forbidden("session")
+// enter puts a call into a session, whose tenant and secrets are the call's then. A session whose
+// script waits for the client is refused: a call from inside a callback would wait for itself.
+func (r *run) enter(id string) error {
+	ss, err := r.client.session(id)
+	if err != nil {
+		return err
 	}
-	return ss, err
+	r.session, r.tenant, r.hidden = ss, ss.tenant, ss.hidden
+	if ss.isAsking() {
+		return forbidden("session")
+	}
+	return nil
 }
 
 // abandonSessions ends those of a connection that is gone.

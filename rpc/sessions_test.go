@@ -145,7 +145,7 @@ func TestSessionsAreBounded(t *testing.T) {
 		}
 		_ = b.conn.CloseNow()
 		r.eventually("those of a lost connection have ended", func() bool { return sessionsOf(r, "default")+sessionsOf(r, "other") == 0 })
-	}, func(c *Config) { c.MaxSessions = 2 })
+	}, func(c *Config) { c.Policy = allowed(Policy{Sessions: 2}) })
 }
 
 func sessionsOf(r *rig, tenant string) int {

@@ -56,7 +56,7 @@ func (s *Scheduler) started(k *class, given Container) *container {
 	c.failures, k.failures, k.startErr, k.started = k.failures, 0, nil, true
 	k.trialOverLocked(nil)
 	s.moveLocked(c, &k.spares, now)
-	s.setAgeLocked(c, s.cfg.SpareAge)
+	s.setAgeLocked(c, s.common.MaxAge)
 	s.balanceLocked(now)
 	s.alarmLocked(s.nextLocked(now))
 	return c

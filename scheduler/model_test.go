@@ -26,7 +26,7 @@ func TestModel(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, *modelRun))
 			cfg := Config{
-				Max: 1 + rnd.IntN(6), Min: rnd.IntN(4), Spare: rnd.IntN(3), Starts: 1 + rnd.IntN(3), SpareAge: 20 * time.Second,
+				Max: 1 + rnd.IntN(6), Min: rnd.IntN(4), Spare: rnd.IntN(3), Starts: 1 + rnd.IntN(3),
 				Turn: time.Second, QueueAll: 1 + rnd.IntN(40), StartTime: 3 * time.Second,
 			}
 			m := &model{rnd: rnd, policies: map[string]Policy{}, cold: map[string]int{}}
@@ -165,7 +165,7 @@ func (m *model) update() {
 	if m.rnd.IntN(2) == 0 {
 		m.w.roll(kind)
 	}
-	m.s.Update(m.w.generation(""))
+	m.s.Update()
 }
 
 // try has a container of the next generation started, in the background.

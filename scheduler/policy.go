@@ -35,6 +35,12 @@ func (p Policy) withDefaults() Policy {
 	return p
 }
 
+// setCommonLocked asks for what holds where nothing is said of a tenant, and of containers that are nobody's.
+func (s *Scheduler) setCommonLocked() {
+	s.common = s.cfg.Policy("").withDefaults()
+	s.base = s.classLocked(s.common.Class)
+}
+
 // applyLocked gives the tenant what its policy says now. It leaves its place in turns to lineUpLocked.
 func (s *Scheduler) applyLocked(t *tenant, p Policy) {
 	t.policy, t.slots, t.most = p, p.Concurrency, p.Containers

@@ -56,15 +56,14 @@ func (s *Scheduler) Try(ctx context.Context, class string) error {
 	return try.err
 }
 
-// Update asks Policy anew for every tenant in the table, and makes class the default one. Containers of classes that
+// Update asks Policy anew for every tenant in the table, and for the default class. Containers of classes that
 // their tenants have no more are drained: each goes on with its calls until its tenant has a new one, and
 // with its sessions until they end. It costs a look at each tenant, so it is for changes that people make.
-func (s *Scheduler) Update(class string) {
+func (s *Scheduler) Update() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	s.cfg.Class = class
-	s.base = s.classLocked(class)
+	s.setCommonLocked()
 	for _, t := range s.tenants {
 		s.updateLocked(t)
 	}

@@ -68,16 +68,14 @@ type Config struct {
 
 	// Policy says what a tenant may have; nil stands for one that gives everybody the defaults. It is asked
 	// when a tenant comes that has neither containers nor waiting calls, and again by Update; in between its answer
-	// holds. It is called with a mutex held, so it must answer at once.
+	// holds. The tenant without a name stands for those to come: spares are of its class, the default one, and
+	// have its MaxAge. Policy is called with a mutex held, so it must answer at once.
 	Policy func(tenant string) Policy
 
 	// These hold over all classes together.
-	Min int // containers that exist at any time, as far as Max allows
-	Max int // never more than these, with those being started and closed; at least 1
-
-	Class    string        // the default one
-	Spare    int           // of the default class, kept ready for tenants to come, as far as Max allows
-	SpareAge time.Duration // a spare is replaced after this, or up to a tenth earlier; 0: never
+	Min   int // containers that exist at any time, as far as Max allows
+	Max   int // never more than these, with those being started and closed; at least 1
+	Spare int // of the default class, kept ready for tenants to come, as far as Max allows
 
 	// Turn is how long a container that is never idle stays with its tenant while others wait for
 	// a place; then it gets no new calls and ends with those it has. Default 2 s, several times
@@ -96,8 +94,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.Max = max(c.Max, 1)
 	if c.Policy == nil {
-		class := c.Class
-		c.Policy = func(string) Policy { return Policy{Class: class} }
+		c.Policy = func(string) Policy { return Policy{} }
 	}
 	c.Turn = cmp.Or(c.Turn, 2*time.Second)
 	c.QueueAll = cmp.Or(c.QueueAll, 10000)
@@ -122,6 +119,7 @@ type Scheduler struct {
 	state   state
 	tenants map[string]*tenant // with a container or a waiter; others are forgotten
 	base    *class             // the default one
+	common  Policy             // of the tenant without a name
 	classes []*class           // base, and those in use
 
 	// A ready container is in exactly one of these or its class's spares, each with the longest there
@@ -164,7 +162,7 @@ func New(cfg Config) *Scheduler {
 		wake:    make(chan struct{}, 1),
 		tenants: map[string]*tenant{},
 	}
-	s.base = s.classLocked(s.cfg.Class) // nobody else has it yet
+	s.setCommonLocked() // nobody else has it yet
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }

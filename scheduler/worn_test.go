@@ -40,7 +40,7 @@ func flow(t *testing.T, s *Scheduler, tenant string, length time.Duration) (stop
 }
 
 func TestContainersAreReplacedAtTheirAge(t *testing.T) {
-	in(t, Config{Max: 4, Spare: 1, SpareAge: time.Minute, Policy: all(Policy{MaxAge: time.Minute})}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 4, Spare: 1, Policy: all(Policy{MaxAge: time.Minute})}, func(t *testing.T, w *world, s *Scheduler) {
 		stop := flow(t, s, "a", 700*time.Millisecond)
 		run(t, s, "idle", 0)
 		time.Sleep(time.Hour)
@@ -128,7 +128,7 @@ func TestUpdateRollsClassesWithoutFailingACall(t *testing.T) {
 		if err := s.Try(t.Context(), w.generation("")); err != nil {
 			t.Fatal(err)
 		}
-		s.Update(w.generation(""))
+		s.Update()
 		time.Sleep(30 * time.Second)
 		for _, f := range before {
 			keeps := f.class != "" || f.id == held.container.ID()
@@ -161,7 +161,7 @@ func TestUpdateRollsWhereNoPlaceIsFree(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 		w.roll("")
-		s.Update(w.generation(""))
+		s.Update()
 		time.Sleep(30 * time.Second)
 		for _, f := range w.containers()[:3] {
 			if !f.isDead() {
@@ -217,7 +217,7 @@ func TestUpdateTakesContainersBeyondTheNewLimit(t *testing.T) {
 		s.mu.Lock()
 		most = 1
 		s.mu.Unlock()
-		s.Update("")
+		s.Update()
 		wantStats(t, s, "busy", func(st Stats) int { return st.Busy }, 1)
 		for _, call := range calls {
 			well(t, call)

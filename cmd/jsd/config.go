@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"strings"
 	"time"
 
@@ -28,7 +27,7 @@ type serveCommand struct {
 
 	Driver string `default:"auto" enum:"auto,docker,process" env:"JSD_DRIVER" help:"What containers are: docker, process (no isolation, for development), or auto: docker where an engine answers."`
 	sandboxFlags
-	tenantImageFlags
+	tenantFlags
 
 	Instance    string `env:"JSD_INSTANCE" placeholder:"NAME" help:"Label of this daemon's containers; the next start with the same one removes what is left of them. Default: from the listen address."`
 	Concurrency int    `default:"8" env:"JSD_CONCURRENCY" help:"Calls at once in a container."`
@@ -59,6 +58,7 @@ type serveCommand struct {
 	MaxFrame       int64         `default:"16777216" env:"JSD_MAX_FRAME" placeholder:"BYTES" help:"Largest frame from a client (${default} bytes)."`
 	MaxConnections int           `default:"10000" env:"JSD_MAX_CONNECTIONS" help:"Connections at once."`
 	MaxInFlight    int           `default:"1024" env:"JSD_MAX_IN_FLIGHT" help:"Calls in flight on one connection."`
+	ImageCheck     time.Duration `default:"10s" env:"JSD_IMAGE_CHECK" help:"How often to look whether an image's name stands for another image (docker); 0: only on SIGHUP. New containers are of that one, the others are replaced."`
 	DrainTimeout   time.Duration `default:"30s" env:"JSD_DRAIN_TIMEOUT" help:"How long calls in flight may go on after SIGTERM."`
 
 	LogLevel string `enum:",debug,info,warn,error,off" default:"" env:"JSD_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn, error or off. Default: info, or off with $NOLOGS."`
@@ -136,7 +136,7 @@ func (c *serveCommand) check() error {
 	}
 	for name, n := range map[string]int{
 		"--spare": c.Spare, "--min-containers": c.MinContainers, "--idle-timeout": int(c.IdleTimeout),
-		"--cpu-budget": int(c.CPUBudget), "--drain-timeout": int(c.DrainTimeout),
+		"--cpu-budget": int(c.CPUBudget), "--drain-timeout": int(c.DrainTimeout), "--image-check": int(c.ImageCheck),
 	} {
 		if n < 0 {
 			return fmt.Errorf("%s may not be negative", name)
@@ -151,12 +151,12 @@ func (c *serveCommand) check() error {
 		return fmt.Errorf("--min-containers %d is more than --max-containers %d", c.MinContainers, c.MaxContainers)
 	case c.Bundles > c.AllBundles:
 		return fmt.Errorf("--bundles %d is more than --all-bundles %d", c.Bundles, c.AllBundles)
-	case c.Timeout > c.MaxTimeout:
-		return fmt.Errorf("--timeout %v is more than --max-timeout %v", c.Timeout, c.MaxTimeout)
-	case c.Heap > c.Memory:
-		return fmt.Errorf("--heap %d is more than --memory %d", c.Heap, c.Memory)
 	}
-	return nil
+	if err := c.tenantFlags.check(); err != nil {
+		return err
+	}
+	defaults := c.defaults()
+	return defaults.Check(flagOf)
 }
 
 // unguardedLoopback says that nobody but this machine can reach the daemon, and that anyone on it can.
@@ -171,12 +171,6 @@ func isLoopback(host string) bool {
 	}
 	address, err := netip.ParseAddr(host)
 	return err == nil && address.Unmap().IsLoopback()
-}
-
-// workers is how many processes of a container wait ready: as many as it may use processors, since
-// more only take turns, and two at least, so that a call need not wait while one makes contexts.
-func (c *serveCommand) workers() int {
-	return min(c.Concurrency, max(2, min(int(c.CPUs+0.5), runtime.NumCPU())))
 }
 
 // containersThatFit is how many containers of memory MiB take 80 % of the machine's.

@@ -15,43 +15,36 @@ import (
 	"github.com/jsd-project/jsd/containers/process"
 )
 
-// A driver starts containers of one kind. Class is the image of its own that a tenant has; "" stands for
-// the one that all others share.
+// A driver starts containers of one kind. What plain processes have nothing like is left out of a spec.
 type driver struct {
 	name    string
-	start   func(ctx context.Context, class string) (containers.Process, error)
-	classOf func(tenant string) string
+	start   func(context.Context, docker.Spec) (containers.Process, error)
+	check   func(context.Context, docker.Spec) (imageID string, err error)      // whether it can start these
+	imageID func(ctx context.Context, image string) (imageID string, err error) // nil: there are no images
 	sweep   func(context.Context) (int, error)
 	close   func() error
 }
 
 // openDriver gives the driver that --driver names, or that auto comes to here.
 func openDriver(ctx context.Context, c *serveCommand, log zerolog.Logger) (*driver, error) {
-	images, err := c.tenantImages()
-	if err != nil {
-		return nil, err
-	}
 	switch c.Driver {
 	case "docker":
-		return openDocker(ctx, c, images, log)
+		return openDocker(ctx, c, log)
 	case "process":
-		return openProcess(c, images, log)
+		return openProcess(c, log)
 	}
-	d, err := openDocker(ctx, c, images, log)
+	d, err := openDocker(ctx, c, log)
 	if err == nil || !errors.Is(err, docker.ErrNoEngine) {
 		return d, err
-	}
-	if len(images) > 0 {
-		return nil, fmt.Errorf("%w; %w", errTenantImageWithoutDocker, err)
 	}
 	if !c.unguardedLoopback() {
 		return nil, fmt.Errorf("%w; start an engine, or choose --driver process, which isolates nothing", err)
 	}
 	log.Warn().Msg("no Docker engine answers: scripts run in plain processes, without isolation. For development only")
-	return openProcess(c, nil, log)
+	return openProcess(c, log)
 }
 
-func openDocker(ctx context.Context, c *serveCommand, images map[string]string, log zerolog.Logger) (*driver, error) {
+func openDocker(ctx context.Context, c *serveCommand, log zerolog.Logger) (*driver, error) {
 	// Only the default image is jsd's to make; another one is what its owner says.
 	if c.Image == docker.DefaultImage {
 		build := docker.Build{Tag: c.Image, Files: jsd.Runtime, Progress: os.Stderr}
@@ -63,19 +56,13 @@ func openDocker(ctx context.Context, c *serveCommand, images map[string]string, 
 	if err != nil {
 		return nil, err
 	}
-	classes, err := newDockerClasses(ctx, d, docker.Spec{
-		Image: c.Image, Runtime: c.Runtime, Memory: c.Memory, CPUs: c.CPUs, PIDs: c.PIDs, Tmp: c.Tmp,
-	}, images)
-	if err != nil {
-		return nil, errors.Join(err, d.Close())
-	}
-	return &driver{name: "docker", start: classes.start, classOf: classes.classOf, sweep: d.Sweep, close: d.Close}, nil
+	return &driver{name: "docker", start: d.Start, check: d.Check, imageID: d.ImageID, sweep: d.Sweep, close: d.Close}, nil
 }
 
-func openProcess(c *serveCommand, images map[string]string, log zerolog.Logger) (*driver, error) {
-	if len(images) > 0 {
-		return nil, errTenantImageWithoutDocker
-	}
+// errNeedsDocker is what a policy gets that asks plain processes for what only containers have.
+var errNeedsDocker = errors.New("needs the docker driver: plain processes have none")
+
+func openProcess(c *serveCommand, log zerolog.Logger) (*driver, error) {
 	agent, err := fs.Sub(jsd.Runtime, "node-agent")
 	if err != nil {
 		return nil, err
@@ -84,12 +71,21 @@ func openProcess(c *serveCommand, images map[string]string, log zerolog.Logger) 
 	if err != nil {
 		return nil, err
 	}
-	// Processes end with the daemon that started them: nothing is left to sweep.
-	sweep := func(context.Context) (int, error) { return 0, nil }
 	return &driver{
-		name:    "process",
-		start:   func(ctx context.Context, _ string) (containers.Process, error) { return d.Start(ctx) },
-		classOf: func(string) string { return "" },
-		sweep:   sweep, close: d.Close,
+		name:  "process",
+		start: func(ctx context.Context, _ docker.Spec) (containers.Process, error) { return d.Start(ctx) },
+		check: func(_ context.Context, s docker.Spec) (string, error) {
+			switch {
+			case s.Image != c.Image:
+				return "", fmt.Errorf("image %s %w", s.Image, errNeedsDocker)
+			case s.Runtime != c.Runtime:
+				return "", fmt.Errorf("runtime %s %w", s.Runtime, errNeedsDocker)
+			default:
+				return "", nil
+			}
+		},
+		// Processes end with the daemon that started them: nothing is left to sweep.
+		sweep: func(context.Context) (int, error) { return 0, nil },
+		close: d.Close,
 	}, nil
 }

@@ -140,7 +140,7 @@ func (c *execCommand) settings() (*serveCommand, error) {
 	if _, err := parser.Parse(nil); err != nil {
 		return nil, err
 	}
-	serve.Driver, serve.sandboxFlags, serve.TenantImage = c.Driver, c.sandboxFlags, nil
+	serve.Driver, serve.sandboxFlags, serve.Tenants = c.Driver, c.sandboxFlags, ""
 	serve.Listen, serve.Secret, serve.Origin = "127.0.0.1:0", "", nil    // nothing listens
 	serve.Instance = fmt.Sprintf("exec-%d-%s", os.Getpid(), rand.Text()) // sweeps nobody's containers
 	serve.MinContainers, serve.Spare, serve.MaxContainers, serve.Concurrency = 0, 0, 1, 1

@@ -10,14 +10,17 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/containers/docker"
 	"github.com/jsd-project/jsd/rpc"
 	"github.com/jsd-project/jsd/scheduler"
+	"github.com/jsd-project/jsd/tenants"
 )
 
 const (
@@ -31,12 +34,15 @@ const (
 type daemon struct {
 	config    *serveCommand
 	log       zerolog.Logger
+	policies  *tenants.Policies
 	driver    *driver
+	classes   *classes
 	scheduler *scheduler.Scheduler
 	rpc       *rpc.Server
 	http      *http.Server
 	listener  net.Listener
-	hello     atomic.Pointer[containers.Hello] // of the newest container that is of no tenant's own image
+	hello     atomic.Pointer[containers.Hello] // of the newest container of the default class
+	imageGone chan struct{}                    // has one element when a container's image was not there
 	failed    func(error)                      // told why a container does not start; or nil
 	served    chan error
 }
@@ -46,19 +52,32 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	if err := c.resolve(environment); err != nil {
 		return err
 	}
+	reloads, stop := hangUps()
+	defer stop()
 	d, err := open(ctx, c, newLog(c.LogLevel))
 	if err != nil {
 		return err
 	}
 	d.announce(os.Stdout)
+	return errors.Join(d.wait(ctx, reloads), d.Close())
+}
+
+// wait returns when ctx ends, or with an error when the daemon serves no longer.
+func (d *daemon) wait(ctx context.Context, reloads <-chan os.Signal) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var upkeep sync.WaitGroup
+	upkeep.Go(func() { d.keepUp(ctx, reloads) })
+	defer upkeep.Wait()
+	defer cancel()
 	select {
 	case <-ctx.Done():
 		d.log.Info().Msg("ending: calls in flight may finish")
-	case err = <-d.served:
-		err = fmt.Errorf("serving %s: %w", c.Listen, err)
+		return nil
+	case err := <-d.served:
+		err = fmt.Errorf("serving %s: %w", d.config.Listen, err)
 		d.served <- err // for Close, which waits for the same end
+		return err
 	}
-	return errors.Join(err, d.Close())
 }
 
 // open starts everything; when it fails, nothing is left.
@@ -81,10 +100,17 @@ func open(ctx context.Context, c *serveCommand, log zerolog.Logger) (*daemon, er
 // openOn does the same on a listener, which it closes when it fails. Where a container does not start,
 // failed, which may be nil, is told why.
 func openOn(ctx context.Context, c *serveCommand, listener net.Listener, log zerolog.Logger, failed func(error)) (_ *daemon, err error) {
-	d := &daemon{config: c, log: log, listener: listener, failed: failed, served: make(chan error, 1)}
+	d := &daemon{config: c, log: log, listener: listener, failed: failed, served: make(chan error, 1), imageGone: make(chan struct{}, 1)}
+	if d.policies, err = c.openPolicies(); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
 	d.driver, err = openDriver(ctx, c, log)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
+	}
+	d.classes = newClasses(d.driver, c.Image)
+	if err := d.policies.Require(ctx, d.admit); err != nil {
+		return nil, errors.Join(err, d.driver.close(), listener.Close())
 	}
 	if n, err := d.driver.sweep(ctx); err != nil {
 		return nil, errors.Join(err, d.driver.close(), listener.Close())
@@ -104,18 +130,12 @@ func (d *daemon) serve() {
 	})
 	d.scheduler.Open()
 	d.rpc = rpc.New(rpc.Config{
-		Runner: budget{d.scheduler, c.CPUBudget}, Version: buildVersion(), Boot: rand.Text(),
+		Runner: d.scheduler, Version: buildVersion(), Boot: rand.Text(),
 		Listen: d.listener.Addr(), Origins: c.Origin, Secret: c.Secret,
 		Modules: d.modules,
-		Limits: map[string]int64{
-			"memory": int64(c.Memory) << 20, "heap": int64(c.Heap) << 20, "result": int64(c.Result),
-			"consoleLines": int64(c.ConsoleLines), "consoleBytes": int64(c.ConsoleBytes), "concurrency": int64(c.Concurrency),
-		},
-		Timeout: c.Timeout, MaxTimeout: c.MaxTimeout, MaxMemory: c.Memory,
-		MaxBundles: int64(c.Bundles) << 20, MaxAllBundles: int64(c.AllBundles) << 20,
-		MaxSessions: c.Sessions, SessionIdle: c.SessionIdle, KeepTime: c.KeepTime, KeepBytes: int64(c.Keep) << 20,
-		KeepAllBytes: max(int64(c.Keep)<<20, 512<<20),
-		MaxFrame:     c.MaxFrame, MaxConnections: c.MaxConnections, MaxInFlight: c.MaxInFlight,
+		Limits:  d.limits, Policy: d.rpcPolicy,
+		MaxAllBundles: int64(c.AllBundles) << 20, KeepAllBytes: int64(max(c.Keep, keepAll)) << 20,
+		MaxFrame: c.MaxFrame, MaxConnections: c.MaxConnections, MaxInFlight: c.MaxInFlight,
 		Log: d.log,
 	})
 	d.http = &http.Server{Handler: d.rpc, ReadHeaderTimeout: headerTime}
@@ -124,39 +144,46 @@ func (d *daemon) serve() {
 
 // schedulerPolicy is what a tenant may have of the scheduler.
 func (d *daemon) schedulerPolicy(tenant string) scheduler.Policy {
-	c := d.config
+	p := d.policies.Of(tenant)
 	return scheduler.Policy{
-		Class: d.driver.classOf(tenant), Concurrency: c.Concurrency,
-		Queue: c.QueueTenant, QueueTime: c.QueueTime, IdleTimeout: c.IdleTimeout,
+		Class: d.classes.of(p), Containers: p.Containers, Concurrency: p.Concurrency, Weight: p.Weight,
+		Queue: p.Queue, QueueTime: p.QueueTime, Rate: p.Rate, Burst: p.Burst,
+		IdleTimeout: p.IdleTimeout, MaxAge: p.MaxAge, MaxCalls: p.MaxCalls,
 	}
 }
+
+// defaultClass is that of tenants which nothing is said of.
+func (d *daemon) defaultClass() string { return d.classes.of(d.policies.Of("")) }
 
 // start is what the scheduler starts containers by.
 func (d *daemon) start(ctx context.Context, class string) (scheduler.Container, error) {
 	container, err := d.startContainer(ctx, class)
+	if errors.Is(err, docker.ErrNoImage) {
+		select {
+		case d.imageGone <- struct{}{}: // its name may stand for another one by now
+		default:
+		}
+	}
 	if err != nil {
 		if d.failed != nil {
 			d.failed(err)
 		}
 		return nil, err
 	}
-	if class == "" { // what is in a tenant's own image is nobody else's business
+	if class == d.defaultClass() { // what is in a tenant's own image is nobody else's business
 		hello := container.Agent()
 		d.hello.Store(&hello)
 	}
 	return container, nil
 }
 
-func (d *daemon) startContainer(ctx context.Context, class string) (*containers.Container, error) {
-	process, err := d.driver.start(ctx, class)
+func (d *daemon) startContainer(ctx context.Context, name string) (*containers.Container, error) {
+	class := d.classes.find(name)
+	process, err := d.driver.start(ctx, class.Spec)
 	if err != nil {
 		return nil, err
 	}
-	c := d.config
-	return containers.Open(ctx, process, containers.Limits{
-		Concurrency: c.Concurrency, Workers: c.workers(), Heap: c.Heap, Memory: c.Memory,
-		Result: c.Result, ConsoleLines: c.ConsoleLines, ConsoleBytes: c.ConsoleBytes, Modules: c.moduleList(),
-	}, d.log)
+	return containers.Open(ctx, process, class.Limits, d.log)
 }
 
 // modules is what scripts may require, as the agents say; nil until the first has said it.
@@ -202,42 +229,6 @@ func ignoreDeadline(err error) error {
 		return nil
 	}
 	return err
-}
-
-// budget gives calls the CPU budget that the flags set; without one it is the call's timeout.
-type budget struct {
-	*scheduler.Scheduler
-	cpu time.Duration
-}
-
-func (b budget) Run(ctx context.Context, tenant string, call containers.Call) (containers.Result, error) {
-	return b.Scheduler.Run(ctx, tenant, b.give(call))
-}
-
-func (b budget) OpenSession(ctx context.Context, tenant string, call containers.Call) (containers.Session, error) {
-	session, err := b.Scheduler.OpenSession(ctx, tenant, b.give(call))
-	if err != nil {
-		return nil, err
-	}
-	return budgetSession{session, b}, nil
-}
-
-func (b budget) give(call containers.Call) containers.Call {
-	call.CPU = call.Timeout
-	if b.cpu > 0 {
-		call.CPU = min(call.CPU, b.cpu)
-	}
-	return call
-}
-
-// budgetSession does the same for the calls in a session.
-type budgetSession struct {
-	containers.Session
-	budget budget
-}
-
-func (s budgetSession) Execute(ctx context.Context, call containers.Call) (containers.Result, error) {
-	return s.Session.Execute(ctx, s.budget.give(call))
 }
 
 // newLog writes to stderr: JSON for machines, columns for a terminal.

@@ -56,7 +56,7 @@ func derivedImage(t *testing.T) string {
 func TestImageOfATenant(t *testing.T) {
 	image := derivedImage(t)
 	d := start(t, "docker", "--max-containers", "2", "--spare", "1", "--min-containers", "1",
-		"--tenant-image", "acme="+image, "--tenant-image", "acme-2="+image, "--tenant-image", "plain="+docker.DefaultImage)
+		"--tenants", tenantsFile(t, "tenants:\n  acme: {image: "+image+"}\n  acme-2: {image: "+image+"}\n  plain: {image: "+docker.DefaultImage+"}\n"))
 	c := dial(t, d.listener.Addr().String(), "json-rpc", nil)
 	for range 2 { // there are fewer places than tenants: they take turns, and each gets its own image again
 		for tenant, theirs := range map[string]bool{"acme": true, "acme-2": true, "other": false, "plain": false} {
@@ -93,7 +93,7 @@ func TestImageOfATenantThatIsGone(t *testing.T) {
 	}
 	t.Setenv("DOCKER_BUILDKIT", "0")
 	docker("build", "--quiet", "--network", "none", "--tag", gone, dir)
-	d := start(t, "docker", "--max-containers", "2", "--spare", "1", "--min-containers", "1", "--queue-time", "2s", "--tenant-image", "acme="+gone)
+	d := start(t, "docker", "--max-containers", "2", "--spare", "1", "--min-containers", "1", "--queue-time", "2s", "--tenants", tenantsFile(t, "tenants: {acme: {image: "+gone+"}}"))
 	docker("image", "rm", gone)
 	c := dial(t, d.listener.Addr().String(), "json-rpc", nil)
 	_, theirs := c.start("runtime.execute", script{"code": "1", "tenant": "acme"})
@@ -112,52 +112,53 @@ func TestImageOfATenantThatIsGone(t *testing.T) {
 
 func TestTenantImagesThatCannotBe(t *testing.T) {
 	noEngine := "unix://" + filepath.Join(t.TempDir(), "none")
-	for _, c := range []struct {
-		why, want, engine string
-		arguments         []string
-	}{
-		{"no image", "has to be TENANT=IMAGE", "", []string{"--tenant-image", "acme"}},
-		{"an empty image", "has to be TENANT=IMAGE", "", []string{"--tenant-image", "acme="}},
-		{"no tenant", "a tenant's name is", "", []string{"--tenant-image", "=image"}},
-		{"a tenant that no request can name", "a tenant's name is", "", []string{"--tenant-image", "a b=image"}},
-		{"a long name", "a tenant's name is", "", []string{"--tenant-image", strings.Repeat("a", 65) + "=image"}},
-		{"two images", "tenant acme has two", "", []string{"--tenant-image", "acme=one", "--tenant-image", "acme=two"}},
-		{"two in one", "tenant acme has two", "", []string{"--tenant-image", "acme=one,acme=two"}},
-		{"processes", "needs the docker driver", "", []string{"--driver", "process", "--tenant-image", "acme=image"}},
-		{"auto that comes to processes", "needs the docker driver", noEngine, []string{"--driver", "auto", "--tenant-image", "acme=image"}},
-		{"an image that is not there", "--tenant-image acme=no-such-image:1: no such image on the engine", "",
-			[]string{"--driver", "docker", "--tenant-image", "acme=no-such-image:1"}},
-		{"no name of an image", "--tenant-image acme=No Image: ", "", []string{"--driver", "docker", "--tenant-image", "acme=No Image"}},
+	for _, c := range []struct{ why, content, want, driver, engine string }{
+		{"processes", "tenants:\n  acme: {image: a}\n", ":2:3: tenant acme: image a needs the docker driver", "process", ""},
+		{"defaults of processes", "defaults: {image: a}\n", ":1:1: defaults: image a needs the docker driver", "process", ""},
+		{"a runtime of processes", "tenants:\n  acme: {runtime: runsc}\n", ":2:3: tenant acme: runtime runsc needs the docker driver", "process", ""},
+		{"auto that comes to processes", "tenants:\n  acme: {image: a}\n", ":2:3: tenant acme: image a needs the docker driver", "auto", noEngine},
+		{"an image that is not there", "tenants:\n  acme:\n    image: no-such-image:1\n", ":2:3: tenant acme: image no-such-image:1: no such image on the engine", "docker", ""},
+		{"no name of an image", "tenants:\n  acme: {image: No Image}\n", ":2:3: tenant acme: image No Image: ", "docker", ""},
+		{"not even a file", "- acme\n", ":1:1: a file has the keys", "process", ""},
 	} {
 		t.Run(c.why, func(t *testing.T) {
 			if c.engine != "" {
 				t.Setenv("DOCKER_HOST", c.engine)
 			}
-			settings, err := settings(t, append([]string{"--listen", "127.0.0.1:0"}, c.arguments...)...)
+			file := tenantsFile(t, c.content)
+			settings, err := settings(t, "--listen", "127.0.0.1:0", "--driver", c.driver, "--tenants", file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := open(t.Context(), settings, zerolog.Nop())
 			if err == nil {
-				var d *daemon
-				if d, err = open(t.Context(), settings, zerolog.Nop()); err == nil {
-					d.Close()
-				}
+				d.Close()
 			}
 			if errors.Is(err, docker.ErrNoEngine) && c.engine == "" && os.Getenv("JSD_TEST_REQUIRE") != "all" {
 				t.Skip(err)
 			}
-			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+			if err == nil || !strings.Contains(err.Error(), file+c.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("got %v, want one line with %q", err, c.want)
 			}
 		})
 	}
 }
 
-func TestTenantImagesFromTheEnvironment(t *testing.T) {
-	t.Setenv("JSD_TENANT_IMAGE", "acme=one:1, other=images.example:5000/two@sha256:00")
-	c, err := settings(t)
-	if err != nil {
+// An image that a file brings later is looked for then, and not only when a call needs it.
+func TestImageOfATenantThatComesLater(t *testing.T) {
+	image := derivedImage(t)
+	file := tenantsFile(t, "tenants: {}")
+	d := start(t, "docker", "--max-containers", "2", "--spare", "0", "--min-containers", "0", "--tenants", file)
+	write(t, file, "tenants: {acme: {image: no-such-image:1}}")
+	if err := d.policies.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), file+":1:11: tenant acme: image no-such-image:1: no such image") {
+		t.Errorf("got %v", err)
+	}
+	write(t, file, "tenants: {acme: {image: "+image+"}}")
+	if err := d.policies.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	images, err := c.tenantImages()
-	if got := fmt.Sprint(images); err != nil || got != "map[acme:one:1 other:images.example:5000/two@sha256:00]" {
-		t.Errorf("got %s, %v", got, err)
+	c := dial(t, d.listener.Addr().String(), "json-rpc", nil)
+	if got := c.execute(script{"code": `require("of-acme").greet("you")`, "tenant": "acme"}).String(); got != `"hello you"` {
+		t.Errorf("got %s", got)
 	}
 }

@@ -1,0 +1,194 @@
+package tenants
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+)
+
+// A file may be as long as this, since the parser needs time by the square of the keys of a mapping: a
+// second for 10,000 tenants with some limits each, ten for what no file would be.
+const (
+	maxFile = 1 << 20 // bytes
+	maxKeys = 40_000
+)
+
+// A FileError is what keeps a file from being taken.
+type FileError struct {
+	File   string
+	Line   int // 0: the file as a whole
+	Column int
+	Err    error
+}
+
+func (e *FileError) Error() string {
+	if e.Line == 0 {
+		return fmt.Sprintf("%s: %v", e.File, e.Err)
+	}
+	return fmt.Sprintf("%s:%d:%d: %v", e.File, e.Line, e.Column, e.Err)
+}
+
+func (e *FileError) Unwrap() error { return e.Err }
+
+func at(t *token.Token, err error) error {
+	return &FileError{Line: t.Position.Line, Column: t.Position.Column, Err: err}
+}
+
+// read gives the file's content, if it may be one of ours.
+func read(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, pathless(err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return nil, errors.New("is a directory")
+	}
+	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, pathless(err)
+	}
+	if len(content) > maxFile {
+		return nil, fmt.Errorf("is larger than %d bytes: give what most tenants have as defaults", maxFile)
+	}
+	return content, nil
+}
+
+// pathless is the error without the path, which is said before.
+func pathless(err error) error {
+	var path *os.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+// parse takes the content apart; the root is what its one document holds. Errors have no File yet.
+func parse(content []byte) (*ast.MappingNode, error) {
+	content = bytes.TrimPrefix(content, []byte("\ufeff"))
+	if line, ok := notText(content); ok {
+		return nil, &FileError{Line: line, Column: 1, Err: errors.New("this is no text in UTF-8")}
+	}
+	tokens := lexer.Tokenize(string(content))
+	if err := plain(tokens); err != nil {
+		return nil, err
+	}
+	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey()) // which section finds, in less time
+	if err != nil {
+		var known yaml.Error
+		if errors.As(err, &known) && known.GetToken() != nil {
+			return nil, at(known.GetToken(), errors.New(known.GetMessage()))
+		}
+		return nil, errors.New("is no YAML")
+	}
+	for _, document := range file.Docs {
+		switch root := document.Body.(type) {
+		case nil:
+		case *ast.MappingNode:
+			return root, nil
+		default:
+			return nil, at(root.GetToken(), errors.New("a file has the keys defaults and tenants"))
+		}
+	}
+	return nil, errors.New("is empty: write tenants: {} to have no more than the defaults")
+}
+
+// notText finds the line of what is no character of a text.
+func notText(content []byte) (line int, found bool) {
+	for i, l := range bytes.Split(content, []byte("\n")) {
+		if !utf8.Valid(l) || bytes.IndexByte(l, 0) >= 0 {
+			return i + 1, true
+		}
+	}
+	return 0, false
+}
+
+// maxDepth is how deep lists and mappings in brackets may lie in each other; none of ours needs so much.
+const maxDepth = 5
+
+// plain refuses what makes a file mean something else than it seems to, or take more than its size to read.
+func plain(tokens token.Tokens) error {
+	depth, colons := 0, 0
+	for i, t := range tokens {
+		switch t.Type {
+		case token.AnchorType, token.AliasType, token.MergeKeyType:
+			return at(t, errors.New("anchors and aliases (& * <<) are not taken: write it out, or as defaults"))
+		case token.TagType, token.DirectiveType, token.MappingKeyType:
+			return at(t, fmt.Errorf("%.20q is not taken: write keys and plain values", t.Value))
+		case token.DocumentHeaderType, token.DocumentEndType:
+			if i > 0 {
+				return at(t, errors.New("a file holds one document"))
+			}
+		case token.MappingValueType:
+			if colons++; colons > maxKeys {
+				return at(t, fmt.Errorf("a file has at most %d keys: give what most tenants have as defaults", maxKeys))
+			}
+		case token.SequenceStartType, token.MappingStartType:
+			depth++
+		case token.SequenceEndType, token.MappingEndType:
+			depth--
+		case token.SequenceEntryType:
+			if i > 0 && tokens[i-1].Type == token.SequenceEntryType {
+				depth = maxDepth + 1
+			}
+		}
+		if depth > maxDepth {
+			return at(t, errors.New("this lies too deep"))
+		}
+	}
+	return nil
+}
+
+// A section is the values of a mapping.
+type section struct {
+	key   string
+	where *token.Token // of the key
+	value ast.Node
+}
+
+// sections takes a mapping apart, in which no key may come twice. Nothing is an empty one.
+func sections(of string, where *token.Token, node ast.Node) ([]section, error) {
+	if _, ok := node.(*ast.NullNode); ok {
+		return nil, nil
+	}
+	mapping, ok := node.(*ast.MappingNode)
+	if !ok {
+		return nil, at(where, fmt.Errorf("%s has to be a mapping: keys and values, each on a line, indented", of))
+	}
+	seen := map[string]int{}
+	all := make([]section, 0, len(mapping.Values))
+	for _, entry := range mapping.Values {
+		t := entry.Key.GetToken()
+		if line := seen[t.Value]; line > 0 {
+			return nil, at(t, fmt.Errorf("%s is there already, in line %d", printable(t.Value), line))
+		}
+		seen[t.Value] = t.Position.Line
+		all = append(all, section{t.Value, t, entry.Value})
+	}
+	return all, nil
+}
+
+func printable(key string) string {
+	if IsName(key) {
+		return key
+	}
+	return fmt.Sprintf("%.100q", key)
+}
+
+func keys(all []limit) string {
+	names := make([]string, len(all))
+	for i, l := range all {
+		names[i] = l.key
+	}
+	return strings.Join(names, ", ")
+}

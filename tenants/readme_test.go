@@ -1,0 +1,53 @@
+package tenants
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func readme(t *testing.T) string {
+	t.Helper()
+	page, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(page), "\n## Tenants\n")
+	text, _, _ = strings.Cut(text, "\n## ")
+	return text
+}
+
+func TestExampleInTheREADME(t *testing.T) {
+	var example strings.Builder
+	for line := range strings.Lines(readme(t)) {
+		if indented, ok := strings.CutPrefix(line, "    "); ok {
+			example.WriteString(indented)
+		}
+	}
+	ps := open(t, example.String())
+	if ps.Len() != 2 || ps.Of("acme").Memory != 512 || ps.Of("visitors").Reuse != ReuseCall || ps.Of("other").MaxTimeout != 20*time.Second {
+		t.Errorf("got %+v, %+v, %+v", ps.Of("acme"), ps.Of("visitors"), ps.Of("other"))
+	}
+}
+
+func TestKeysInTheREADME(t *testing.T) {
+	_, table, _ := strings.Cut(readme(t), "| --- | --- |\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	var got, want []string
+	for line := range strings.Lines(table) {
+		for _, key := range regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(strings.Split(line, "|")[1], -1) {
+			got = append(got, key[1])
+		}
+	}
+	for _, l := range limits(nil) {
+		want = append(want, l.key)
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("the table has\n%v, there are\n%v", got, want)
+	}
+}
