@@ -3,11 +3,6 @@ package rpc
 import (
 	"context"
 	"encoding/json"
-	"strconv"
-	"time"
-
-	"github.com/rs/zerolog"
-	"github.com/sourcegraph/jsonrpc2"
 
 	"github.com/jsd-project/jsd/containers"
 )
@@ -25,19 +20,23 @@ type executeParams struct {
 }
 
 func (s *Server) execute(c *client, req *request, p executeParams) (json.RawMessage, later, error) {
+	req.trace = c.traceOf(p.Trace)
+	if p.Session == nil {
+		req.tenant = tenantOf(p.Tenant)
+	}
 	if err := p.check(c); err != nil {
 		return nil, nil, err
 	}
 	if err := s.permit(&p.script); err != nil {
 		return nil, nil, err
 	}
-	r := &run{client: c, req: req, tenant: tenantOf(p.Tenant), hidden: p.Secrets.strings(), detach: p.Detach.is()}
+	r := &run{method: executeName, client: c, req: req, tenant: tenantOf(p.Tenant), hidden: p.Secrets.strings(), detach: p.Detach.is()}
 	if p.Session != nil {
 		ss, err := c.usable(string(*p.Session))
 		if err != nil {
 			return nil, nil, err
 		}
-		r.session, r.tenant, r.hidden = ss, ss.tenant, ss.hidden
+		r.session, r.tenant, r.hidden, req.tenant = ss, ss.tenant, ss.hidden, ss.tenant
 	}
 	r.keep = r.detach
 	if p.Execution != nil {
@@ -60,31 +59,10 @@ func (s *Server) execute(c *client, req *request, p executeParams) (json.RawMess
 // start runs calls in a container of the tenant.
 func (s *Server) start(tenant string) func(func() blanker) task {
 	return func(blank func() blanker) task {
-		return func(ctx context.Context, call containers.Call) (json.RawMessage, error) {
+		return func(ctx context.Context, call containers.Call) (json.RawMessage, spent, error) {
 			result, err := s.cfg.Runner.Run(ctx, tenant, call)
-			return executed(result, err, call.Stats, blank)
+			reply, err := executed(result, err, call.Stats, blank)
+			return reply, spent{Result: result}, err
 		}
 	}
-}
-
-// logCall writes the line of a call, with what it took from here, in ms. A failure's text is the
-// script's own, so it is not in it.
-func (s *Server) logCall(name executionName, took time.Duration, err error) {
-	level, outcome := zerolog.InfoLevel, "ok"
-	if err != nil {
-		code := wireError(err).Code
-		outcome = strconv.FormatInt(code, 10)
-		if code == jsonrpc2.CodeInternalError || code == int64(codeLost) {
-			level = zerolog.ErrorLevel
-		}
-	}
-	if s.cfg.NoLogs && level == zerolog.InfoLevel {
-		return
-	}
-	event := s.cfg.Log.WithLevel(level)
-	if level == zerolog.ErrorLevel {
-		event = event.Err(err)
-	}
-	event.Str("execution", name.id).Str("tenant", name.tenant).Str("outcome", outcome).
-		Dur("run", took).Msg("call")
 }

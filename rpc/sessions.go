@@ -43,17 +43,20 @@ func newSession(id, tenant string, hidden []string, idle time.Duration, inner co
 func (ss *session) start(detach bool) func(func() blanker) task {
 	return func(blank func() blanker) task {
 		t := ss.join(detach)
-		return func(ctx context.Context, call containers.Call) (json.RawMessage, error) {
+		return func(ctx context.Context, call containers.Call) (json.RawMessage, spent, error) {
 			defer ss.leave(t)
+			joined := time.Now()
 			select {
 			case <-t.mine:
 			case <-ctx.Done():
 			}
 			if err := ctx.Err(); err != nil {
-				return nil, err
+				return nil, spent{}, err
 			}
+			turn := time.Since(joined)
 			result, err := ss.inner.Execute(ctx, call)
-			return executed(result, err, call.Stats, blank)
+			reply, err := executed(result, err, call.Stats, blank)
+			return reply, spent{turn, result}, err
 		}
 	}
 }

@@ -178,6 +178,7 @@ func (s *Scheduler) started(k *class, given Container) *container {
 	c := &container{Container: given, class: k, end: make(chan struct{})}
 	c.place.item = c
 	now := time.Now()
+	c.born = now
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k.starting--

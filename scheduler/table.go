@@ -34,6 +34,7 @@ type container struct {
 	waiting  list[*waiter]  // calls of sessions, for a slot of this container
 	used     atomic.Bool    // a call was executed in it
 	since    time.Time      // when it came into the list it is in
+	born     time.Time      // when it was ready
 	failures int            // of starts, before this one
 	retired  bool           // gets no calls any more
 	why      string         // it was retired

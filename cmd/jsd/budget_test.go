@@ -54,7 +54,7 @@ func TestEveryCallHasTheCPUBudget(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			session, err := b.OpenSession(t.Context(), "a", call)
+			session, _, err := b.OpenSession(t.Context(), "a", call)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -207,12 +207,12 @@ func (b budget) Run(ctx context.Context, tenant string, call containers.Call) (c
 	return b.Scheduler.Run(ctx, tenant, b.give(call))
 }
 
-func (b budget) OpenSession(ctx context.Context, tenant string, call containers.Call) (containers.Session, error) {
-	session, err := b.Scheduler.OpenSession(ctx, tenant, b.give(call))
+func (b budget) OpenSession(ctx context.Context, tenant string, call containers.Call) (containers.Session, containers.Result, error) {
+	session, result, err := b.Scheduler.OpenSession(ctx, tenant, b.give(call))
 	if err != nil {
-		return nil, err
+		return nil, result, err
 	}
-	return budgetSession{session, b}, nil
+	return budgetSession{session, b}, result, nil
 }
 
 func (b budget) give(call containers.Call) containers.Call {
