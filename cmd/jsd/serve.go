@@ -39,6 +39,8 @@ type daemon struct {
 	hello     atomic.Pointer[containers.Hello] // of the newest container that is of no tenant's own image
 	failed    func(error)                      // told why a container does not start; or nil
 	served    chan error
+	watched   watched
+	began     time.Time
 }
 
 // Run serves until ctx ends, then drains.
@@ -81,7 +83,15 @@ func open(ctx context.Context, c *serveCommand, log zerolog.Logger) (*daemon, er
 // openOn does the same on a listener, which it closes when it fails. Where a container does not start,
 // failed, which may be nil, is told why.
 func openOn(ctx context.Context, c *serveCommand, listener net.Listener, log zerolog.Logger, failed func(error)) (_ *daemon, err error) {
-	d := &daemon{config: c, log: log, listener: listener, failed: failed, served: make(chan error, 1)}
+	d := &daemon{config: c, log: log, listener: listener, failed: failed, served: make(chan error, 1), began: time.Now()}
+	if d.watched, err = openWatched(ctx, c, log); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.watched.close())
+		}
+	}()
 	d.driver, err = openDriver(ctx, c, log)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
@@ -98,7 +108,7 @@ func openOn(ctx context.Context, c *serveCommand, listener net.Listener, log zer
 func (d *daemon) serve() {
 	c := d.config
 	d.scheduler = scheduler.New(scheduler.Config{
-		Start: d.start, ClassOf: d.driver.classOf,
+		Start: d.watched.timed(d.start), ClassOf: d.driver.classOf,
 		Min: c.MinContainers, Max: c.MaxContainers, Spare: c.Spare,
 		Concurrency: c.Concurrency, IdleTimeout: c.IdleTimeout,
 		QueueTenant: c.QueueTenant, QueueAll: c.QueueAll, QueueTime: c.QueueTime,
@@ -118,8 +128,9 @@ func (d *daemon) serve() {
 		MaxSessions: c.Sessions, SessionIdle: c.SessionIdle, KeepTime: c.KeepTime, KeepBytes: int64(c.Keep) << 20,
 		KeepAllBytes: max(int64(c.Keep)<<20, 512<<20),
 		MaxFrame:     c.MaxFrame, MaxConnections: c.MaxConnections, MaxInFlight: c.MaxInFlight,
-		Log: d.log,
+		Log: d.log, Observe: d.watched.observer(),
 	})
+	d.watched.serve(d)
 	d.http = &http.Server{Handler: d.rpc, ReadHeaderTimeout: headerTime}
 	go func() { d.served <- d.http.Serve(d.listener) }()
 }
@@ -171,6 +182,9 @@ func (d *daemon) announce(w io.Writer) {
 		secret = ` -H "x-runtime-secret: $SECRET"`
 	}
 	fmt.Fprintf(w, "jsd %s serves ws://%s with the %s driver\n", buildVersion(), address, d.driver.name)
+	if admin := d.watched.admin; admin != nil {
+		fmt.Fprintf(w, "metrics, status and profiles on http://%s\n", admin.listener.Addr())
+	}
 	if d.driver.name == "process" {
 		fmt.Fprintln(w, "The process driver isolates nothing: for development only.")
 	}
@@ -187,7 +201,7 @@ func (d *daemon) Close() error {
 	<-d.served
 	remove, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
-	return errors.Join(err, d.scheduler.Close(remove), d.driver.close())
+	return errors.Join(err, d.scheduler.Close(remove), d.driver.close(), d.watched.close()) // in this order: the end can be watched, too
 }
 
 func ignoreDeadline(err error) error {
