@@ -132,6 +132,8 @@ func span(ms int64) string {
 	switch {
 	case d == 0:
 		return "-"
+	case d < time.Second:
+		return d.String()
 	case d < 10*time.Second:
 		return d.Round(100 * time.Millisecond).String()
 	default:
