@@ -45,20 +45,30 @@ func (ss *session) start(detach bool) func(func() blanker) task {
 		t := ss.join(detach)
 		return func(ctx context.Context, call containers.Call) (json.RawMessage, spent, error) {
 			defer ss.leave(t)
-			joined := time.Now()
-			select {
-			case <-t.mine:
-			case <-ctx.Done():
-			}
-			if err := ctx.Err(); err != nil {
+			waited, err := t.wait(ctx)
+			if err != nil {
 				return nil, spent{}, err
 			}
-			turn := time.Since(joined)
 			result, err := ss.inner.Execute(ctx, call)
 			reply, err := executed(result, err, call.Stats, blank)
-			return reply, spent{turn, result}, err
+			return reply, spent{waited, result}, err
 		}
 	}
+}
+
+// wait says how long the turn took to come: nothing where it was there. Where ctx has ended it is given up.
+func (t *turn) wait(ctx context.Context) (time.Duration, error) {
+	select {
+	case <-t.mine:
+		return 0, ctx.Err()
+	default:
+	}
+	began := time.Now()
+	select {
+	case <-t.mine:
+	case <-ctx.Done():
+	}
+	return time.Since(began), ctx.Err()
 }
 
 func (ss *session) join(detach bool) *turn {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -16,6 +18,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/jsd-project/jsd/rpc"
+	"github.com/jsd-project/jsd/scheduler"
 )
 
 // A scraped is what /metrics said.
@@ -124,11 +127,32 @@ func goVersion(s scraped) string {
 	return ""
 }
 
-func TestStartsThatFailAreMeasured(t *testing.T) {
-	d := start(t, "process", "--admin-listen", "127.0.0.1:0", "--modules", strings.Repeat("x", 1<<20))
-	eventually(t, "a start failed", func() bool { return scrape(t, d).value("jsd_container_start_seconds", "result", "failed") > 0 })
-	if got := scrape(t, d); got.value("jsd_ready") != 0 || got.value("jsd_container_start_failures_total") < 1 {
-		t.Errorf("ready is %v, failures %v", got.value("jsd_ready"), got.value("jsd_container_start_failures_total"))
+func TestStartsAreMeasured(t *testing.T) {
+	w := watched{metrics: newMetrics(1)}
+	for _, err := range []error{nil, errors.New("no"), errors.New("no"), context.Canceled} {
+		ctx, cancel := context.WithCancel(t.Context())
+		start := w.timed(func(context.Context, string) (scheduler.Container, error) {
+			if err == context.Canceled { // the daemon ends
+				cancel()
+			}
+			return nil, err
+		})
+		if _, got := start(ctx, ""); got != err {
+			t.Errorf("got %v, want %v", got, err)
+		}
+		cancel()
+	}
+	families, err := w.metrics.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := scraped{}
+	for _, family := range families {
+		got[family.GetName()] = family
+	}
+	const name = "jsd_container_start_seconds"
+	if ok, failed := got.value(name, "result", startOK), got.value(name, "result", startFailed); ok != 1 || failed != 2 {
+		t.Errorf("%v started, %v failed", ok, failed)
 	}
 }
 
