@@ -57,11 +57,11 @@ func ParseOrigin(origin string) (string, error) {
 // daemon listens on loopback, it goes by loopback names only.
 func (a access) hostAllowed(host string) bool {
 	loopback := !a.listen.IsValid() || a.listen.Addr().Unmap().IsLoopback()
-	return !loopback || isLoopbackHost(host)
+	return !loopback || IsLoopbackHost(host)
 }
 
-// isLoopbackHost judges a Host header, with or without port.
-func isLoopbackHost(host string) bool {
+// IsLoopbackHost judges a Host header, with or without port: whether it names this machine to itself.
+func IsLoopbackHost(host string) bool {
 	name, port, err := net.SplitHostPort(host)
 	if err != nil {
 		name, port = host, ""

@@ -11,6 +11,7 @@ import (
 
 // A run is a call that passed all checks.
 type run struct {
+	method string
 	client *client
 	req    *request
 
@@ -28,7 +29,7 @@ type run struct {
 	start func(blank func() blanker) task
 }
 
-type task func(ctx context.Context, call containers.Call) (json.RawMessage, error)
+type task func(ctx context.Context, call containers.Call) (json.RawMessage, spent, error)
 
 // begin runs a call, or waits for the outcome of the one that has its name.
 func (s *Server) begin(ctx context.Context, cancel func(), r *run) waiting {
@@ -54,12 +55,12 @@ func (s *Server) begin(ctx context.Context, cancel func(), r *run) waiting {
 	if r.detach {
 		s.goBackground(func() {
 			defer cancel()
-			s.run(runCtx, x, task, r.call, blank)
+			s.run(runCtx, x, task, r, blank)
 		})
 		return joined(ctx, x)
 	}
 	return func() (json.RawMessage, error) {
-		s.run(runCtx, x, task, r.call, blank)
+		s.run(runCtx, x, task, r, blank)
 		return x.outcome.result, x.outcome.err
 	}
 }
@@ -85,14 +86,14 @@ func joined(ctx context.Context, x *execution) waiting {
 	return func() (json.RawMessage, error) { return x.wait(ctx, true) }
 }
 
-// run blanks the secrets out of all that a script may have put them in by accident, its log line's too.
-func (s *Server) run(ctx context.Context, x *execution, run task, call containers.Call, blank func() blanker) {
+// run is the one place that sees the end of every call. It blanks the secrets out of all that a script may
+// have put them in by accident, its log line's too.
+func (s *Server) run(ctx context.Context, x *execution, run task, r *run, blank func() blanker) {
 	began := time.Now()
-	result, err := run(ctx, call)
-	took := time.Since(began)
+	result, used, err := run(ctx, r.call)
 	if err != nil {
 		result, err = nil, blank().err(causeOf(ctx, err))
 	}
-	s.logCall(x.name, took, err)
+	s.report(r, x, began, used, err)
 	s.executions.end(x, result, err)
 }

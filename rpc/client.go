@@ -46,7 +46,8 @@ type request struct {
 	batch  *batch          // JSON-RPC: whose reply its own is part of
 
 	size   int    // bytes
-	tenant string // of a call; empty: it is none, or not known to be one yet
+	tenant string // of a call, once its params said it; empty: it is none, or not known to be one yet
+	trace  string // traceparent, likewise
 	number uint64 // what jsonrpc2 knows it by
 
 	// Guarded by client.mu.
@@ -65,6 +66,7 @@ type client struct {
 	ctx     context.Context    // of all its calls
 	hangUp  context.CancelFunc // ends ctx, and with it the connection
 	post    bool               // a POST
+	trace   string             // traceparent of its HTTP request
 	dialect dialect            // nil before the first frame; written by the reader before there are requests
 	ended   chan struct{}      // closed when the reader is done
 	calls   sync.WaitGroup     // goroutines of calls, started by the reader
@@ -196,6 +198,9 @@ func (c *client) Handle(ctx context.Context, conn *jsonrpc2.Conn, r *jsonrpc2.Re
 		return
 	}
 	result, later, err := method.handle(c, req)
+	if err != nil && method.runs {
+		c.server.refuse(r.Method, req, err)
+	}
 	if err != nil || later == nil {
 		c.reply(ctx, conn, req, result, err)
 		return
@@ -204,6 +209,9 @@ func (c *client) Handle(ctx context.Context, conn *jsonrpc2.Conn, r *jsonrpc2.Re
 	cancelled := func() { cancel(errCancelled) }
 	if err := c.takeSlot(req, cancelled); err != nil {
 		cancel(nil)
+		if method.runs {
+			c.server.refuse(r.Method, req, err)
+		}
 		c.reply(ctx, conn, req, nil, err)
 		return
 	}

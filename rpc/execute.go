@@ -3,11 +3,6 @@ package rpc
 import (
 	"context"
 	"encoding/json"
-	"strconv"
-	"time"
-
-	"github.com/rs/zerolog"
-	"github.com/sourcegraph/jsonrpc2"
 
 	"github.com/jsd-project/jsd/containers"
 )
@@ -25,6 +20,10 @@ type executeParams struct {
 }
 
 func (s *Server) execute(c *client, req *request, p executeParams) (json.RawMessage, later, error) {
+	req.trace = c.traceOf(p.Trace)
+	if p.Session == nil {
+		req.tenant = tenantOf(p.Tenant)
+	}
 	if err := p.check(c); err != nil {
 		return nil, nil, err
 	}
@@ -51,7 +50,7 @@ func (s *Server) execute(c *client, req *request, p executeParams) (json.RawMess
 
 // newRun judges whose call it is and what that tenant may ask for, and then where it runs.
 func (s *Server) newRun(c *client, req *request, p *executeParams) (*run, Policy, error) {
-	r := &run{client: c, req: req, tenant: tenantOf(p.Tenant), hidden: p.Secrets.strings(), detach: p.Detach.is()}
+	r := &run{method: executeName, client: c, req: req, tenant: tenantOf(p.Tenant), hidden: p.Secrets.strings(), detach: p.Detach.is()}
 	r.keep = r.detach
 	var shut error
 	if p.Session != nil {
@@ -60,6 +59,9 @@ func (s *Server) newRun(c *client, req *request, p *executeParams) (*run, Policy
 	policy, err := s.policyOf(r.tenant, req)
 	if err == nil {
 		err = policy.permit(&p.script, p.Session != nil)
+	}
+	if p.Session != nil && r.session == nil {
+		req.tenant = "" // nobody's
 	}
 	if err == nil {
 		err = shut
@@ -70,31 +72,10 @@ func (s *Server) newRun(c *client, req *request, p *executeParams) (*run, Policy
 // start runs calls in a container of the tenant.
 func (s *Server) start(tenant string) func(func() blanker) task {
 	return func(blank func() blanker) task {
-		return func(ctx context.Context, call containers.Call) (json.RawMessage, error) {
+		return func(ctx context.Context, call containers.Call) (json.RawMessage, spent, error) {
 			result, err := s.cfg.Runner.Run(ctx, tenant, call)
-			return executed(result, err, call.Stats, blank)
+			reply, err := executed(result, err, call.Stats, blank)
+			return reply, spent{Result: result}, err
 		}
 	}
-}
-
-// logCall writes the line of a call, with what it took from here, in ms. A failure's text is the
-// script's own, so it is not in it.
-func (s *Server) logCall(name executionName, took time.Duration, err error) {
-	level, outcome := zerolog.InfoLevel, "ok"
-	if err != nil {
-		code := wireError(err).Code
-		outcome = strconv.FormatInt(code, 10)
-		if code == jsonrpc2.CodeInternalError || code == int64(codeLost) {
-			level = zerolog.ErrorLevel
-		}
-	}
-	if s.cfg.NoLogs && level == zerolog.InfoLevel {
-		return
-	}
-	event := s.cfg.Log.WithLevel(level)
-	if level == zerolog.ErrorLevel {
-		event = event.Err(err)
-	}
-	event.Str("execution", name.id).Str("tenant", name.tenant).Str("outcome", outcome).
-		Dur("run", took).Msg("call")
 }

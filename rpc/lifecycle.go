@@ -31,6 +31,13 @@ func (s *Server) leave() {
 	s.closeIfEmptyLocked()
 }
 
+// Connections is how many there are, POSTs among them.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open
+}
+
 func (s *Server) closeIfEmptyLocked() {
 	if s.closing && s.open == 0 && s.working == 0 {
 		close(s.empty)

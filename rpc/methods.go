@@ -17,6 +17,7 @@ type method struct {
 	result  reflect.Type // of what it answers
 	errors  []int64      // codes that it may answer, beside those that any request may get
 	socket  bool         // over a WebSocket only
+	runs    bool         // it runs a script: there is a Report of each
 	handle  handler
 }
 
@@ -46,18 +47,29 @@ func newMethod[R, P any](name, summary string, handle func(c *client, req *reque
 	}
 }
 
+// running has each request reported, also those that are refused.
+func (m method) running() method {
+	m.runs = true
+	return m
+}
+
 // overSocket leaves a method out of POST.
 func (m method) overSocket() method {
 	m.socket = true
 	return m
 }
 
+const (
+	executeName = "runtime.execute"
+	openName    = "runtime.open"
+)
+
 func (s *Server) allMethods() []method {
 	return []method{
-		newMethod[Result]("runtime.execute", "Runs a script", s.execute,
-			1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009),
-		newMethod[OpenResult]("runtime.open", "Evaluates a script and keeps its context for further calls", s.openSession,
-			1000, 1002, 1003, 1004, 1005, 1006, 1007, 1009).overSocket(),
+		newMethod[Result](executeName, "Runs a script", s.execute,
+			1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009).running(),
+		newMethod[OpenResult](openName, "Evaluates a script and keeps its context for further calls", s.openSession,
+			1000, 1002, 1003, 1004, 1005, 1006, 1007, 1009).overSocket().running(),
 		newMethod[struct{}]("runtime.close", "Ends a session", s.closeSession, 1003, 1006, 1009).overSocket(),
 		newMethod[Result]("runtime.attach", "Gives the outcome of an execution, once it has one", s.attach,
 			1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009),

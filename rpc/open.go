@@ -19,13 +19,14 @@ type OpenResult struct {
 }
 
 func (s *Server) openSession(c *client, req *request, p openParams) (json.RawMessage, later, error) {
+	req.tenant, req.trace = tenantOf(p.Tenant), c.traceOf(p.Trace)
 	if err := p.check(c); err != nil {
 		return nil, nil, err
 	}
 	if p.Reuse != nil && *p.Reuse != reuseTenant {
 		return nil, nil, invalidParams(`reuse must be "tenant" for a session`)
 	}
-	r := &run{client: c, req: req, tenant: tenantOf(p.Tenant), hidden: p.Secrets.strings()}
+	r := &run{method: openName, client: c, req: req, tenant: tenantOf(p.Tenant), hidden: p.Secrets.strings()}
 	policy, err := s.policyOf(r.tenant, req)
 	if err != nil {
 		return nil, nil, err
@@ -43,12 +44,13 @@ func (s *Server) openSession(c *client, req *request, p openParams) (json.RawMes
 	r.call = policy.limits(&p.script, bundle)
 	r.call.Script = p.body(nil, nil, nil)
 	r.start = func(func() blanker) task {
-		return func(ctx context.Context, call containers.Call) (json.RawMessage, error) {
+		return func(ctx context.Context, call containers.Call) (json.RawMessage, spent, error) {
 			return s.evaluate(ctx, r, call, policy.SessionIdle)
 		}
 	}
 	return nil, func(ctx context.Context, cancel func()) waiting {
 		if !s.reserveSession(r.tenant, policy.Sessions) {
+			s.refuse(r.method, req, errSessionLimit)
 			return func() (json.RawMessage, error) { return nil, errSessionLimit }
 		}
 		return s.begin(ctx, cancel, r)
@@ -56,11 +58,11 @@ func (s *Server) openSession(c *client, req *request, p openParams) (json.RawMes
 }
 
 // evaluate has a place for its session reserved, which is free again once that is gone.
-func (s *Server) evaluate(ctx context.Context, r *run, call containers.Call, idle time.Duration) (json.RawMessage, error) {
-	inner, err := s.cfg.Runner.OpenSession(ctx, r.tenant, call)
+func (s *Server) evaluate(ctx context.Context, r *run, call containers.Call, idle time.Duration) (json.RawMessage, spent, error) {
+	inner, result, err := s.cfg.Runner.OpenSession(ctx, r.tenant, call)
 	if err != nil {
 		s.releaseSession(r.tenant)
-		return nil, err
+		return nil, spent{Result: result}, err
 	}
 	ss := newSession(rand.Text(), r.tenant, r.hidden, idle, inner)
 	adopted := r.client.adopt(ss)
@@ -73,9 +75,9 @@ func (s *Server) evaluate(ctx context.Context, r *run, call containers.Call, idl
 	})
 	if !adopted {
 		inner.Close()
-		return nil, errCancelled
+		return nil, spent{Result: result}, errCancelled
 	}
-	return appendJSON(nil, OpenResult{Session: ss.id}), nil
+	return appendJSON(nil, OpenResult{Session: ss.id}), spent{Result: result}, nil
 }
 
 func (s *Server) reserveSession(tenant string, most int) bool {

@@ -54,7 +54,7 @@ func (s *Server) servePost(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.leave()
 	c := newClient(r.Context(), s)
-	c.post, c.dialect = true, newJSONRPC(&s.cfg)
+	c.post, c.dialect, c.trace = true, newJSONRPC(&s.cfg), traceparentOf(r.Header)
 	wire := &post{
 		client: c,
 		body:   http.MaxBytesReader(w, r.Body, s.cfg.MaxFrame),

@@ -230,15 +230,16 @@ type fakeSession struct {
 	x  int
 }
 
-func (r *runner) OpenSession(ctx context.Context, tenant string, c call) (containers.Session, error) {
-	if _, err := r.Run(ctx, tenant, c); err != nil {
-		return nil, err
+func (r *runner) OpenSession(ctx context.Context, tenant string, c call) (containers.Session, result, error) {
+	res, err := r.Run(ctx, tenant, c)
+	if err != nil {
+		return nil, res, err
 	}
 	s := &fakeSession{r: r, tenant: tenant, turn: make(chan struct{}, 1), done: make(chan struct{}), x: 2}
 	r.mu.Lock()
 	r.sessions = append(r.sessions, s)
 	r.mu.Unlock()
-	return s, nil
+	return s, res, nil
 }
 
 func (s *fakeSession) Done() <-chan struct{} { return s.done }

@@ -18,19 +18,20 @@ const (
 
 // A script is the params that runtime.execute and runtime.open share.
 type script struct {
-	Code      *source     `json:"code"`
-	Files     *folder     `json:"files"`
-	Bundle    *text       `json:"bundle"`
-	File      *source     `json:"file"`
-	Globals   *object     `json:"globals"`
-	Language  *source     `json:"language"`
-	Timeout   *millis     `json:"timeout"`
-	Tenant    *tenantName `json:"tenant"`
-	Secrets   *secrets    `json:"secrets"`
-	Memory    *mebibytes  `json:"memory"`
-	Reuse     *reuse      `json:"reuse"`
-	Stream    *flag       `json:"stream"`
-	Callbacks *names      `json:"callbacks"`
+	Code      *source      `json:"code"`
+	Files     *folder      `json:"files"`
+	Bundle    *text        `json:"bundle"`
+	File      *source      `json:"file"`
+	Globals   *object      `json:"globals"`
+	Language  *source      `json:"language"`
+	Timeout   *millis      `json:"timeout"`
+	Tenant    *tenantName  `json:"tenant"`
+	Secrets   *secrets     `json:"secrets"`
+	Memory    *mebibytes   `json:"memory"`
+	Reuse     *reuse       `json:"reuse"`
+	Stream    *flag        `json:"stream"`
+	Callbacks *names       `json:"callbacks"`
+	Trace     *traceparent `json:"traceparent"`
 }
 
 // check judges what no field shows by itself. Of files it then has the one to begin with in File.

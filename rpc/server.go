@@ -18,12 +18,14 @@ import (
 )
 
 // Runner is what runs scripts. Run ends soon after ctx does; its errors are *containers.Failure,
-// *containers.LostError, a Busy, ctx's own, or internal ones that clients see nothing of.
+// *containers.LostError, a Busy, ctx's own, or internal ones that clients see nothing of. Where the call
+// came into a container the result says Container, Queue and Cold, beside an error too.
 type Runner interface {
 	Run(ctx context.Context, tenant string, call containers.Call) (containers.Result, error)
 
-	// OpenSession evaluates a script and keeps its context; ctx is for that alone. Errors are Run's.
-	OpenSession(ctx context.Context, tenant string, call containers.Call) (containers.Session, error)
+	// OpenSession evaluates a script and keeps its context; ctx is for that alone. Errors are Run's, and the
+	// result says where and after what wait that was, as Run's does.
+	OpenSession(ctx context.Context, tenant string, call containers.Call) (containers.Session, containers.Result, error)
 
 	Stop(tenant string) // ends the tenant's containers, with the calls and sessions in them
 
@@ -59,6 +61,10 @@ type Config struct {
 
 	Log    zerolog.Logger
 	NoLogs bool // no line per call
+
+	// Observe is told of every call when it has ended, before the client is. It is called by many goroutines
+	// at once, and calls wait for it. nil: nobody is told.
+	Observe func(Report)
 }
 
 func (c Config) withDefaults() Config {
@@ -177,7 +183,7 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 	socket := newSocket(conn, &s.cfg)
 	defer socket.close()
 	c := newClient(context.Background(), s)
-	c.wire = socket
+	c.wire, c.trace = socket, traceparentOf(r.Header)
 	s.serve(c, func() { socket.keepAlive(c.ended, s.cfg.PingInterval) })
 }
 

@@ -43,19 +43,32 @@ func newSession(id, tenant string, hidden []string, idle time.Duration, inner co
 func (ss *session) start(detach bool) func(func() blanker) task {
 	return func(blank func() blanker) task {
 		t := ss.join(detach)
-		return func(ctx context.Context, call containers.Call) (json.RawMessage, error) {
+		return func(ctx context.Context, call containers.Call) (json.RawMessage, spent, error) {
 			defer ss.leave(t)
-			select {
-			case <-t.mine:
-			case <-ctx.Done():
-			}
-			if err := ctx.Err(); err != nil {
-				return nil, err
+			waited, err := t.wait(ctx)
+			if err != nil {
+				return nil, spent{}, err
 			}
 			result, err := ss.inner.Execute(ctx, call)
-			return executed(result, err, call.Stats, blank)
+			reply, err := executed(result, err, call.Stats, blank)
+			return reply, spent{waited, result}, err
 		}
 	}
+}
+
+// wait says how long the turn took to come: nothing where it was there. Where ctx has ended it is given up.
+func (t *turn) wait(ctx context.Context) (time.Duration, error) {
+	select {
+	case <-t.mine:
+		return 0, ctx.Err()
+	default:
+	}
+	began := time.Now()
+	select {
+	case <-t.mine:
+	case <-ctx.Done():
+	}
+	return time.Since(began), ctx.Err()
 }
 
 func (ss *session) join(detach bool) *turn {

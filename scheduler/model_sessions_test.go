@@ -11,15 +11,14 @@ import (
 // open opens a session, which stays open until endSession, endSessions or something worse chooses it.
 func (m *model) open() {
 	tenant := m.tenant()
-	began := time.Now()
 	m.call(tenant, func(ctx context.Context, call containers.Call) (containers.Result, error) {
-		given, err := m.s.OpenSession(ctx, tenant, call)
+		given, res, err := m.s.OpenSession(ctx, tenant, call)
 		if err == nil {
 			m.mu.Lock()
 			m.sessions = append(m.sessions, given.(*session))
 			m.mu.Unlock()
 		}
-		return containers.Result{Queue: time.Since(began) - call.Timeout}, err // which is not told
+		return res, err
 	})
 }
 

@@ -214,7 +214,7 @@ func TestSessionsDoNotShutOutThoseWithoutAny(t *testing.T) {
 		for i := range 3 {
 			openSession(t, s, fmt.Sprint("t", i))
 		}
-		_, err := s.OpenSession(t.Context(), "t3", containers.Call{Script: []byte("t3")})
+		_, _, err := s.OpenSession(t.Context(), "t3", containers.Call{Script: []byte("t3")})
 		busyBecause(t, err, HeldFull)
 		last := openSession(t, s, "t0") // whose container is held already
 		for i := range 10 {

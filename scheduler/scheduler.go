@@ -181,8 +181,8 @@ func (s *Scheduler) Open() {
 }
 
 // Run executes a call in a container of the tenant, or with call.Once in one that runs nothing else,
-// after waiting for one if need be. Its errors are those of Container.Execute, then with Queue and Cold
-// in the result all the same; ctx's if the caller gave up while waiting, a *BusyError, or ErrClosed. A
+// after waiting for one if need be. Its errors are those of Container.Execute, then with Container, Queue
+// and Cold in the result all the same; and without a Container ctx's if the caller gave up while waiting, a *BusyError, or ErrClosed. A
 // script that may have started is never started again.
 func (s *Scheduler) Run(ctx context.Context, tenant string, call containers.Call) (containers.Result, error) {
 	k := plain
@@ -196,6 +196,6 @@ func (s *Scheduler) Run(ctx context.Context, tenant string, call containers.Call
 	cold := c.used.CompareAndSwap(false, true)
 	defer s.release(c, time.Now())
 	res, err := c.Execute(ctx, call)
-	res.Queue, res.Cold = queue, cold
+	res.Container, res.Queue, res.Cold = c.ID(), queue, cold
 	return res, err
 }

@@ -28,8 +28,8 @@ type session struct {
 var errEnded = errors.New("container ended as a session was opened")
 
 // OpenSession opens a session in the container of the tenant that its calls without Once run in, after
-// waiting for one as Run does. It counts as a call until it returns, and its errors are Run's. call.Once
-// stands for nothing here.
+// waiting for one as Run does. It counts as a call until it returns, and its errors are Run's, with the
+// same in the result: beside a session that is Container, Queue and Cold, too. call.Once stands for nothing here.
 //
 // The session's Execute waits for a slot of that container, no longer than the queue time from its beginning,
 // and in line with the tenant's other calls: first come, first served, where a call behind another of
@@ -37,20 +37,20 @@ var errEnded = errors.New("container ended as a session was opened")
 // container's, and while it waits ctx's if the caller gave up, a *BusyError, ErrClosed, or
 // containers.ErrNoSession where the session ended. Done and Close are the container's; the container
 // is held until Done is closed.
-func (s *Scheduler) OpenSession(ctx context.Context, tenant string, call containers.Call) (containers.Session, error) {
+func (s *Scheduler) OpenSession(ctx context.Context, tenant string, call containers.Call) (containers.Session, containers.Result, error) {
 	call.Once = false
-	c, _, err := s.slot(ctx, tenant, opens)
+	c, queue, err := s.slot(ctx, tenant, opens)
 	if err != nil {
-		return nil, err
+		return nil, containers.Result{Queue: queue}, err
 	}
-	c.used.Store(true)
+	res := containers.Result{Container: c.ID(), Queue: queue, Cold: c.used.CompareAndSwap(false, true)}
 	began := time.Now()
 	given, err := c.OpenSession(ctx, call)
 	ss, err := s.opened(c, given, err, began)
 	if err != nil {
-		return nil, err
+		return nil, res, err
 	}
-	return ss, nil
+	return ss, res, nil
 }
 
 // opened releases the slot of a call that opened a session, which from then on holds the container.
@@ -100,11 +100,11 @@ func (s *Scheduler) ended(ss *session) {
 func (ss *session) Execute(ctx context.Context, call containers.Call) (containers.Result, error) {
 	queue, err := ss.acquire(ctx)
 	if err != nil {
-		return containers.Result{}, err
+		return containers.Result{Queue: queue}, err
 	}
 	defer ss.release(time.Now())
 	res, err := ss.Session.Execute(ctx, call)
-	res.Queue = queue
+	res.Container, res.Queue = ss.container.ID(), queue
 	return res, err
 }
 

@@ -65,7 +65,7 @@ func TestSessionThatDoesNotOpenHoldsNothing(t *testing.T) {
 
 func TestSessionIgnoresOnce(t *testing.T) {
 	in(t, Config{Max: 2, Spare: 2}, func(t *testing.T, w *world, s *Scheduler) {
-		ss, err := s.OpenSession(t.Context(), "a", containers.Call{Script: []byte("a"), Once: true})
+		ss, _, err := s.OpenSession(t.Context(), "a", containers.Call{Script: []byte("a"), Once: true})
 		if err != nil {
 			t.Fatal(err)
 		}

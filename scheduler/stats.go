@@ -67,6 +67,10 @@ type Stats struct {
 func (s *Scheduler) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.statsLocked()
+}
+
+func (s *Scheduler) statsLocked() Stats {
 	sum := s.totalLocked()
 	return Stats{
 		Tenants:        len(s.tenants),

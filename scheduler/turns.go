@@ -123,6 +123,12 @@ func (s *Scheduler) lineUpLocked(t *tenant) {
 	default:
 		in = &t.class.turns.more
 	}
+	if in == nil {
+		wants = 0
+	}
+	if wants < t.turn.wants {
+		s.alarmLocked(time.Now()) // what it wants no more may be had by others: keep balances
+	}
 	if in != t.turn.in {
 		if t.turn.in == nil {
 			t.turn.since = time.Now()

@@ -252,7 +252,7 @@ func inBackground(call func() (containers.Result, error)) <-chan outcome {
 // openSession opens a session, which must succeed.
 func openSession(t *testing.T, s *Scheduler, tenant string) *session {
 	t.Helper()
-	ss, err := s.OpenSession(t.Context(), tenant, containers.Call{Script: []byte(tenant)})
+	ss, _, err := s.OpenSession(t.Context(), tenant, containers.Call{Script: []byte(tenant)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,8 +262,8 @@ func openSession(t *testing.T, s *Scheduler, tenant string) *session {
 // opening opens a session in the background, which takes that long.
 func opening(ctx context.Context, s *Scheduler, tenant string, length time.Duration) <-chan outcome {
 	return inBackground(func() (containers.Result, error) {
-		_, err := s.OpenSession(ctx, tenant, containers.Call{Script: []byte(tenant), Timeout: length})
-		return containers.Result{}, err
+		_, res, err := s.OpenSession(ctx, tenant, containers.Call{Script: []byte(tenant), Timeout: length})
+		return res, err
 	})
 }
 

@@ -61,7 +61,12 @@ type serveCommand struct {
 	ImageCheck     time.Duration `default:"10s" env:"JSD_IMAGE_CHECK" help:"How often to look whether an image's name stands for another image (docker); 0: only on SIGHUP. New containers are of that one, the others are replaced."`
 	DrainTimeout   time.Duration `default:"30s" env:"JSD_DRAIN_TIMEOUT" help:"How long calls in flight may go on after SIGTERM."`
 
+	AdminListen    string `env:"JSD_ADMIN_LISTEN" placeholder:"ADDRESS:PORT" help:"Serve /metrics, /status and /debug/pprof/ on this loopback address. Default: nowhere."`
+	MetricsTenants int    `default:"100" env:"JSD_METRICS_TENANTS" placeholder:"N" help:"Tenants whose calls are counted by name in /metrics, the first that come (${default}); all others are one."`
+
 	LogLevel string `enum:",debug,info,warn,error,off" default:"" env:"JSD_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn, error or off. Default: info, or off with $NOLOGS."`
+
+	tracing bool // OpenTelemetry's variables ask for traces
 }
 
 // sandboxFlags say what a container is made of, for every command that starts one.
@@ -101,6 +106,7 @@ func (c *serveCommand) resolve(environment func(string) string) error {
 	if environment("NOLOGS") != "" && c.LogLevel == "" {
 		c.LogLevel = "off"
 	}
+	c.tracing = wantsTraces(environment)
 	c.Listen = cmp.Or(c.Listen, "127.0.0.1:8765")
 	c.Timeout = cmp.Or(c.Timeout, 3*time.Second)
 	c.LogLevel = cmp.Or(c.LogLevel, "info")
@@ -117,6 +123,11 @@ func (c *serveCommand) check() error {
 	}
 	if c.Secret == "" && !c.Insecure && !isLoopback(host) {
 		return fmt.Errorf("--listen %s: refusing to serve this address without a credential; set SECRET, or say --insecure", c.Listen)
+	}
+	if c.AdminListen != "" {
+		if err := checkAdminListen(c.AdminListen); err != nil {
+			return err
+		}
 	}
 	if c.Instance == "" {
 		c.Instance = "port-" + port
@@ -136,7 +147,7 @@ func (c *serveCommand) check() error {
 	}
 	for name, n := range map[string]int{
 		"--spare": c.Spare, "--min-containers": c.MinContainers, "--idle-timeout": int(c.IdleTimeout),
-		"--cpu-budget": int(c.CPUBudget), "--drain-timeout": int(c.DrainTimeout), "--image-check": int(c.ImageCheck),
+		"--metrics-tenants": c.MetricsTenants, "--cpu-budget": int(c.CPUBudget), "--drain-timeout": int(c.DrainTimeout), "--image-check": int(c.ImageCheck),
 	} {
 		if n < 0 {
 			return fmt.Errorf("%s may not be negative", name)

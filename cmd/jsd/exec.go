@@ -141,8 +141,8 @@ func (c *execCommand) settings() (*serveCommand, error) {
 		return nil, err
 	}
 	serve.Driver, serve.sandboxFlags, serve.Tenants = c.Driver, c.sandboxFlags, ""
-	serve.Listen, serve.Secret, serve.Origin = "127.0.0.1:0", "", nil    // nothing listens
-	serve.Instance = fmt.Sprintf("exec-%d-%s", os.Getpid(), rand.Text()) // sweeps nobody's containers
+	serve.Listen, serve.AdminListen, serve.Secret, serve.Origin = "127.0.0.1:0", "", "", nil // nothing listens
+	serve.Instance = fmt.Sprintf("exec-%d-%s", os.Getpid(), rand.Text())                     // sweeps nobody's containers
 	serve.MinContainers, serve.Spare, serve.MaxContainers, serve.Concurrency = 0, 0, 1, 1
 	if serve.LogLevel == "" {
 		serve.LogLevel = "warn"
@@ -150,6 +150,7 @@ func (c *execCommand) settings() (*serveCommand, error) {
 	if err := serve.resolve(environment); err != nil {
 		return nil, err
 	}
+	serve.tracing = false // it is no service
 	serve.MaxTimeout = max(serve.MaxTimeout, c.Timeout)
 	return &serve, nil
 }

@@ -21,6 +21,7 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" default:"withargs" help:"Serve clients (the default)."`
 	Exec    execCommand    `cmd:"" help:"Run a script."`
 	Doctor  doctorCommand  `cmd:"" help:"Say what is missing here, and how to get it."`
+	Status  statusCommand  `cmd:"" help:"Show tenants, containers and queues of a running daemon."`
 	Image   imageCommands  `cmd:"" help:"The image that containers run."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }

@@ -45,6 +45,8 @@ type daemon struct {
 	imageGone chan struct{}                    // has one element when a container's image was not there
 	failed    func(error)                      // told why a container does not start; or nil
 	served    chan error
+	watched   watched
+	began     time.Time
 }
 
 // Run serves until ctx ends, then drains.
@@ -100,7 +102,18 @@ func open(ctx context.Context, c *serveCommand, log zerolog.Logger) (*daemon, er
 // openOn does the same on a listener, which it closes when it fails. Where a container does not start,
 // failed, which may be nil, is told why.
 func openOn(ctx context.Context, c *serveCommand, listener net.Listener, log zerolog.Logger, failed func(error)) (_ *daemon, err error) {
-	d := &daemon{config: c, log: log, listener: listener, failed: failed, served: make(chan error, 1), imageGone: make(chan struct{}, 1)}
+	d := &daemon{
+		config: c, log: log, listener: listener, failed: failed,
+		served: make(chan error, 1), imageGone: make(chan struct{}, 1), began: time.Now(),
+	}
+	if d.watched, err = openWatched(ctx, c, log); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.watched.close())
+		}
+	}()
 	if d.policies, err = c.openPolicies(); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
@@ -124,7 +137,7 @@ func openOn(ctx context.Context, c *serveCommand, listener net.Listener, log zer
 func (d *daemon) serve() {
 	c := d.config
 	d.scheduler = scheduler.New(scheduler.Config{
-		Start: d.start, Policy: d.schedulerPolicy,
+		Start: d.watched.timed(d.start), Policy: d.schedulerPolicy,
 		Min: c.MinContainers, Max: c.MaxContainers, Spare: c.Spare, QueueAll: c.QueueAll,
 		Log: d.log,
 	})
@@ -136,8 +149,9 @@ func (d *daemon) serve() {
 		Limits:  d.limits, Policy: d.rpcPolicy,
 		MaxAllBundles: int64(c.AllBundles) << 20, KeepAllBytes: int64(max(c.Keep, keepAll)) << 20,
 		MaxFrame: c.MaxFrame, MaxConnections: c.MaxConnections, MaxInFlight: c.MaxInFlight,
-		Log: d.log,
+		Log: d.log, Observe: d.watched.observer(),
 	})
+	d.watched.serve(d)
 	d.http = &http.Server{Handler: d.rpc, ReadHeaderTimeout: headerTime}
 	go func() { d.served <- d.http.Serve(d.listener) }()
 }
@@ -205,6 +219,9 @@ func (d *daemon) announce(w io.Writer) {
 		secret = ` -H "x-runtime-secret: $SECRET"`
 	}
 	fmt.Fprintf(w, "jsd %s serves ws://%s with the %s driver\n", buildVersion(), address, d.driver.name)
+	if admin := d.watched.admin; admin != nil {
+		fmt.Fprintf(w, "metrics, status and profiles on http://%s\n", admin.listener.Addr())
+	}
 	if d.driver.name == "process" {
 		fmt.Fprintln(w, "The process driver isolates nothing: for development only.")
 	}
@@ -221,7 +238,7 @@ func (d *daemon) Close() error {
 	<-d.served
 	remove, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
-	return errors.Join(err, d.scheduler.Close(remove), d.driver.close())
+	return errors.Join(err, d.scheduler.Close(remove), d.driver.close(), d.watched.close()) // in this order: the end can be watched, too
 }
 
 func ignoreDeadline(err error) error {

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+func TestStatus(t *testing.T) {
+	d := start(t, "process", "--admin-listen", "127.0.0.1:0", "--concurrency", "1", "--max-containers", "2", "--spare", "0", "--min-containers", "0")
+	c := dial(t, d.listener.Addr().String(), "json-rpc", nil)
+	c.open("1", "tenant", "shop")
+	begun := make(chan callback, 1)
+	c.answers(func(b callback) { begun <- b })
+	_, runs := c.start("runtime.execute", script{"code": "host.f()", "callbacks": list("f"), "timeout": 60000, "tenant": "acme"})
+	asked := c.begins(runs, begun)
+	var waiting []<-chan reply
+	for range 2 {
+		_, answer := c.start("runtime.execute", script{"code": "1", "tenant": "acme"})
+		waiting = append(waiting, answer)
+	}
+	eventually(t, "two calls wait", func() bool { return d.scheduler.Stats().Queued == 2 })
+	address := d.watched.admin.listener.Addr().String()
+	got := command(t, "", "status", "--admin", address)
+	var lines []string
+	for line := range strings.Lines(got.out) {
+		if words := strings.Fields(line); len(words) > 0 {
+			lines = append(lines, strings.Join(words, " "))
+		}
+	}
+	for _, want := range []string{
+		"jsd " + buildVersion() + " on " + d.listener.Addr().String() + ", process driver, up ",
+		"calls: 1 running, 2 waiting, 1 ended, 0 refused; connections: 1; sessions: 1",
+		"containers: 0 starting, 0 spare, 0 idle, 2 busy, 0 closing; at most 2",
+		"TENANT CLASS CONTAINERS RUNNING WAITING OLDEST", "acme - 1 1 2 ", "shop - 1 0 0 -",
+		"CONTAINER STATE TENANT CLASS RUNNING SESSIONS AGE", " busy acme - 1 0 ", " held shop - 0 1 ",
+	} {
+		if !strings.Contains(strings.Join(lines, "\n"), want) {
+			t.Errorf("no %q in\n%s", want, got.out)
+		}
+	}
+	if got.status != 0 || got.err != "" {
+		t.Errorf("status %d, %s", got.status, got.err)
+	}
+	var r statusReport
+	got = command(t, "", "status", "--json", "--admin", address)
+	if err := json.Unmarshal([]byte(got.out), &r); err != nil || got.status != 0 {
+		t.Fatalf("%v in %+v", err, got)
+	}
+	if len(r.Tenants) != 2 || r.Tenants[0].Name != "acme" || r.Tenants[0].Waiting != 2 || len(r.Containers) != 2 || r.Instance != d.config.Instance {
+		t.Errorf("got %+v", r)
+	}
+	asked.resolve(1)
+	for _, answer := range append(waiting, runs) {
+		c.wait(answer)
+	}
+}
+
+func TestStatusWithoutAnAdminListener(t *testing.T) {
+	d := start(t, "process")
+	strange := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(`{"a":1}`)) }))
+	defer strange.Close()
+	free := freeAddress(t)
+	for _, test := range []struct{ address, want string }{
+		{free, "no daemon answers on " + free + ": start one with --admin-listen " + free},
+		{d.listener.Addr().String(), "is not what jsd serves with --admin-listen (404 Not Found)"},
+		{strange.Listener.Addr().String(), "is not what jsd serves with --admin-listen"},
+		{"nowhere", "has to be ADDRESS:PORT"},
+		{"%:1", "has to be ADDRESS:PORT"},
+	} {
+		got := command(t, "", "status", "--admin", test.address)
+		if got.status != statusJSD || got.out != "" || !strings.Contains(got.err, test.want) || strings.Count(got.err, "\n") != 1 {
+			t.Errorf("%s: got %+v", test.address, got)
+		}
+	}
+}
+
+func TestStatusSaysWhatItLeavesOut(t *testing.T) {
+	var out strings.Builder
+	r := statusReport{NotReady: "no container is ready yet", LeftOut: statusLeftOut{2, 70}, Containers: []statusContainer{
+		{ID: strings.Repeat("0123456789abcdef", 4), State: "idle", Tenant: "a", Class: "image:2", Age: 3_723_400},
+	}}
+	if err := r.print(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"not ready: no container is ready yet", "and 70 more tenants with fewer calls", "and 2 more containers with fewer calls",
+		"0123456789ab  idle   a       image:2  0        0         1h2m3s",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, &out)
+		}
+	}
+	for ms, want := range map[int64]string{0: "-", 1: "1ms", 149: "149ms", 1_234: "1.2s", 12_345: "12s"} {
+		if got := span(ms); got != want {
+			t.Errorf("%d ms: %s, want %s", ms, got, want)
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package rpc
+
+import (
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/sourcegraph/jsonrpc2"
+
+	"github.com/jsd-project/jsd/containers"
+)
+
+// A Report says how a call of runtime.execute or runtime.open went. It has nothing of what the script is,
+// gets or gives.
+type Report struct {
+	Method    string
+	Tenant    string // empty where the request does not even say that rightly
+	Execution string // its name; empty for a call that was refused before it had one
+	Code      int64  // of the error; 0: the call came to a value
+	Fault     bool   // that error is the fault of the daemon or its engine, and nobody asked for it
+
+	Began     time.Time
+	Queue     time.Duration // waited for a place in a container, and in a session for its turn
+	Run       time.Duration // from then to the end; 0 where it never came into a container
+	Container string        // ID; empty where it never came into one
+	Cold      bool          // it was the first call there
+	Session   bool          // it ran in a session
+
+	Trace string // traceparent, as W3C writes it, of the client's; empty: none
+}
+
+// Outcome is the code as text, "ok" for a value.
+func (r *Report) Outcome() string {
+	if r.Code == 0 {
+		return "ok"
+	}
+	return strconv.FormatInt(r.Code, 10)
+}
+
+// A spent is what a call used of time and containers.
+type spent struct {
+	turn time.Duration // waited in its session
+	containers.Result
+}
+
+// report tells of the end of a run.
+func (s *Server) report(r *run, x *execution, began time.Time, used spent, err error) {
+	report := Report{
+		Method: r.method, Tenant: x.name.tenant, Execution: x.name.id, Session: r.session != nil, Trace: r.req.trace,
+		Began: began, Container: used.Container, Cold: used.Cold,
+	}
+	report.Queue = time.Since(began)
+	if used.Container != "" {
+		took := report.Queue
+		report.Queue = used.turn + used.Queue
+		report.Run = max(0, took-report.Queue)
+	}
+	s.tell(report, err)
+}
+
+// refuse tells of a call that ended before it ran.
+func (s *Server) refuse(method string, req *request, err error) {
+	s.tell(Report{Method: method, Tenant: req.tenant, Trace: req.trace, Began: time.Now()}, err)
+}
+
+func (s *Server) tell(report Report, err error) {
+	if err != nil {
+		report.Code = wireError(err).Code
+		report.Fault = isFault(report.Code, err)
+	}
+	s.logCall(&report, err)
+	if s.cfg.Observe != nil {
+		s.cfg.Observe(report)
+	}
+}
+
+// isFault says no where a container was lost because somebody wanted it to end.
+func isFault(code int64, err error) bool {
+	switch code {
+	case jsonrpc2.CodeInternalError:
+		return true
+	case int64(codeLost):
+		return !errors.Is(err, containers.ErrClosed)
+	default:
+		return false
+	}
+}
+
+// logCall writes the line of a call. A failure's text is the script's own, so it is not in it.
+func (s *Server) logCall(r *Report, err error) {
+	level := zerolog.InfoLevel
+	if r.Fault {
+		level = zerolog.ErrorLevel
+	}
+	if s.cfg.NoLogs && level == zerolog.InfoLevel {
+		return
+	}
+	event := s.cfg.Log.WithLevel(level)
+	if r.Fault {
+		event = event.Err(err)
+	}
+	event = event.Str("method", r.Method)
+	for _, field := range [...]struct{ name, value string }{
+		{"tenant", r.Tenant}, {"execution", r.Execution}, {"container", r.Container}, {"trace", traceID(r.Trace)},
+	} {
+		if field.value != "" {
+			event = event.Str(field.name, field.value)
+		}
+	}
+	event.Str("outcome", r.Outcome()).Dur("queue", r.Queue).Dur("run", r.Run).Msg("call")
+}
