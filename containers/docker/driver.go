@@ -3,13 +3,16 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/http/httptrace"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -28,7 +31,7 @@ const (
 
 	engineTime = 5 * time.Second  // for the engine to answer at all
 	startTime  = 30 * time.Second // to create and start; half a second is usual
-	removeTime = 30 * time.Second // to remove; a tenth of a second is usual
+	sweepTime  = 30 * time.Second // to remove what an earlier run left
 	sweepers   = 8                // containers that Sweep removes at once
 )
 
@@ -57,8 +60,9 @@ type Config struct {
 
 // A Driver starts containers. Its methods may be called from any goroutine.
 type Driver struct {
-	config Config
-	engine *client.Client
+	config   Config
+	engine   *client.Client
+	removals *removals
 }
 
 // New connects to the engine that the environment names (DOCKER_HOST and so on, else the local one)
@@ -74,7 +78,7 @@ func New(ctx context.Context, config Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Driver{config: config, engine: engine}
+	d := &Driver{config: config, engine: engine, removals: newRemovals(engine, config.Log)}
 	if err := d.checkEngine(ctx); err != nil {
 		_ = engine.Close()
 		return nil, err
@@ -148,14 +152,19 @@ func (d *Driver) checkImage(ctx context.Context) error {
 
 // Start creates a container and starts it. The engine is not interrupted in the middle of a step,
 // since what it then leaves cannot be known; when ctx ends, Start removes what there is and returns.
+// Where the engine does not remove it, Start returns all the same, and that goes on until it does.
 func (d *Driver) Start(ctx context.Context) (containers.Process, error) {
+	if err := cmp.Or(ctx.Err(), d.removals.full()); err != nil {
+		return nil, err
+	}
 	name := "jsd-" + strings.ToLower(rand.Text())
 	steps, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTime)
 	defer cancel()
+	defer context.AfterFunc(d.removals.ctx, cancel)()
 	p := &process{
-		id:     name,
-		engine: d.engine,
-		stderr: containers.NewStderr(d.config.Log.With().Str("container", name).Logger()),
+		id:       name,
+		removals: d.removals,
+		stderr:   containers.NewStderr(d.config.Log.With().Str("container", name).Logger()),
 	}
 	p.kill = sync.OnceValue(p.remove)
 	for _, step := range []func(context.Context, *process) error{d.create, d.attach, d.start} {
@@ -175,11 +184,23 @@ func (d *Driver) Start(ctx context.Context) (containers.Process, error) {
 }
 
 func (d *Driver) create(ctx context.Context, p *process) error {
+	var asked, answered atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn:              func(httptrace.GotConnInfo) { asked.Store(true) },
+		GotFirstResponseByte: func() { answered.Store(true) },
+	})
 	created, err := d.engine.ContainerCreate(ctx, client.ContainerCreateOptions{
 		Name:       p.id,
 		Config:     d.containerConfig(),
 		HostConfig: d.hostConfig(),
 	})
+	switch {
+	case err == nil:
+	case !asked.Load():
+		p.kill = func() error { return nil }
+	case !answered.Load():
+		p.doubt = doubtTime
+	}
 	if errdefs.IsNotFound(err) {
 		return fmt.Errorf("%w %s: it was removed; make it with jsd image build, or pull it", ErrNoImage, d.config.Image)
 	}
@@ -215,6 +236,8 @@ func (d *Driver) start(ctx context.Context, p *process) error {
 // Sweep removes every container of this instance, also running ones, and says how many. It is for
 // the time before the first Start: what an earlier run of the daemon left is all there can be.
 func (d *Driver) Sweep(ctx context.Context) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, sweepTime)
+	defer cancel()
 	list, err := d.engine.ContainerList(ctx, client.ContainerListOptions{
 		All:     true,
 		Filters: client.Filters{}.Add("label", InstanceLabel+"="+d.config.Instance),
@@ -229,7 +252,9 @@ func (d *Driver) Sweep(ctx context.Context) (int, error) {
 		slots <- struct{}{}
 		removals.Go(func() {
 			defer func() { <-slots }()
-			errs[i] = removeContainer(ctx, d.engine, item.ID)
+			if err := removeContainer(ctx, d.engine, item.ID, 0, nil); err != nil {
+				errs[i] = fmt.Errorf("remove container %s: %w", item.ID, err)
+			}
 		})
 	}
 	removals.Wait()
@@ -242,5 +267,10 @@ func (d *Driver) Sweep(ctx context.Context) (int, error) {
 	return swept, errors.Join(errs...)
 }
 
-// Close lets go of the engine. Containers that still run have to be killed before.
-func (d *Driver) Close() error { return d.engine.Close() }
+// GiveUp makes every Kill and Start that the engine keeps waiting end soon, the Kills with ErrLeft, and
+// all that come later. It is for the end of a daemon whose engine is away.
+func (d *Driver) GiveUp() { d.removals.giveUp() }
+
+// Close waits for what failed starts left to be removed, as long as there was no GiveUp, and lets go of
+// the engine. Its error joins ErrLeft of what was not removed. Containers that still run have to be killed before.
+func (d *Driver) Close() error { return errors.Join(d.removals.close(), d.engine.Close()) }
