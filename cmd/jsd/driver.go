@@ -22,7 +22,8 @@ type driver struct {
 	start   func(ctx context.Context, class string) (containers.Process, error)
 	classOf func(tenant string) string
 	sweep   func(context.Context) (int, error)
-	close   func() error
+	giveUp  func()       // ends waiting for an engine that removes nothing
+	close   func() error // waits for what is still being removed, unless given up
 }
 
 // openDriver gives the driver that --driver names, or that auto comes to here.
@@ -66,7 +67,15 @@ func openDocker(ctx context.Context, c *serveCommand, images map[string]string, 
 	if err != nil {
 		return nil, err
 	}
-	return &driver{name: "docker", start: drivers.start, classOf: drivers.classOf, sweep: drivers.sweep, close: drivers.close}, nil
+	claim, err := claimInstance(drivers.shared.Engine(), c.Instance)
+	if err != nil {
+		return nil, errors.Join(err, drivers.close())
+	}
+	return &driver{
+		name:  "docker",
+		start: drivers.start, classOf: drivers.classOf, sweep: drivers.sweep, giveUp: drivers.giveUp,
+		close: func() error { return errors.Join(drivers.close(), claim.Close()) },
+	}, nil
 }
 
 func openProcess(c *serveCommand, images map[string]string, log zerolog.Logger) (*driver, error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/containers/docker"
 	"github.com/jsd-project/jsd/rpc"
 	"github.com/jsd-project/jsd/scheduler"
 )
@@ -58,7 +60,11 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		err = fmt.Errorf("serving %s: %w", c.Listen, err)
 		d.served <- err // for Close, which waits for the same end
 	}
-	return errors.Join(err, d.Close())
+	closeErr := d.Close()
+	if errors.Is(closeErr, docker.ErrLeft) {
+		closeErr = fmt.Errorf("%w\nthe next start with --instance %s removes what is left", closeErr, c.Instance)
+	}
+	return errors.Join(err, closeErr)
 }
 
 // open starts everything; when it fails, nothing is left.
@@ -72,9 +78,7 @@ func open(ctx context.Context, c *serveCommand, log zerolog.Logger) (*daemon, er
 	if err != nil {
 		return nil, fmt.Errorf("--listen %s: %w; choose another with --listen", c.Listen, err)
 	}
-	if _, port, _ := net.SplitHostPort(c.Listen); port == "0" && c.Instance == "port-0" {
-		c.Instance = "port-" + strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
-	}
+	c.Instance = cmp.Or(c.Instance, instanceAt(listener.Addr()))
 	return openOn(ctx, c, listener, log, nil)
 }
 
@@ -187,6 +191,7 @@ func (d *daemon) Close() error {
 	<-d.served
 	remove, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
+	defer context.AfterFunc(remove, d.driver.giveUp)()
 	return errors.Join(err, d.scheduler.Close(remove), d.driver.close())
 }
 

@@ -88,6 +88,13 @@ func (d *imageDrivers) start(ctx context.Context, class string) (containers.Proc
 // sweep is one for all: the instance is the same.
 func (d *imageDrivers) sweep(ctx context.Context) (int, error) { return d.shared.Sweep(ctx) }
 
+func (d *imageDrivers) giveUp() {
+	d.shared.GiveUp()
+	for _, own := range d.own {
+		own.GiveUp()
+	}
+}
+
 func (d *imageDrivers) close() error {
 	errs := []error{d.shared.Close()}
 	for _, own := range d.own {

@@ -63,6 +63,7 @@ type Driver struct {
 	config   Config
 	engine   *client.Client
 	removals *removals
+	id       string // the engine's
 }
 
 // New connects to the engine that the environment names (DOCKER_HOST and so on, else the local one)
@@ -114,6 +115,7 @@ func (d *Driver) checkEngine(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ask the Docker engine about itself: %w", err)
 	}
+	d.id = cmp.Or(info.Info.ID, d.engine.DaemonHost())
 	if !slices.ContainsFunc(info.Info.SecurityOptions, confines) {
 		return fmt.Errorf("%w: start it without --seccomp-profile=unconfined, on a kernel with seccomp", ErrUnconfined)
 	}
@@ -130,6 +132,9 @@ func (d *Driver) checkEngine(ctx context.Context) error {
 	}
 	return d.checkImage(ctx)
 }
+
+// Engine is what tells the engine from others, whatever name it was reached by.
+func (d *Driver) Engine() string { return d.id }
 
 func confines(option string) bool {
 	return strings.HasPrefix(option, "name=seccomp") && !strings.Contains(option, "profile=unconfined")

@@ -22,7 +22,7 @@ const (
 
 	// doubtTime is for how long an engine may say that it knows no such container before that is
 	// believed, where it was asked to create one and never answered: it may do so yet.
-	doubtTime = 10 * time.Second
+	doubtTime = 5 * time.Second
 
 	undoTime  = 5 * time.Second // for a start that failed to be undone before its caller is told
 	maxUndone = 8               // starts that failed and are not undone; with more of them none begins
