@@ -20,6 +20,7 @@ import (
 // A jsdProcess is `jsd serve` as a process of its own, on an engine that a test may break.
 type jsdProcess struct {
 	t       *testing.T
+	engine  *ownEngine
 	cmd     *exec.Cmd
 	address string
 	said    string        // file of its standard error: its log, and its end
@@ -48,7 +49,7 @@ func launchOn(t *testing.T, engine *ownEngine, arguments ...string) (j *jsdProce
 		t.Fatal(err)
 	}
 	defer said.Close()
-	j = &jsdProcess{t: t, said: said.Name(), ended: make(chan struct{})}
+	j = &jsdProcess{t: t, engine: engine, said: said.Name(), ended: make(chan struct{})}
 	j.cmd = exec.Command(os.Args[0], append([]string{"serve", "--driver", "docker", "--log-level", "debug"}, arguments...)...)
 	j.cmd.Env = append(os.Environ(), asCommand+"=1", "DOCKER_HOST="+engine.host, "GOTRACEBACK=all", "JSD_INSTANCE=", "SECRET=", "PORT=")
 	j.cmd.Stderr = said
@@ -114,6 +115,14 @@ func (j *jsdProcess) readiness() int {
 func (j *jsdProcess) becomes(status int) {
 	j.t.Helper()
 	eventually(j.t, fmt.Sprintf("/readyz gives %d", status), func() bool { return j.readiness() == status })
+}
+
+// hasOneSpare waits until one container is ready, and no other there or on its way.
+func (j *jsdProcess) hasOneSpare() {
+	j.t.Helper()
+	eventually(j.t, "one spare container", func() bool {
+		return len(j.lines("container ready")) == len(j.lines("container closed"))+1 && len(j.engine.containers()) == 1
+	})
 }
 
 // files counts the process's open files, sockets and pipes among them.

@@ -196,6 +196,9 @@ func (e *ownEngine) signal(signal syscall.Signal) {
 	if err := syscall.Kill(e.engine, signal); err != nil {
 		e.t.Fatal(err)
 	}
+	if signal == syscall.SIGCONT { // nsenter stopped when its child did
+		_ = e.dockerd.Process.Signal(signal)
+	}
 }
 
 // stop ends the engine by a signal and returns when it has ended.
@@ -242,7 +245,7 @@ func (e *ownEngine) removeGroups() {
 // eventually polls until something is so.
 func eventually(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(40 * time.Second); !so(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(40 * time.Second); !so(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("not in time: ", what)
 		}

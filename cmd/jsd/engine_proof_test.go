@@ -40,7 +40,7 @@ func (s *stream) run(stop <-chan struct{}) {
 			return
 		default:
 		}
-		length := []time.Duration{time.Millisecond, 20 * time.Millisecond, 300 * time.Millisecond}[rand.N(3)]
+		length := []time.Duration{time.Millisecond, 20 * time.Millisecond, 150 * time.Millisecond}[rand.N(3)]
 		call := sentCall{tenant: s.tenant, at: time.Now(), want: strconv.Itoa(n), length: length}
 		call.got = s.client.execute(lasts(s.tenant, length, n)).String()
 		call.replied = time.Now()
@@ -51,7 +51,7 @@ func (s *stream) run(stop <-chan struct{}) {
 // lasts is a script that comes to n after a while.
 func lasts(tenant string, length time.Duration, n int) script {
 	return script{
-		"tenant": tenant, "timeout": 3000,
+		"tenant": tenant, "timeout": 2000,
 		"code": fmt.Sprintf("new Promise(done => setTimeout(() => done(%d), %d))", n, length.Milliseconds()),
 	}
 }
@@ -66,7 +66,7 @@ type crowd struct {
 func gather(t *testing.T, j *jsdProcess, tenants ...string) *crowd {
 	c := &crowd{stop: make(chan struct{})}
 	for _, tenant := range tenants {
-		for _, dialect := range []string{"json-rpc", "duplex", "json-rpc"} {
+		for _, dialect := range []string{"json-rpc", "duplex"} {
 			s := &stream{tenant: tenant, client: dial(t, j.address, dialect, nil)}
 			c.streams = append(c.streams, s)
 			c.running.Go(func() { s.run(c.stop) })
@@ -88,14 +88,13 @@ func (c *crowd) end() (calls []sentCall) {
 
 // Containers die in every way there is, and the engine under them, while calls run all the time. Only
 // calls in what died are lost, the others at most wait; and nothing is left of any of it.
-func TestOnlyCallsInWhatDiedAreLost(t *testing.T) {
-	engine := needOwnEngine(t)
+func onlyCallsInWhatDiedAreLost(t *testing.T, engine *ownEngine) {
 	settings := []string{
 		"--listen", "127.0.0.1:0", "--instance", "proof", "--queue-time", "2m", "--idle-timeout", "0", "--cpus", "2",
-		"--spare", "1", "--min-containers", "0", "--max-containers", "6", // all that there is use for
+		"--spare", "1", "--min-containers", "0", "--max-containers", "5", // one for each tenant
 	}
 	j := serveOn(t, engine, settings...)
-	j.becomes(200)
+	j.hasOneSpare()
 	files := j.files()
 	tenants := []string{"a", "b", "c", "d"}
 	c := gather(t, j, tenants...)
@@ -106,18 +105,16 @@ func TestOnlyCallsInWhatDiedAreLost(t *testing.T) {
 	judge(t, j, c.end(), paused)
 
 	stopAll(t, j, append(tenants, "hog"))
-	eventually(t, "only the spare is left", func() bool { return len(engine.containers()) == 1 })
+	j.hasOneSpare()
 	eventually(t, fmt.Sprintf("%d open files", files), func() bool { return j.files() <= files })
 	after := j.goroutines()
 
 	j = serveOn(t, engine, settings...) // also removes what that end has left
-	j.becomes(200)
+	j.hasOneSpare()
 	if fresh := j.goroutines(); !maps.Equal(after, fresh) {
 		t.Errorf("goroutines at the end: %v, at the beginning: %v", after, fresh)
 	}
-	j = serveOn(t, engine, settings...)
-	j.becomes(200)
-	j.end(syscall.SIGTERM)
+	serveOn(t, engine, settings...).end(syscall.SIGTERM)
 	if left := engine.containers(); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}

@@ -191,6 +191,7 @@ func (d *Driver) Start(ctx context.Context) (containers.Process, error) {
 func (d *Driver) create(ctx context.Context, p *process) error {
 	var asked, answered atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn:              func(string) { asked.Store(false) }, // also where one that was kept proves closed
 		GotConn:              func(httptrace.GotConnInfo) { asked.Store(true) },
 		GotFirstResponseByte: func() { answered.Store(true) },
 	})
@@ -257,7 +258,7 @@ func (d *Driver) Sweep(ctx context.Context) (int, error) {
 		slots <- struct{}{}
 		removals.Go(func() {
 			defer func() { <-slots }()
-			if err := removeContainer(ctx, d.engine, item.ID, 0, nil); err != nil {
+			if err := removeContainer(ctx, d.engine, item.ID, 0, func(error) {}); err != nil {
 				errs[i] = fmt.Errorf("remove container %s: %w", item.ID, err)
 			}
 		})

@@ -45,11 +45,10 @@ func (p *process) remove() error {
 	if p.conn != nil {
 		_ = p.conn.Close() // frees Read and Write; what the peer thinks of it does not matter
 	}
-	remove := func() error { return p.removals.remove(p.id, p.doubt) }
 	if p.spoke.Load() {
-		return remove()
+		return p.removals.remove(p.id, 0, func(error) {})
 	}
-	return p.removals.undo(remove)
+	return p.removals.undo(p.id, p.doubt)
 }
 
 // A demultiplexer reads the standard output out of an attached stream, in which pieces of both

@@ -1,7 +1,6 @@
 package docker
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,7 +34,9 @@ var (
 	// ErrUndone is why Start does not begin where too much of earlier ones that failed is left.
 	ErrUndone = errors.New("the engine does not remove the containers of starts that failed")
 
-	errTakesLong = errors.New("that goes on")
+	errGoesOn = errors.New("that goes on")
+	errSilent = errors.New("the engine does not answer")
+	errDoubt  = errors.New("the engine may be about to create it")
 )
 
 // removals sees to it that each container is removed, also where the engine is away for a while or
@@ -58,11 +59,13 @@ func newRemovals(engine *client.Client, log zerolog.Logger) *removals {
 	return r
 }
 
-// remove returns when the engine no longer knows the container, or with ErrLeft after giveUp.
-func (r *removals) remove(id string, doubt time.Duration) error {
+// remove returns when the engine no longer knows the container, or with ErrLeft after giveUp. Where the
+// first try fails, failed is told why.
+func (r *removals) remove(id string, doubt time.Duration, failed func(error)) error {
 	log := r.log.With().Str("container", id).Logger()
 	err := removeContainer(r.ctx, r.engine, id, doubt, func(err error) {
 		log.Warn().Err(err).Msg("container is not removed yet: trying again until it is")
+		failed(err)
 	})
 	if err != nil {
 		return fmt.Errorf("container %s: %w: %w", id, ErrLeft, err)
@@ -70,15 +73,23 @@ func (r *removals) remove(id string, doubt time.Duration) error {
 	return nil
 }
 
-// undo waits for a removal for undoTime only. What takes longer goes on, and close says how it ended.
-func (r *removals) undo(kill func() error) error {
-	removed := make(chan error, 1)
-	r.going.Go(func() { removed <- kill() })
+// undo is remove for a start that failed, which need not wait until an engine that is away comes back.
+// It waits for undoTime at most. What takes longer goes on, and close says how it ended.
+func (r *removals) undo(id string, doubt time.Duration) error {
+	removed, away := make(chan error, 1), make(chan struct{})
+	r.going.Go(func() {
+		removed <- r.remove(id, doubt, func(err error) {
+			if client.IsErrConnectionFailed(err) || errors.Is(err, errDoubt) {
+				close(away)
+			}
+		})
+	})
 	timer := time.NewTimer(undoTime)
 	defer timer.Stop()
 	select {
 	case err := <-removed:
 		return err
+	case <-away:
 	case <-timer.C:
 	}
 	r.mu.Lock()
@@ -93,7 +104,7 @@ func (r *removals) undo(kill func() error) error {
 			r.errs = append(r.errs, err)
 		}
 	})
-	return errTakesLong
+	return errGoesOn
 }
 
 // full says why no start may begin.
@@ -116,28 +127,34 @@ func (r *removals) close() error {
 }
 
 // removeContainer ends a container with SIGKILL and returns when the engine no longer knows it. An
-// engine that is away, or fails to remove a busy file system, is asked again until ctx ends; failed,
-// which may be nil, is told of the first time. The doubt is doubtTime where the engine may still be
-// about to create the container, else 0.
+// engine that is away, or fails to remove a busy file system, is asked again until ctx ends; failed is
+// told why the first time. The doubt is doubtTime where the engine may still be about to create the
+// container, else 0.
 func removeContainer(ctx context.Context, engine *client.Client, id string, doubt time.Duration, failed func(error)) error {
 	var unknown time.Time // since when the engine knows no such container
-	pause := firstPause
-	for {
+	why, pause := errSilent, firstPause
+	for first := true; ; first = false {
 		known, err := tryRemove(ctx, engine, id)
-		switch {
-		case ctx.Err() != nil:
-		case err != nil && failed != nil:
-			failed(err)
-			failed = nil
-		case err == nil && unknown.IsZero():
-			unknown = time.Now()
+		if err == nil && !known && doubt > 0 {
+			if unknown.IsZero() {
+				unknown = time.Now()
+			}
+			if time.Since(unknown) < doubt {
+				err = errDoubt
+			}
 		}
-		if err == nil && (known || time.Since(unknown) >= doubt) {
+		if err == nil {
 			return nil
+		}
+		if ctx.Err() == nil { // else it says only that, which is no news
+			why = err
+			if first {
+				failed(err)
+			}
 		}
 		select {
 		case <-ctx.Done():
-			return cmp.Or(err, ctx.Err())
+			return why
 		case <-time.After(pause - rand.N(pause/4)): // jitter, so that an engine that comes back is not asked for all at once
 		}
 		pause = min(2*pause, lastPause)
