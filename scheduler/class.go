@@ -23,7 +23,6 @@ type class struct {
 	spares          list[*container] // ready and nobody's, with the longest there in front
 	starting, owned int              // containers; owned are tenants'
 
-	started  bool      // one of its containers has been ready
 	failures int       // starts that failed in a row
 	startErr error     // of the last start, if it failed
 	retryAt  time.Time // no start before, while failures > 0

@@ -162,3 +162,25 @@ func TestReadyBeforeTheFirstContainerIs(t *testing.T) {
 		}
 	})
 }
+
+func TestNotReadyWhileDeadContainersHoldAllPlaces(t *testing.T) {
+	in(t, Config{Max: 2}, func(t *testing.T, w *world, s *Scheduler) {
+		run(t, s, "a", 0)
+		run(t, s, "b", 0)
+		w.closing = time.Minute
+		w.containers()[0].die()
+		synctest.Wait()
+		if err := s.Ready(); err != nil {
+			t.Errorf("one is left: %v", err)
+		}
+		w.containers()[1].die()
+		synctest.Wait()
+		if err := s.Ready(); !errors.Is(err, ErrClosing) {
+			t.Errorf("none is left: %v", err)
+		}
+		time.Sleep(2 * time.Minute)
+		if err := s.Ready(); err != nil {
+			t.Errorf("they are closed: %v", err)
+		}
+	})
+}

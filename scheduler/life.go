@@ -53,7 +53,7 @@ func (s *Scheduler) started(k *class, given Container) *container {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k.starting--
-	c.failures, k.failures, k.startErr, k.started = k.failures, 0, nil, true
+	c.failures, k.failures, k.startErr = k.failures, 0, nil
 	k.trialOverLocked(nil)
 	s.moveLocked(c, &k.spares, now)
 	s.setAgeLocked(c, s.common.MaxAge)

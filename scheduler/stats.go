@@ -6,8 +6,15 @@ import (
 	"time"
 )
 
-// ErrStarting is what Ready answers before the first container is ready.
-var ErrStarting = errors.New("no container is ready yet")
+var (
+	// ErrStarting is what Ready answers before the first container is ready, and where all have died and the
+	// first of the next ones is not ready yet.
+	ErrStarting = errors.New("no container is ready yet")
+
+	// ErrClosing is what Ready answers where all places are those of containers that have died and cannot
+	// be closed, as while an engine is away: no start finds that out, since none may begin.
+	ErrClosing = errors.New("all containers have died and are being closed")
+)
 
 // Ready says whether a script of a tenant of the default class could run right now: nil, ErrClosed, or
 // why no container is there.
@@ -19,11 +26,13 @@ func (s *Scheduler) Ready() error {
 		return ErrClosed
 	case s.base.spares.length+s.base.owned > 0:
 		return nil
+	case s.leaving.length >= s.cfg.Max && s.leaving.front().why == whyDied:
+		return ErrClosing
 	case s.base.failures > 0 && s.base.starting == 0 && !s.base.backsOff(time.Now()):
 		return nil // the next try wants a place, which it gets when a call comes: not to be ready would keep calls away
 	case s.base.failures > 0:
 		return fmt.Errorf("containers do not start: %w", s.base.startErr)
-	case !s.base.started && s.base.starting > 0:
+	case s.base.starting > 0 && s.cfg.Min+s.cfg.Spare > 0:
 		return ErrStarting
 	default:
 		return nil // none is kept ready, or the next is on its way

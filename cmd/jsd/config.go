@@ -29,7 +29,7 @@ type serveCommand struct {
 	sandboxFlags
 	tenantFlags
 
-	Instance    string `env:"JSD_INSTANCE" placeholder:"NAME" help:"Label of this daemon's containers; the next start with the same one removes what is left of them. Default: from the listen address."`
+	Instance    string `env:"JSD_INSTANCE" placeholder:"NAME" help:"Label of this daemon's containers; the next start with the same one removes what is left of them, so no other daemon on the engine may have it. Default: from the listen address, such as at-127.0.0.1-8765."`
 	Concurrency int    `default:"8" env:"JSD_CONCURRENCY" help:"Calls at once in a container."`
 
 	Spare         int           `default:"2" env:"JSD_SPARE" help:"Containers kept ready for tenants to come."`
@@ -117,7 +117,7 @@ func (c *serveCommand) resolve(environment func(string) string) error {
 }
 
 func (c *serveCommand) check() error {
-	host, port, err := net.SplitHostPort(c.Listen)
+	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
 		return fmt.Errorf("--listen %s: has to be ADDRESS:PORT, such as 127.0.0.1:8765", c.Listen)
 	}
@@ -128,9 +128,6 @@ func (c *serveCommand) check() error {
 		if err := checkAdminListen(c.AdminListen); err != nil {
 			return err
 		}
-	}
-	if c.Instance == "" {
-		c.Instance = "port-" + port
 	}
 	for name, n := range map[string]int{
 		"--memory": c.Memory, "--heap": c.Heap, "--pids": c.PIDs, "--tmp": c.Tmp, "--concurrency": c.Concurrency,

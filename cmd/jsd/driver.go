@@ -22,7 +22,8 @@ type driver struct {
 	check   func(context.Context, docker.Spec) (imageID string, err error)      // whether it can start these
 	imageID func(ctx context.Context, image string) (imageID string, err error) // nil: there are no images
 	sweep   func(context.Context) (int, error)
-	close   func() error
+	giveUp  func()       // ends waiting for an engine that removes nothing
+	close   func() error // waits for what is still being removed, unless given up
 }
 
 // openDriver gives the driver that --driver names, or that auto comes to here.
@@ -56,7 +57,15 @@ func openDocker(ctx context.Context, c *serveCommand, log zerolog.Logger) (*driv
 	if err != nil {
 		return nil, err
 	}
-	return &driver{name: "docker", start: d.Start, check: d.Check, imageID: d.ImageID, sweep: d.Sweep, close: d.Close}, nil
+	claim, err := claimInstance(d.Engine(), c.Instance)
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return &driver{
+		name:  "docker",
+		start: d.Start, check: d.Check, imageID: d.ImageID, sweep: d.Sweep, giveUp: d.GiveUp,
+		close: func() error { return errors.Join(d.Close(), claim.Close()) },
+	}, nil
 }
 
 // errNeedsDocker is what a policy gets that asks plain processes for what only containers have.
@@ -85,7 +94,8 @@ func openProcess(c *serveCommand, log zerolog.Logger) (*driver, error) {
 			}
 		},
 		// Processes end with the daemon that started them: nothing is left to sweep.
-		sweep: func(context.Context) (int, error) { return 0, nil },
-		close: d.Close,
+		sweep:  func(context.Context) (int, error) { return 0, nil },
+		giveUp: func() {},
+		close:  d.Close,
 	}, nil
 }

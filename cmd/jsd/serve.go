@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -61,7 +62,12 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		return err
 	}
 	d.announce(os.Stdout)
-	return errors.Join(d.wait(ctx, reloads), d.Close())
+	err = d.wait(ctx, reloads)
+	closeErr := d.Close()
+	if errors.Is(closeErr, docker.ErrLeft) {
+		closeErr = fmt.Errorf("%w\nthe next start with --instance %s removes what is left", closeErr, c.Instance)
+	}
+	return errors.Join(err, closeErr)
 }
 
 // wait returns when ctx ends, or with an error when the daemon serves no longer.
@@ -93,9 +99,7 @@ func open(ctx context.Context, c *serveCommand, log zerolog.Logger) (*daemon, er
 	if err != nil {
 		return nil, fmt.Errorf("--listen %s: %w; choose another with --listen", c.Listen, err)
 	}
-	if _, port, _ := net.SplitHostPort(c.Listen); port == "0" && c.Instance == "port-0" {
-		c.Instance = "port-" + strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
-	}
+	c.Instance = cmp.Or(c.Instance, instanceAt(listener.Addr()))
 	return openOn(ctx, c, listener, log, nil)
 }
 
@@ -238,6 +242,7 @@ func (d *daemon) Close() error {
 	<-d.served
 	remove, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
+	defer context.AfterFunc(remove, d.driver.giveUp)()
 	return errors.Join(err, d.scheduler.Close(remove), d.driver.close(), d.watched.close()) // in this order: the end can be watched, too
 }
 

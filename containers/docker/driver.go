@@ -3,13 +3,16 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/http/httptrace"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -33,7 +36,7 @@ const (
 
 	engineTime = 5 * time.Second  // for the engine to answer at all
 	startTime  = 30 * time.Second // to create and start; half a second is usual
-	removeTime = 30 * time.Second // to remove; a tenth of a second is usual
+	sweepTime  = 30 * time.Second // to remove what an earlier run left
 	sweepers   = 8                // containers that Sweep removes at once
 )
 
@@ -57,8 +60,10 @@ type Config struct {
 // A Driver starts containers, of any spec, over one connection to the engine. Its methods may be called
 // from any goroutine.
 type Driver struct {
-	config Config
-	engine *client.Client
+	config   Config
+	engine   *client.Client
+	removals *removals
+	id       string // the engine's
 }
 
 // New connects to the engine that the environment names (DOCKER_HOST and so on, else the local one)
@@ -71,7 +76,7 @@ func New(ctx context.Context, config Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Driver{config: config, engine: engine}
+	d := &Driver{config: config, engine: engine, removals: newRemovals(engine, config.Log)}
 	if err := d.checkEngine(ctx); err != nil {
 		_ = engine.Close()
 		return nil, err
@@ -99,6 +104,7 @@ func (d *Driver) checkEngine(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.id = cmp.Or(info.ID, d.engine.DaemonHost())
 	if !slices.ContainsFunc(info.SecurityOptions, confines) {
 		return fmt.Errorf("%w: start it without --seccomp-profile=unconfined, on a kernel with seccomp", ErrUnconfined)
 	}
@@ -113,25 +119,31 @@ func (d *Driver) info(ctx context.Context) (system.Info, error) {
 	return info.Info, nil
 }
 
+// Engine is what tells the engine from others, whatever name it was reached by.
+func (d *Driver) Engine() string { return d.id }
+
 func confines(option string) bool {
 	return strings.HasPrefix(option, "name=seccomp") && !strings.Contains(option, "profile=unconfined")
 }
 
 // Start creates a container of the spec and starts it. It checks of the spec only its limits. The engine is not interrupted in the middle of a step,
 // since what it then leaves cannot be known; when ctx ends, Start removes what there is and returns.
+// Where the engine does not remove it, Start returns all the same, and that goes on until it does.
 func (d *Driver) Start(ctx context.Context, spec Spec) (containers.Process, error) {
-	if err := spec.check(); err != nil {
+	if err := cmp.Or(ctx.Err(), spec.check(), d.removals.full()); err != nil {
 		return nil, err
 	}
 	spec = spec.withDefaults()
 	name := "jsd-" + strings.ToLower(rand.Text())
 	steps, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTime)
 	defer cancel()
+	defer context.AfterFunc(d.removals.ctx, cancel)()
 	p := &process{
-		id:     name,
-		spec:   spec,
-		engine: d.engine,
-		stderr: containers.NewStderr(d.config.Log.With().Str("container", name).Logger()),
+		id:       name,
+		spec:     spec,
+		engine:   d.engine,
+		removals: d.removals,
+		stderr:   containers.NewStderr(d.config.Log.With().Str("container", name).Logger()),
 	}
 	p.kill = sync.OnceValue(p.remove)
 	for _, step := range []func(context.Context, *process) error{d.create, d.attach, d.start} {
@@ -151,11 +163,24 @@ func (d *Driver) Start(ctx context.Context, spec Spec) (containers.Process, erro
 }
 
 func (d *Driver) create(ctx context.Context, p *process) error {
+	var asked, answered atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn:              func(string) { asked.Store(false) }, // also where one that was kept proves closed
+		GotConn:              func(httptrace.GotConnInfo) { asked.Store(true) },
+		GotFirstResponseByte: func() { answered.Store(true) },
+	})
 	created, err := d.engine.ContainerCreate(ctx, client.ContainerCreateOptions{
 		Name:       p.id,
 		Config:     p.spec.containerConfig(d.config.Instance),
 		HostConfig: p.spec.hostConfig(),
 	})
+	switch {
+	case err == nil:
+	case !asked.Load():
+		p.kill = func() error { return nil }
+	case !answered.Load():
+		p.doubt = doubtTime
+	}
 	if errdefs.IsNotFound(err) {
 		return fmt.Errorf("%w %s: it was removed; make it with jsd image build, or pull it", ErrNoImage, p.spec.Image)
 	}
@@ -191,6 +216,8 @@ func (d *Driver) start(ctx context.Context, p *process) error {
 // Sweep removes every container of this instance, also running ones, and says how many. It is for
 // the time before the first Start: what an earlier run of the daemon left is all there can be.
 func (d *Driver) Sweep(ctx context.Context) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, sweepTime)
+	defer cancel()
 	list, err := d.engine.ContainerList(ctx, client.ContainerListOptions{
 		All:     true,
 		Filters: client.Filters{}.Add("label", InstanceLabel+"="+d.config.Instance),
@@ -205,7 +232,9 @@ func (d *Driver) Sweep(ctx context.Context) (int, error) {
 		slots <- struct{}{}
 		removals.Go(func() {
 			defer func() { <-slots }()
-			errs[i] = removeContainer(ctx, d.engine, item.ID)
+			if err := removeContainer(ctx, d.engine, item.ID, 0, func(error) {}); err != nil {
+				errs[i] = fmt.Errorf("remove container %s: %w", item.ID, err)
+			}
 		})
 	}
 	removals.Wait()
@@ -218,5 +247,10 @@ func (d *Driver) Sweep(ctx context.Context) (int, error) {
 	return swept, errors.Join(errs...)
 }
 
-// Close lets go of the engine. Containers that still run have to be killed before.
-func (d *Driver) Close() error { return d.engine.Close() }
+// GiveUp makes every Kill and Start that the engine keeps waiting end soon, the Kills with ErrLeft, and
+// all that come later. It is for the end of a daemon whose engine is away.
+func (d *Driver) GiveUp() { d.removals.giveUp() }
+
+// Close waits for what failed starts left to be removed, as long as there was no GiveUp, and lets go of
+// the engine. Its error joins ErrLeft of what was not removed. Containers that still run have to be killed before.
+func (d *Driver) Close() error { return errors.Join(d.removals.close(), d.engine.Close()) }

@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
@@ -19,13 +19,16 @@ import (
 
 // A process is the agent in one container, on the connection that was attached to it.
 type process struct {
-	id     string
-	spec   Spec
-	engine *client.Client
-	conn   net.Conn // nil before attach
-	stdout demultiplexer
-	stderr *containers.Stderr
-	kill   func() error // remove, once
+	id       string
+	spec     Spec
+	engine   *client.Client
+	removals *removals
+	doubt    time.Duration // as removeContainer wants it
+	conn     net.Conn      // nil before attach
+	stdout   demultiplexer
+	spoke    atomic.Bool // something was read
+	stderr   *containers.Stderr
+	kill     func() error // remove, once
 }
 
 func (p *process) ID() string                  { return p.id }
@@ -34,6 +37,9 @@ func (p *process) Write(b []byte) (int, error) { return p.conn.Write(b) }
 
 func (p *process) Read(b []byte) (int, error) {
 	n, err := p.stdout.Read(b)
+	if n > 0 {
+		p.spoke.Store(true)
+	}
 	if err != nil {
 		err = p.stderr.End(err)
 	}
@@ -60,44 +66,16 @@ func (p *process) CPU(ctx context.Context) (time.Duration, error) {
 	return time.Duration(got.CPUStats.CPUUsage.TotalUsage), nil
 }
 
+// remove goes on until the engine has removed the container, however long that takes, or the driver
+// gives up. An agent that has said nothing yet is a start that failed: that waits for no engine.
 func (p *process) remove() error {
 	if p.conn != nil {
 		_ = p.conn.Close() // frees Read and Write; what the peer thinks of it does not matter
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), removeTime)
-	defer cancel()
-	return removeContainer(ctx, p.engine, p.id)
-}
-
-const removeRetry = 200 * time.Millisecond
-
-// removeContainer ends a container with SIGKILL and returns when the engine no longer knows it. An
-// engine that fails to remove a busy file system is asked again until ctx ends.
-func removeContainer(ctx context.Context, engine *client.Client, id string) error {
-	for {
-		_, err := engine.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
-		if errdefs.IsConflict(err) { // it is being removed already, since it ended by itself
-			err = waitRemoved(ctx, engine, id)
-		}
-		if err == nil || errdefs.IsNotFound(err) {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("remove container %s: %w", id, err)
-		case <-time.After(removeRetry):
-		}
+	if p.spoke.Load() {
+		return p.removals.remove(p.id, 0, func(error) {})
 	}
-}
-
-func waitRemoved(ctx context.Context, engine *client.Client, id string) error {
-	wait := engine.ContainerWait(ctx, id, client.ContainerWaitOptions{Condition: container.WaitConditionRemoved})
-	select {
-	case <-wait.Result:
-		return nil
-	case err := <-wait.Error:
-		return err
-	}
+	return p.removals.undo(p.id, p.doubt)
 }
 
 // A demultiplexer reads the standard output out of an attached stream, in which pieces of both

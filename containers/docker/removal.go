@@ -1,0 +1,186 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+	"github.com/rs/zerolog"
+)
+
+const (
+	tryTime    = 30 * time.Second // for the engine to answer one request to remove; a tenth of a second is usual
+	firstPause = 200 * time.Millisecond
+	lastPause  = 2 * time.Second // an engine that comes back soon has none of what is to go
+
+	// doubtTime is for how long an engine may say that it knows no such container before that is
+	// believed, where it was asked to create one and never answered: it may do so yet.
+	doubtTime = 5 * time.Second
+
+	undoTime  = 5 * time.Second // for a start that failed to be undone before its caller is told
+	maxUndone = 8               // starts that failed and are not undone; with more of them none begins
+)
+
+var (
+	// ErrLeft says that a container may be left on the engine. Sweep finds it.
+	ErrLeft = errors.New("not removed from the engine")
+
+	// ErrUndone is why Start does not begin where too much of earlier ones that failed is left.
+	ErrUndone = errors.New("the engine does not remove the containers of starts that failed")
+
+	errGoesOn = errors.New("that goes on")
+	errSilent = errors.New("the engine does not answer")
+	errDoubt  = errors.New("the engine may be about to create it")
+)
+
+// removals sees to it that each container is removed, also where the engine is away for a while or
+// fails: it is asked again until it has done so, or giveUp is called.
+type removals struct {
+	engine *client.Client
+	log    zerolog.Logger
+	ctx    context.Context
+	giveUp context.CancelFunc
+	going  sync.WaitGroup
+
+	mu     sync.Mutex // guards what follows
+	undone int        // removals that their callers do not wait for any more
+	errs   []error    // of those
+}
+
+func newRemovals(engine *client.Client, log zerolog.Logger) *removals {
+	r := &removals{engine: engine, log: log}
+	r.ctx, r.giveUp = context.WithCancel(context.Background())
+	return r
+}
+
+// remove returns when the engine no longer knows the container, or with ErrLeft after giveUp. Where the
+// first try fails, failed is told why.
+func (r *removals) remove(id string, doubt time.Duration, failed func(error)) error {
+	log := r.log.With().Str("container", id).Logger()
+	err := removeContainer(r.ctx, r.engine, id, doubt, func(err error) {
+		log.Warn().Err(err).Msg("container is not removed yet: trying again until it is")
+		failed(err)
+	})
+	if err != nil {
+		return fmt.Errorf("container %s: %w: %w", id, ErrLeft, err)
+	}
+	return nil
+}
+
+// undo is remove for a start that failed, which need not wait until an engine that is away comes back.
+// It waits for undoTime at most. What takes longer goes on, and close says how it ended.
+func (r *removals) undo(id string, doubt time.Duration) error {
+	removed, away := make(chan error, 1), make(chan struct{})
+	r.going.Go(func() {
+		removed <- r.remove(id, doubt, func(err error) {
+			if client.IsErrConnectionFailed(err) || errors.Is(err, errDoubt) {
+				close(away)
+			}
+		})
+	})
+	timer := time.NewTimer(undoTime)
+	defer timer.Stop()
+	select {
+	case err := <-removed:
+		return err
+	case <-away:
+	case <-timer.C:
+	}
+	r.mu.Lock()
+	r.undone++
+	r.mu.Unlock()
+	r.going.Go(func() {
+		err := <-removed
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.undone--
+		if err != nil {
+			r.errs = append(r.errs, err)
+		}
+	})
+	return errGoesOn
+}
+
+// full says why no start may begin.
+func (r *removals) full() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.undone >= maxUndone {
+		return fmt.Errorf("%w: %d of them", ErrUndone, r.undone)
+	}
+	return nil
+}
+
+// close waits for what goes on.
+func (r *removals) close() error {
+	r.going.Wait()
+	r.giveUp()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return errors.Join(r.errs...)
+}
+
+// removeContainer ends a container with SIGKILL and returns when the engine no longer knows it. An
+// engine that is away, or fails to remove a busy file system, is asked again until ctx ends; failed is
+// told why the first time. The doubt is doubtTime where the engine may still be about to create the
+// container, else 0.
+func removeContainer(ctx context.Context, engine *client.Client, id string, doubt time.Duration, failed func(error)) error {
+	var unknown time.Time // since when the engine knows no such container
+	why, pause := errSilent, firstPause
+	for first := true; ; first = false {
+		known, err := tryRemove(ctx, engine, id)
+		if err == nil && !known && doubt > 0 {
+			if unknown.IsZero() {
+				unknown = time.Now()
+			}
+			if time.Since(unknown) < doubt {
+				err = errDoubt
+			}
+		}
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() == nil { // else it says only that, which is no news
+			why = err
+			if first {
+				failed(err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return why
+		case <-time.After(pause - rand.N(pause/4)): // jitter, so that an engine that comes back is not asked for all at once
+		}
+		pause = min(2*pause, lastPause)
+	}
+}
+
+// tryRemove is known false where there was no such container.
+func tryRemove(ctx context.Context, engine *client.Client, id string) (known bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, tryTime)
+	defer cancel()
+	_, err = engine.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+	if errdefs.IsConflict(err) { // it is being removed already, since it ended by itself
+		err = waitRemoved(ctx, engine, id)
+	}
+	if errdefs.IsNotFound(err) {
+		return false, nil
+	}
+	return true, err
+}
+
+func waitRemoved(ctx context.Context, engine *client.Client, id string) error {
+	wait := engine.ContainerWait(ctx, id, client.ContainerWaitOptions{Condition: container.WaitConditionRemoved})
+	select {
+	case <-wait.Result:
+		return nil
+	case err := <-wait.Error:
+		return err
+	}
+}
