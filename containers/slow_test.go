@@ -9,7 +9,7 @@ import (
 
 // Where it is slow and nothing else, neither a call that was to stop nor a session costs it its life.
 func TestSlowAgentHasTimeToStop(t *testing.T) {
-	const slow = 40 * time.Second
+	const slow = 45 * time.Second // and not when the grace of a call ends, which is every 10 s
 	answer := func(p *peer, answers ...string) {
 		time.Sleep(slow)
 		for _, answer := range answers {
