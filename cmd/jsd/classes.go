@@ -48,8 +48,12 @@ func (c class) name() string {
 		panic(err) // numbers and strings
 	}
 	sum := sha256.Sum256(all)
-	_, digest, _ := strings.Cut(c.Spec.ImageID, ":")
-	return fmt.Sprintf("%s@%.12s/%s", c.Spec.Image, digest, hex.EncodeToString(sum[:4]))
+	hash := hex.EncodeToString(sum[:4])
+	_, digest, ok := strings.Cut(c.Spec.ImageID, ":")
+	if !ok {
+		return hash // plain processes are of no image
+	}
+	return fmt.Sprintf("%s@%.12s/%s", c.Spec.Image, digest, hash)
 }
 
 // classes knows what each class is made of, and of each image's name which image it stands for at present.

@@ -22,6 +22,7 @@ func TestStatus(t *testing.T) {
 		waiting = append(waiting, answer)
 	}
 	eventually(t, "two calls wait", func() bool { return d.scheduler.Stats().Queued == 2 })
+	class := d.defaultClass()
 	address := d.watched.admin.listener.Addr().String()
 	got := command(t, "", "status", "--admin", address)
 	var lines []string
@@ -34,8 +35,8 @@ func TestStatus(t *testing.T) {
 		"jsd " + buildVersion() + " on " + d.listener.Addr().String() + ", process driver, up ",
 		"calls: 1 running, 2 waiting, 1 ended, 0 refused; connections: 1; sessions: 1",
 		"containers: 0 starting, 0 spare, 0 idle, 2 busy, 0 closing; at most 2",
-		"TENANT CLASS CONTAINERS RUNNING WAITING OLDEST", "acme - 1 1 2 ", "shop - 1 0 0 -",
-		"CONTAINER STATE TENANT CLASS RUNNING SESSIONS AGE", " busy acme - 1 0 ", " held shop - 0 1 ",
+		"TENANT CLASS CONTAINERS RUNNING WAITING OLDEST", "acme " + class + " 1 1 2 ", "shop " + class + " 1 0 0 -",
+		"CONTAINER STATE TENANT CLASS RUNNING SESSIONS CALLS AGE", " busy acme " + class + " 1 0 1 ", " held shop " + class + " 0 1 1 ",
 	} {
 		if !strings.Contains(strings.Join(lines, "\n"), want) {
 			t.Errorf("no %q in\n%s", want, got.out)
@@ -80,14 +81,14 @@ func TestStatusWithoutAnAdminListener(t *testing.T) {
 func TestStatusSaysWhatItLeavesOut(t *testing.T) {
 	var out strings.Builder
 	r := statusReport{NotReady: "no container is ready yet", LeftOut: statusLeftOut{2, 70}, Containers: []statusContainer{
-		{ID: strings.Repeat("0123456789abcdef", 4), State: "idle", Tenant: "a", Class: "image:2", Age: 3_723_400},
+		{ID: "jsd-a", State: "idle", Tenant: "a", Class: "image:2", Age: 3_723_400},
 	}}
 	if err := r.print(&out); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
 		"not ready: no container is ready yet", "and 70 more tenants with fewer calls", "and 2 more containers with fewer calls",
-		"0123456789ab  idle   a       image:2  0        0         1h2m3s",
+		"jsd-a      idle   a       image:2  0        0         0      1h2m3s",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, &out)
