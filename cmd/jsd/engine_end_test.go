@@ -62,7 +62,7 @@ func sigkillLeavesNothing(t *testing.T, engine *ownEngine) {
 		clients, answers = append(clients, c), append(answers, occupy(t, c, tenant, time.Minute))
 	}
 	old := engine.containers()
-	engine.docker("pause", old[len(old)-1])
+	engine.pause(old[len(old)-1])
 	j.end(syscall.SIGKILL)
 	for i, c := range clients {
 		<-c.done

@@ -183,6 +183,18 @@ func (e *ownEngine) docker(arguments ...string) []string {
 	return strings.Fields(string(out))
 }
 
+// pause freezes a container. On a busy machine the kernel does not always manage it in the time that runc gives it.
+func (e *ownEngine) pause(id string) {
+	e.t.Helper()
+	eventually(e.t, "the container is paused", func() bool {
+		out, err := e.command("pause", id).CombinedOutput()
+		if err != nil && !strings.Contains(string(out), "unable to freeze") {
+			e.t.Fatalf("docker pause: %v: %s", err, out)
+		}
+		return err == nil
+	})
+}
+
 // containers are the names of all there are, running or not, the newest first.
 func (e *ownEngine) containers() []string {
 	e.t.Helper()

@@ -124,13 +124,13 @@ func onlyCallsInWhatDiedAreLost(t *testing.T, engine *ownEngine) {
 // breakContainers ends single ones, and gives the one that was paused. No other may end for it.
 func breakContainers(t *testing.T, engine *ownEngine, j *jsdProcess, tenants int) (paused string) {
 	var broken []string
-	for _, how := range []string{"kill", "pause"} {
+	for _, breakIt := range []func(id string){func(id string) { engine.docker("kill", id) }, engine.pause} {
 		eventually(t, "a container for each, and a spare", func() bool { return len(engine.containers()) == tenants+1 })
 		all := engine.containers()
 		oldest := all[len(all)-1] // the spare is the newest
-		engine.docker(how, oldest)
+		breakIt(oldest)
 		broken = append(broken, oldest)
-		eventually(t, "jsd notices "+how, func() bool { return slices.Contains(deaths(j), oldest) })
+		eventually(t, "jsd notices", func() bool { return slices.Contains(deaths(j), oldest) })
 	}
 	hog := dial(t, j.address, "json-rpc", nil)
 	defer hog.conn.CloseNow()

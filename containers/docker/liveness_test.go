@@ -56,9 +56,7 @@ func TestPausedContainerIsGivenUp(t *testing.T) {
 			for range calls {
 				<-begun
 			}
-			if _, err := engine.ContainerPause(t.Context(), p.ID(), client.ContainerPauseOptions{}); err != nil {
-				t.Fatal(err)
-			}
+			freeze(t, engine, p.ID())
 			select {
 			case <-c.Done():
 			case <-time.After(30 * time.Second):

@@ -26,8 +26,14 @@ func needGate(t *testing.T) (specDriver, *client.Client, *gate) {
 // freeze stops all that is in a container, so that nothing but being removed ends it.
 func freeze(t *testing.T, engine *client.Client, id string) {
 	t.Helper()
-	if _, err := engine.ContainerPause(t.Context(), id, client.ContainerPauseOptions{}); err != nil {
-		t.Fatal(err)
+	for end := time.Now().Add(30 * time.Second); ; { // on a busy machine the kernel does not always manage it in time
+		_, err := engine.ContainerPause(t.Context(), id, client.ContainerPauseOptions{})
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
 	}
 }
 
