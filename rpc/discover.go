@@ -129,7 +129,7 @@ func descriptorsOf(params reflect.Type) (all []descriptor) {
 func errorsByCode() map[string]documentError {
 	all := []error{
 		errParse, invalidRequest("…"), errMethodNotFound, invalidParams("…"), errInternal,
-		&containers.LostError{}, busy(0), forbidden(""), errNotFound,
+		&containers.LostError{}, busy("", 0), forbidden(""), errNotFound,
 	}
 	for code := range failures {
 		all = append(all, &containers.Failure{Code: code, Name: "the error's name, or the thrown string"})

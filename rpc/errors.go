@@ -30,10 +30,16 @@ type Busy interface {
 type refusal struct {
 	code    int64
 	message string
+	reason  string // for the log; may be empty
 	data    details
 }
 
-func (r *refusal) Error() string { return r.message }
+func (r *refusal) Error() string {
+	if r.reason != "" {
+		return r.message + ": " + r.reason
+	}
+	return r.message
+}
 
 func invalidRequest(why string) error {
 	return &refusal{code: jsonrpc2.CodeInvalidRequest, message: "Invalid Request: " + why}
@@ -47,8 +53,8 @@ func forbidden(what string) error {
 	return &refusal{code: int64(codeForbidden), message: "Forbidden", data: details{What: what}}
 }
 
-func busy(retryAfter time.Duration) error {
-	return &refusal{code: int64(codeBusy), message: "Busy", data: details{RetryAfter: milliseconds(retryAfter)}}
+func busy(reason string, retryAfter time.Duration) error {
+	return &refusal{code: int64(codeBusy), message: "Busy", reason: reason, data: details{RetryAfter: milliseconds(retryAfter)}}
 }
 
 func beyond(limit string) *refusal {

@@ -46,9 +46,9 @@ func (c *client) takeSlot(req *request, cancel func()) error {
 	defer c.mu.Unlock()
 	switch {
 	case c.draining:
-		return busy(retryDraining)
+		return busy("the daemon is ending", retryDraining)
 	case c.inFlight >= c.server.cfg.MaxInFlight:
-		return busy(retryFull)
+		return busy("too many calls in flight on the connection", retryFull)
 	}
 	if req.tenant != "" {
 		if err := c.countLocked(req); err != nil {
@@ -65,7 +65,7 @@ func (c *client) countLocked(req *request) error {
 	policy := c.server.cfg.policy(req.tenant)
 	bounded := policy.InFlight < c.server.cfg.MaxInFlight
 	if bounded && c.ofTenant[req.tenant] >= policy.InFlight {
-		return busy(retryFull)
+		return busy("too many calls of the tenant in flight on the connection", retryFull)
 	}
 	if err := c.server.join(c, req.tenant, policy.Connections); err != nil {
 		return err

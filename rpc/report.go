@@ -97,8 +97,11 @@ func (s *Server) logCall(r *Report, err error) {
 		return
 	}
 	event := s.cfg.Log.WithLevel(level)
-	if r.Fault {
+	switch {
+	case r.Fault:
 		event = event.Err(err)
+	case r.Code == int64(codeBusy):
+		event = event.Str("reason", err.Error()) // which bound it met
 	}
 	event = event.Str("method", r.Method)
 	for _, field := range [...]struct{ name, value string }{

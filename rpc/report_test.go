@@ -150,6 +150,9 @@ func TestReportPerRun(t *testing.T) {
 	if got := w.take(r, 1)[0].brief(); !strings.HasPrefix(got, `execute t "" 1006`) {
 		t.Errorf("got %s", got)
 	}
+	if !strings.Contains(r.log.String(), `"reason":"Busy: too many calls in flight on the connection"`) {
+		t.Errorf("logged %s", r.log)
+	}
 	_ = a.conn.CloseNow()
 	r.eventually("the connection is gone", func() bool { return r.Connections() == 0 })
 	a.another(r).expectOutcome(cancel, `{"execution":"f"}`, yes)
