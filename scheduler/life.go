@@ -32,7 +32,7 @@ func (s *Scheduler) liveContainer(k *class) {
 		s.died(c)
 	case <-c.end:
 	case <-s.quit:
-		s.retire(c, whyShutdown)
+		s.shutDown(c)
 	}
 	err = c.Close()
 	s.closed(c, err)
@@ -87,7 +87,8 @@ func (s *Scheduler) died(c *container) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.retired {
-		return // it was on its way out, or a call found it dead first
+		s.endLocked(c) // it was on its way out with calls or sessions, or a call found it dead first
+		return
 	}
 	s.retireLocked(c, whyDied)
 	if c.tenant == nil && time.Since(c.since) < infancy {
@@ -97,10 +98,11 @@ func (s *Scheduler) died(c *container) {
 	s.balanceLocked(time.Now())
 }
 
-func (s *Scheduler) retire(c *container, why string) {
+func (s *Scheduler) shutDown(c *container) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.retireLocked(c, why)
+	s.retireLocked(c, whyShutdown)
+	s.endLocked(c) // also one that was retired before, and has calls or sessions
 }
 
 // closed frees the container's place, now that nothing of it is left.

@@ -49,9 +49,9 @@ func (s *Scheduler) retireLocked(c *container, why string) {
 	s.lingerLocked(c)
 	switch why {
 	case whyDied, whyStopped, whyShutdown:
-		c.endLocked()
+		s.endLocked(c)
 	default:
-		c.endIfUnusedLocked()
+		s.endIfUnusedLocked(c)
 	}
 	if t != nil {
 		s.lineUpLocked(t)
@@ -77,14 +77,14 @@ func (s *Scheduler) lingerLocked(c *container) {
 }
 
 // endIfUnusedLocked tells a retired container's goroutine to close it, after its last call and session.
-func (c *container) endIfUnusedLocked() {
+func (s *Scheduler) endIfUnusedLocked(c *container) {
 	if c.running == 0 && c.sessions.length == 0 {
-		c.endLocked()
+		s.endLocked(c)
 	}
 }
 
 // endLocked has the container closed now. Calls that wait in its sessions are refused.
-func (c *container) endLocked() {
+func (s *Scheduler) endLocked(c *container) {
 	if c.ended {
 		return
 	}

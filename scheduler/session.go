@@ -91,7 +91,7 @@ func (s *Scheduler) ended(ss *session) {
 		s.easedLocked(c, now)
 	case c.sessions.length == 0:
 		s.lingerLocked(c)
-		c.endIfUnusedLocked()
+		s.endIfUnusedLocked(c)
 		s.balanceLocked(now)
 	}
 }

@@ -120,7 +120,7 @@ func (s *Scheduler) returnLocked(c *container, now time.Time) {
 	}
 	s.dispatchLocked(c)
 	if c.retired {
-		c.endIfUnusedLocked()
+		s.endIfUnusedLocked(c)
 	} else {
 		s.easedLocked(c, now)
 	}
