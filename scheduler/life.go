@@ -110,6 +110,7 @@ func (s *Scheduler) closed(c *container, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.place.leave()
+	s.closing--
 	if err != nil && s.state == closed {
 		s.closeErrs = append(s.closeErrs, fmt.Errorf("close container %s: %w", c.ID(), err))
 	}

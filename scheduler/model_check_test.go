@@ -365,9 +365,15 @@ func (m *model) checkPlaces(now time.Time) (crowded bool) {
 	if free := s.cfg.Max - used - s.leaving.length; spareDue && (free > 1 || need == 0) { // the last place is for those who wait
 		m.Errorf("a spare is due: %+v", sum)
 	}
-	room := s.cfg.Max - used - s.lingering
-	if need > room && s.idle.length() > 0 {
+	working := 0 // retired, with calls or sessions
+	for _, c := range s.leaving.items(m.T) {
+		if !c.ended {
+			working++
+		}
+	}
+	if room := s.cfg.Max - used - working; need > room && s.idle.length() > 0 {
 		m.Errorf("%d starts wanted, and %d containers are idle", need, s.idle.length())
 	}
+	room := s.cfg.Max - used - s.lingering
 	return needBare > room
 }

@@ -50,21 +50,20 @@ func (s *Scheduler) assignLocked(c *container, t *tenant) {
 }
 
 // A shortage is how many places are wanting for starts that tenants wait for: of those that have no
-// container, and of all.
-type shortage struct{ bare, all int }
+// container, and of all; and of all at once, where a place is none yet whose container has calls to end.
+type shortage struct{ bare, all, soon int }
 
 // shortageLocked counts what waits for places that others have. A place that is free, or will be
 // when a retired container is closed, is no want already; what is being started or ready is so
 // only for tenants of its class. For a class whose starts fail nothing that works is given up,
 // except one place whenever its next try is due: else it could not find out that they work again.
 func (s *Scheduler) shortageLocked(now time.Time) shortage {
-	room := s.cfg.Max - s.lingering
-	for _, k := range s.classes {
-		room -= k.starting + k.spares.length + k.owned
-	}
-	want := shortage{-room, -room}
+	used := s.totalLocked().all()
+	over := used + s.lingering - s.cfg.Max
+	want := shortage{over, over, max(over, used+s.leaving.length-s.closing-s.cfg.Max)}
 	for k, n := range s.needsLocked(now) {
 		want.all += n
+		want.soon += n
 		want.bare += min(n, max(0, k.turns.bare.without+k.turns.more.without-k.spares.length-k.starting))
 	}
 	return want
@@ -75,7 +74,7 @@ func (s *Scheduler) makeRoomLocked(now time.Time) bool {
 	want := s.shortageLocked(now)
 	var c *container
 	var why string
-	if want.all > 0 {
+	if want.soon > 0 {
 		c, why = s.givesWayLocked(want, now)
 	} else {
 		c, why = s.longIdleLocked(want, now)
@@ -91,7 +90,8 @@ func (s *Scheduler) makeRoomLocked(now time.Time) bool {
 // givesWayLocked is what others miss least: a spare beyond need, the container idle longest, a spare
 // kept ready (it is replaced when there is room), and where there is none of these, for tenants that have no
 // container the one that has been busy longest, if that was for a turn without a break, and for the others
-// a worn one of their own. Those that are held do not.
+// a worn one of their own. Those that are held do not. Work is interrupted only if there are not enough places that
+// will be free; but nobody waits for the end of calls in these where a container without any can go.
 func (s *Scheduler) givesWayLocked(want shortage, now time.Time) (c *container, why string) {
 	for _, k := range s.classes {
 		if s.surplusLocked(k) && k.turns.length() == 0 {
@@ -103,6 +103,9 @@ func (s *Scheduler) givesWayLocked(want shortage, now time.Time) (c *container, 
 	}
 	if c := s.base.spares.front(); c != nil {
 		return c, whyGaveWay
+	}
+	if want.all <= 0 {
+		return nil, ""
 	}
 	if c = s.busy.front(); c != nil && want.bare > 0 {
 		if over := c.since.Add(s.cfg.Turn); over.After(now) {
@@ -121,7 +124,7 @@ const unlikely = 10 * time.Second
 // place anyway, but behind a start. Spares do not take more than a quarter of all places in this way.
 func (s *Scheduler) longIdleLocked(want shortage, now time.Time) (*container, string) {
 	k := s.base
-	if want.all < 0 || s.state != open || k.failures > 0 || k.spares.length+k.starting >= min(s.cfg.Spare, s.cfg.Max/4) {
+	if want.soon < 0 || s.state != open || k.failures > 0 || k.spares.length+k.starting >= min(s.cfg.Spare, s.cfg.Max/4) {
 		return nil, ""
 	}
 	c := s.idle.longest()

@@ -89,6 +89,7 @@ func (s *Scheduler) endLocked(c *container) {
 		return
 	}
 	c.ended = true
+	s.closing++
 	close(c.end)
 	for k := c.sessions.first; k != nil; k = k.next {
 		k.item.overLocked()

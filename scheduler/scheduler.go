@@ -130,6 +130,7 @@ type Scheduler struct {
 
 	leaving         list[*container] // retired, and not closed yet
 	lingering       int              // those of them that sessions still hold
+	closing         int              // those of them that are being closed, so that their places are free soon
 	running, queued int              // calls
 	sessions        int
 	openers         int // tenants with calls that wait to open a session
