@@ -315,9 +315,24 @@ func (m *model) checkNothingLeftUndone() {
 	if crowded && s.busy.length > 0 {
 		overdue = append(overdue, s.busy.front().since.Add(s.cfg.Turn))
 	}
+	sum, k := s.totalLocked(), s.base
+	fewSpares := s.state == open && k.failures == 0 && k.spares.length+k.starting < min(s.cfg.Spare, s.cfg.Max/4)
+	if c := s.idle.longest(); c != nil && fewSpares && sum.all()+m.working() >= s.cfg.Max {
+		overdue = append(overdue, c.since.Add(unlikely))
+	}
 	if slices.ContainsFunc(overdue, func(at time.Time) bool { return !at.IsZero() && at.Before(now) }) {
 		m.Errorf("overdue: %v at %v", overdue, now)
 	}
+}
+
+// working counts retired containers that have calls or sessions.
+func (m *model) working() (n int) {
+	for _, c := range m.s.leaving.items(m.T) {
+		if !c.ended {
+			n++
+		}
+	}
+	return n
 }
 
 // checkPlaces judges by itself what starts are due, and whether there is room for those that wait.
@@ -365,13 +380,7 @@ func (m *model) checkPlaces(now time.Time) (crowded bool) {
 	if free := s.cfg.Max - used - s.leaving.length; spareDue && (free > 1 || need == 0) { // the last place is for those who wait
 		m.Errorf("a spare is due: %+v", sum)
 	}
-	working := 0 // retired, with calls or sessions
-	for _, c := range s.leaving.items(m.T) {
-		if !c.ended {
-			working++
-		}
-	}
-	if room := s.cfg.Max - used - working; need > room && s.idle.length() > 0 {
+	if room := s.cfg.Max - used - m.working(); need > room && s.idle.length() > 0 {
 		m.Errorf("%d starts wanted, and %d containers are idle", need, s.idle.length())
 	}
 	room := s.cfg.Max - used - s.lingering

@@ -73,11 +73,13 @@ func (s *Scheduler) shortageLocked(now time.Time) shortage {
 func (s *Scheduler) makeRoomLocked(now time.Time) bool {
 	want := s.shortageLocked(now)
 	var c *container
-	var why string
+	why := whyGaveWay
 	if want.soon > 0 {
 		c, why = s.givesWayLocked(want, now)
+	} else if idle, due := s.longIdleLocked(want); due.After(now) {
+		s.alarmLocked(due)
 	} else {
-		c, why = s.longIdleLocked(want, now)
+		c = idle
 	}
 	if c == nil {
 		return false
@@ -120,22 +122,23 @@ func (s *Scheduler) givesWayLocked(want shortage, now time.Time) (c *container, 
 // unlikely is how long a container has been idle whose tenant is not expected to call sooner than one that is new.
 const unlikely = 10 * time.Second
 
-// longIdleLocked is the container idle longest, where it keeps the place of a spare. A new tenant would get that
-// place anyway, but behind a start. Spares do not take more than a quarter of all places in this way.
-func (s *Scheduler) longIdleLocked(want shortage, now time.Time) (*container, string) {
+// longIdleLocked is the container idle longest, where it keeps the place of a spare, and when it gives way to that. A
+// new tenant would get the place anyway, but behind a start.
+func (s *Scheduler) longIdleLocked(want shortage) (c *container, due time.Time) {
+	if want.soon < 0 || !s.lacksSparesLocked() {
+		return nil, time.Time{}
+	}
+	if c = s.idle.longest(); c != nil {
+		due = c.since.Add(unlikely)
+	}
+	return c, due
+}
+
+// lacksSparesLocked says whether there are fewer spares than idle containers give way to, which is for no more than a
+// quarter of all places.
+func (s *Scheduler) lacksSparesLocked() bool {
 	k := s.base
-	if want.soon < 0 || s.state != open || k.failures > 0 || k.spares.length+k.starting >= min(s.cfg.Spare, s.cfg.Max/4) {
-		return nil, ""
-	}
-	c := s.idle.longest()
-	if c == nil {
-		return nil, ""
-	}
-	if at := c.since.Add(unlikely); at.After(now) {
-		s.alarmLocked(at)
-		return nil, ""
-	}
-	return c, whyGaveWay
+	return s.state == open && k.failures == 0 && k.spares.length+k.starting < min(s.cfg.Spare, s.cfg.Max/4)
 }
 
 // wornOutLocked is a worn container whose tenant waits for another in vain. So that the work of few is
