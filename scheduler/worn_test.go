@@ -113,6 +113,21 @@ func TestOneCallForAContainerIsOnce(t *testing.T) {
 	})
 }
 
+func TestUpdateChangesTheAgeOfSpares(t *testing.T) {
+	age := time.Hour
+	policy := func(string) Policy { return Policy{MaxAge: age} }
+	in(t, Config{Max: 3, Spare: 1, Policy: policy}, func(t *testing.T, w *world, s *Scheduler) {
+		s.mu.Lock()
+		age = time.Minute
+		s.mu.Unlock()
+		s.Update()
+		time.Sleep(2 * time.Minute)
+		if !w.containers()[0].isDead() {
+			t.Error("a spare of before is older than it may be now")
+		}
+	})
+}
+
 // Rolling: new containers are of the new class, those that work go on until there is another, and no call fails.
 func TestUpdateRollsClassesWithoutFailingACall(t *testing.T) {
 	in(t, Config{Max: 12, Spare: 2, Policy: all(Policy{Concurrency: 2})}, func(t *testing.T, w *world, s *Scheduler) {
