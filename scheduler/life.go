@@ -49,7 +49,7 @@ func (s *Scheduler) liveContainer(k *class) {
 func (s *Scheduler) started(k *class, given Container) *container {
 	now := time.Now()
 	c := &container{Container: given, class: k, born: now, end: make(chan struct{})}
-	c.place.item = c
+	c.place.item, c.inWorn.item = c, c
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k.starting--

@@ -121,7 +121,17 @@ func (m *model) checkClasses() {
 			m.Errorf("%s is of class %q", t.name, t.class.name)
 		}
 	}
+	for _, c := range m.s.busy.items(m.T) {
+		if in := c.inWorn.in; c.worn != "" && in != &c.tenant.class.worn || c.worn == "" && in != nil {
+			m.Errorf("%s, worn: %q, is in the wrong place", c.ID(), c.worn)
+		}
+	}
 	for _, k := range m.s.classes {
+		for _, c := range k.worn.items(m.T) {
+			if c.place.in != &m.s.busy {
+				m.Errorf("%s, worn, is not busy", c.ID())
+			}
+		}
 		if k.tenants != tenants[k] || k.owned != owned[k] {
 			m.Errorf("class %q counts %d tenants, %d containers of theirs; has %d, %d", k.name, k.tenants, k.owned, tenants[k], owned[k])
 		}

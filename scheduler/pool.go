@@ -141,19 +141,16 @@ func (s *Scheduler) lacksSparesLocked() bool {
 	return s.state == open && k.failures == 0 && k.spares.length+k.starting < min(s.cfg.Spare, s.cfg.Max/4)
 }
 
-// wornOutLocked is a worn container whose tenant waits for another in vain. So that the work of few is
-// interrupted at a time, it is none while others are on their way out already.
+// wornOutLocked is a worn container whose tenant waits for another in vain, wherever that is in turns: those before it
+// may wait for ever, since nobody gives way to one that wants more. So that the work of few is interrupted
+// at a time, it is none while others are on their way out already.
 func (s *Scheduler) wornOutLocked() (*container, string) {
 	if s.leaving.length-s.lingering > 0 {
 		return nil, ""
 	}
 	for _, k := range s.classes {
-		if t := k.turns.more.front(); t != nil && t.worn > 0 && k.failures == 0 {
-			for _, c := range t.containers {
-				if c.worn != "" {
-					return c, c.worn
-				}
-			}
+		if c := k.worn.front(); c != nil && k.failures == 0 {
+			return c, c.worn
 		}
 	}
 	return nil, ""

@@ -37,6 +37,7 @@ func (s *Scheduler) retireLocked(c *container, why string) {
 	}
 	c.place.leave()
 	s.leaving.push(&c.place)
+	s.listWornLocked(c)
 	t := c.tenant
 	if t != nil {
 		c.class.owned--
@@ -107,7 +108,17 @@ func (s *Scheduler) wearLocked(c *container, why string) {
 		s.count.worn++
 		c.worn = why
 		c.tenant.worn++
+		s.listWornLocked(c)
 		s.lineUpLocked(c.tenant)
+	}
+}
+
+// listWornLocked follows whether a container is one of the worn that may go before its tenant has another. One that is
+// held is not: its place would not be free.
+func (s *Scheduler) listWornLocked(c *container) {
+	c.inWorn.leave()
+	if c.worn != "" && c.place.in == &s.busy {
+		c.tenant.class.worn.push(&c.inWorn)
 	}
 }
 

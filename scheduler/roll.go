@@ -112,6 +112,7 @@ func (s *Scheduler) updateLocked(t *tenant) {
 			if c.class != t.class {
 				s.wearLocked(c, whyReplaced)
 			}
+			s.listWornLocked(c) // in the class that its tenant has now
 		}
 		s.lineUpLocked(t)
 	}

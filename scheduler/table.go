@@ -42,10 +42,11 @@ type container struct {
 	waiting  list[*waiter]  // calls of sessions, for a slot of this container
 	used     atomic.Bool    // a call was executed in it
 	born     time.Time
-	since    time.Time     // when it came into the list it is in
-	old      *time.Timer   // wears it at its age
-	failures int           // of starts, before this one
-	worn     string        // why it is to be replaced; empty: it is not
+	since    time.Time   // when it came into the list it is in
+	old      *time.Timer // wears it at its age
+	failures int         // of starts, before this one
+	worn     string      // why it is to be replaced; empty: it is not
+	inWorn   link[*container]
 	retired  bool          // gets no calls any more, but from its sessions
 	why      string        // it was retired
 	end      chan struct{} // closed when its goroutine should close it
@@ -149,6 +150,7 @@ func (s *Scheduler) moveLocked(c *container, to *list[*container], now time.Time
 	c.place.leave()
 	to.push(&c.place)
 	c.since = now
+	s.listWornLocked(c)
 }
 
 // tenantLocked gives the tenant of that name, with k once, or a policy of containers with one call, the one

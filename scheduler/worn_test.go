@@ -189,6 +189,26 @@ func TestUpdateRollsWhereNoPlaceIsFree(t *testing.T) {
 	})
 }
 
+// Who wants one more container where no place is free may wait for ever; those who wait behind it for one instead
+// of a worn one do not.
+func TestWornContainersAreReplacedBehindATenantThatWantsMore(t *testing.T) {
+	policy := policies(map[string]Policy{"old": {Concurrency: 1, MaxAge: time.Minute}}, Policy{Concurrency: 1, Containers: 2})
+	in(t, Config{Max: 2, Policy: policy}, func(t *testing.T, w *world, s *Scheduler) {
+		var stops []func() map[string]int
+		for _, tenant := range []string{"old", "old", "wide", "wide", "wide"} {
+			stops = append(stops, flow(t, s, tenant, 700*time.Millisecond))
+		}
+		time.Sleep(10 * time.Minute)
+		stops[1]()
+		if n := len(stops[0]()); n < 5 {
+			t.Errorf("%d containers in 10 minutes", n)
+		}
+		for _, stop := range stops[2:] {
+			stop()
+		}
+	})
+}
+
 func TestTryGivesUpAClassThatDoesNotStart(t *testing.T) {
 	in(t, Config{Max: 3, Spare: 2}, func(t *testing.T, w *world, s *Scheduler) {
 		stop := flow(t, s, "a", 100*time.Millisecond)
