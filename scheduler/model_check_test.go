@@ -302,6 +302,9 @@ func (m *model) checkEnded() {
 	if m.s.lingering != lingering {
 		m.Errorf("%d retired containers have sessions, counted %d", lingering, m.s.lingering)
 	}
+	if held := m.s.held.length + lingering; held > max(1, m.s.cfg.Max*3/4) {
+		m.Errorf("sessions hold %d of %d containers", held, m.s.cfg.Max)
+	}
 	if m.s.sessions != sessions {
 		m.Errorf("%d sessions, counted %d", sessions, m.s.sessions)
 	}

@@ -195,7 +195,7 @@ func (ss *session) overLocked() {
 	ss.over = true
 	refuse := func(w *waiter) {
 		ss.scheduler.dequeueLocked(w)
-		w.granted <- nil
+		w.granted <- grant{err: containers.ErrNoSession}
 	}
 	if ss.lined != nil {
 		refuse(ss.lined)

@@ -59,11 +59,15 @@ func (s *Scheduler) claimLocked(t *tenant, k kind) *container {
 	if t.waiting.length > 0 {
 		return nil // they are before it, and line up for that spare already
 	}
-	if c := t.freest(); c != nil {
+	var in *list[*container]
+	if k == opens && !s.mayHoldLocked(t) {
+		in = &s.held
+	}
+	if c := t.freest(in); c != nil {
 		s.takeLocked(c, k)
 		return c
 	}
-	if len(t.containers) >= t.most || !s.maySpareLocked(t) {
+	if in != nil || len(t.containers) >= t.most || !s.maySpareLocked(t) {
 		return nil
 	}
 	c := t.class.spares.front()
@@ -73,11 +77,12 @@ func (s *Scheduler) claimLocked(t *tenant, k kind) *container {
 	return c
 }
 
-// freest is the container of the tenant with most free slots, one that is worn only where no other has any.
-func (t *tenant) freest() (best *container) {
+// freest is the container of the tenant with most free slots, one that is worn only where no other has any; of
+// those in one list, if that is not nil.
+func (t *tenant) freest(in *list[*container]) (best *container) {
 	for _, c := range t.containers {
 		switch {
-		case c.running >= c.slots || c.dead():
+		case in != nil && c.place.in != in || c.running >= c.slots || c.dead():
 		case best == nil, best.worn != "" && c.worn == "":
 			best = c
 		case (best.worn == "") == (c.worn == "") && c.slots-c.running > best.slots-best.running:
