@@ -115,6 +115,9 @@ func (s *Scheduler) nextLocked(now time.Time) time.Time {
 		}
 	}
 	for _, k := range s.classes {
+		if t := k.turns.again.longest(); t != nil {
+			earliest(t.turn.joined.Add(s.cfg.Turn))
+		}
 		if s.surplusLocked(k) {
 			earliest(k.spares.front().since.Add(surplusTime))
 		}

@@ -188,22 +188,19 @@ func (m *model) checkCalls() {
 		inTurns += m.checkTurn(t, waiting)
 	}
 	for _, k := range s.classes {
-		for _, f := range []*fair{&k.turns.bare, &k.turns.more} {
+		for _, f := range []*fair{&k.turns.bare, &k.turns.again, &k.turns.more} {
 			inTurns -= f.length
-			wants, without := f.wants, f.without
+			wants := f.wants
 			for _, l := range f.lanes {
 				for i, t := range l.line.items(m.T) {
 					wants -= t.turn.wants
-					if t.turn.without {
-						without--
-					}
 					if i > 0 && l.line.items(m.T)[i-1].turn.finish > t.turn.finish {
 						m.Errorf("the lane of weight %d is not in order", l.weight)
 					}
 				}
 			}
-			if wants != 0 || without != 0 {
-				m.Errorf("%d wants, %d tenants without a container are counted too many", wants, without)
+			if wants != 0 {
+				m.Errorf("%d wants are counted too many", wants)
 			}
 		}
 	}
@@ -221,15 +218,18 @@ func (m *model) checkCalls() {
 // checkTurn: who waits for a container is in the line it belongs in.
 func (m *model) checkTurn(t *tenant, waiting int) (inTurns int) {
 	var want *fair
-	wants, without := 0, false
+	wants := 0
 	switch has := len(t.containers); {
 	case waiting > 0 && has == 0 && (t.of == nil || !t.served):
-		want, wants, without = &t.class.turns.bare, 1, true
+		want, wants = &t.class.turns.bare, 1
 	case waiting > 0 && has < t.most || t.worn > 0:
-		want, wants, without = &t.class.turns.more, min((waiting+t.slots-1)/t.slots, t.most-has), has == 0
+		want, wants = &t.class.turns.more, min((waiting+t.slots-1)/t.slots, t.most-has)
 		wants = max(wants, min(t.worn, 1))
+		if has == 0 {
+			want = &t.class.turns.again
+		}
 	}
-	if t.turn.in != want || t.turn.wants != wants || t.turn.without != without {
+	if t.turn.in != want || t.turn.wants != wants {
 		m.Errorf("%s, with %d waiters, %d containers, %d of them worn, is in the wrong line: %+v", t.name, waiting, len(t.containers), t.worn, t.turn)
 	}
 	if want == nil {
@@ -321,6 +321,11 @@ func (m *model) checkNothingLeftUndone() {
 		}
 	}
 	for _, k := range s.classes {
+		for _, l := range k.turns.again.lanes {
+			for _, t := range l.line.items(m.T) {
+				overdue = append(overdue, t.turn.joined.Add(s.cfg.Turn))
+			}
+		}
 		if k != s.base && k.spares.length > 0 {
 			overdue = append(overdue, k.spares.front().since.Add(surplusTime))
 		}
@@ -385,7 +390,7 @@ func (m *model) checkPlaces(now time.Time) (crowded bool) {
 			probing++
 		}
 		need += max(0, want)
-		needBare += max(0, min(want, k.turns.bare.without+k.turns.more.without-k.starting-k.spares.length))
+		needBare += max(0, min(want, k.turns.without()-k.starting-k.spares.length))
 		spare := k == s.base && s.state == open && (k.starting+k.spares.length < k.turns.bare.length+s.cfg.Spare || used < s.cfg.Min)
 		probe := k == s.base && k.failures > 0 && k.spares.length == 0
 		spareDue = spareDue || mayStart && (spare || probe)

@@ -11,6 +11,7 @@ func (s *Scheduler) balanceLocked(now time.Time) {
 	if s.state == fresh || s.state == closed {
 		return
 	}
+	s.renewLocked(now)
 	for {
 		for _, k := range s.classes {
 			for t := k.turns.front(); t != nil && s.maySpareLocked(t); t = k.turns.front() {
@@ -64,7 +65,7 @@ func (s *Scheduler) shortageLocked(now time.Time) shortage {
 	for k, n := range s.needsLocked(now) {
 		want.all += n
 		want.soon += n
-		want.bare += min(n, max(0, k.turns.bare.without+k.turns.more.without-k.spares.length-k.starting))
+		want.bare += min(n, max(0, k.turns.without()-k.spares.length-k.starting))
 	}
 	return want
 }
@@ -176,7 +177,7 @@ func (s *Scheduler) nextStartLocked(now time.Time) (next *class) {
 	if (next == nil || free > 1) && s.wantsSpareLocked(sum, 0, now) {
 		return s.base // for those who may come, and then for those who want one more
 	}
-	if next == nil && s.base.turns.more.wants > 0 && s.wantsSpareLocked(sum, s.base.turns.more.wants, now) {
+	if next == nil && s.base.turns.later() > 0 && s.wantsSpareLocked(sum, s.base.turns.later(), now) {
 		next = s.base // spares are not for them
 	}
 	if s.cfg.Starts > 1 && sum.starting >= s.cfg.Starts-1 {

@@ -24,7 +24,7 @@ type tenant struct {
 	queued     int           // calls that wait, those in its sessions too
 	openers    int           // of those that wait, how many open a session
 	turn       turn
-	served     bool // has had a container for calls with Once
+	served     bool // has had a container for a call with Once, and not waited for a turn since
 	meanRun    mean
 }
 
