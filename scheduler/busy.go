@@ -57,6 +57,12 @@ func (s *Scheduler) busyLocked(t *tenant, why BusyReason) error {
 	return e
 }
 
+// heldFullLocked refuses a session, since it would hold one container too many.
+func (s *Scheduler) heldFullLocked() error {
+	s.count.refused++
+	return &BusyError{Reason: HeldFull, retryAfter: retryHeld}
+}
+
 // estimateLocked is how long a call would wait that joined the tenant's queue now.
 func (s *Scheduler) estimateLocked(t *tenant) time.Duration {
 	pace := t.meanRun

@@ -21,6 +21,7 @@ type class struct {
 	trial   *trial
 
 	spares          list[*container] // ready and nobody's, with the longest there in front
+	worn            list[*container] // busy ones of its tenants
 	starting, owned int              // containers; owned are tenants'
 
 	failures int       // starts that failed in a row

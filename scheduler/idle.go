@@ -32,6 +32,9 @@ func (s *Scheduler) restLocked(c *container, now time.Time) {
 	if timeout := c.tenant.idle.timeout; timeout > 0 {
 		s.alarmLocked(now.Add(timeout))
 	}
+	if s.lacksSparesLocked() {
+		s.alarmLocked(now.Add(unlikely))
+	}
 }
 
 // keep does what time brings. The alarm is only ever moved forward by others, so a container that
@@ -99,8 +102,12 @@ func (s *Scheduler) nextLocked(now time.Time) time.Time {
 			earliest(until)
 		}
 	}
-	if c := s.busy.front(); c != nil && s.shortageLocked(now).bare > 0 {
+	want := s.shortageLocked(now)
+	if c := s.busy.front(); c != nil && want.bare > 0 {
 		earliest(c.since.Add(s.cfg.Turn))
+	}
+	if c, due := s.longIdleLocked(want); c != nil && want.soon <= 0 {
+		earliest(due)
 	}
 	for _, l := range s.idle.lines {
 		if c := l.front(); c != nil && l.timeout > 0 {
@@ -108,6 +115,9 @@ func (s *Scheduler) nextLocked(now time.Time) time.Time {
 		}
 	}
 	for _, k := range s.classes {
+		if t := k.turns.again.longest(); t != nil {
+			earliest(t.turn.joined.Add(s.cfg.Turn))
+		}
 		if s.surplusLocked(k) {
 			earliest(k.spares.front().since.Add(surplusTime))
 		}

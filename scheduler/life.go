@@ -32,7 +32,7 @@ func (s *Scheduler) liveContainer(k *class) {
 		s.died(c)
 	case <-c.end:
 	case <-s.quit:
-		s.retire(c, whyShutdown)
+		s.shutDown(c)
 	}
 	err = c.Close()
 	s.closed(c, err)
@@ -49,7 +49,7 @@ func (s *Scheduler) liveContainer(k *class) {
 func (s *Scheduler) started(k *class, given Container) *container {
 	now := time.Now()
 	c := &container{Container: given, class: k, born: now, end: make(chan struct{})}
-	c.place.item = c
+	c.place.item, c.inWorn.item = c, c
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k.starting--
@@ -87,7 +87,8 @@ func (s *Scheduler) died(c *container) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.retired {
-		return // it was on its way out, or a call found it dead first
+		s.endLocked(c) // it was on its way out with calls or sessions, or a call found it dead first
+		return
 	}
 	s.retireLocked(c, whyDied)
 	if c.tenant == nil && time.Since(c.since) < infancy {
@@ -97,10 +98,11 @@ func (s *Scheduler) died(c *container) {
 	s.balanceLocked(time.Now())
 }
 
-func (s *Scheduler) retire(c *container, why string) {
+func (s *Scheduler) shutDown(c *container) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.retireLocked(c, why)
+	s.retireLocked(c, whyShutdown)
+	s.endLocked(c) // also one that was retired before, and has calls or sessions
 }
 
 // closed frees the container's place, now that nothing of it is left.
@@ -108,6 +110,7 @@ func (s *Scheduler) closed(c *container, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.place.leave()
+	s.closing--
 	if err != nil && s.state == closed {
 		s.closeErrs = append(s.closeErrs, fmt.Errorf("close container %s: %w", c.ID(), err))
 	}

@@ -121,7 +121,17 @@ func (m *model) checkClasses() {
 			m.Errorf("%s is of class %q", t.name, t.class.name)
 		}
 	}
+	for _, c := range m.s.busy.items(m.T) {
+		if in := c.inWorn.in; c.worn != "" && in != &c.tenant.class.worn || c.worn == "" && in != nil {
+			m.Errorf("%s, worn: %q, is in the wrong place", c.ID(), c.worn)
+		}
+	}
 	for _, k := range m.s.classes {
+		for _, c := range k.worn.items(m.T) {
+			if c.place.in != &m.s.busy {
+				m.Errorf("%s, worn, is not busy", c.ID())
+			}
+		}
 		if k.tenants != tenants[k] || k.owned != owned[k] {
 			m.Errorf("class %q counts %d tenants, %d containers of theirs; has %d, %d", k.name, k.tenants, k.owned, tenants[k], owned[k])
 		}
@@ -178,22 +188,19 @@ func (m *model) checkCalls() {
 		inTurns += m.checkTurn(t, waiting)
 	}
 	for _, k := range s.classes {
-		for _, f := range []*fair{&k.turns.bare, &k.turns.more} {
+		for _, f := range []*fair{&k.turns.bare, &k.turns.again, &k.turns.more} {
 			inTurns -= f.length
-			wants, without := f.wants, f.without
+			wants := f.wants
 			for _, l := range f.lanes {
 				for i, t := range l.line.items(m.T) {
 					wants -= t.turn.wants
-					if t.turn.without {
-						without--
-					}
 					if i > 0 && l.line.items(m.T)[i-1].turn.finish > t.turn.finish {
 						m.Errorf("the lane of weight %d is not in order", l.weight)
 					}
 				}
 			}
-			if wants != 0 || without != 0 {
-				m.Errorf("%d wants, %d tenants without a container are counted too many", wants, without)
+			if wants != 0 {
+				m.Errorf("%d wants are counted too many", wants)
 			}
 		}
 	}
@@ -211,15 +218,18 @@ func (m *model) checkCalls() {
 // checkTurn: who waits for a container is in the line it belongs in.
 func (m *model) checkTurn(t *tenant, waiting int) (inTurns int) {
 	var want *fair
-	wants, without := 0, false
+	wants := 0
 	switch has := len(t.containers); {
 	case waiting > 0 && has == 0 && (t.of == nil || !t.served):
-		want, wants, without = &t.class.turns.bare, 1, true
+		want, wants = &t.class.turns.bare, 1
 	case waiting > 0 && has < t.most || t.worn > 0:
-		want, wants, without = &t.class.turns.more, min((waiting+t.slots-1)/t.slots, t.most-has), has == 0
+		want, wants = &t.class.turns.more, min((waiting+t.slots-1)/t.slots, t.most-has)
 		wants = max(wants, min(t.worn, 1))
+		if has == 0 {
+			want = &t.class.turns.again
+		}
 	}
-	if t.turn.in != want || t.turn.wants != wants || t.turn.without != without {
+	if t.turn.in != want || t.turn.wants != wants {
 		m.Errorf("%s, with %d waiters, %d containers, %d of them worn, is in the wrong line: %+v", t.name, waiting, len(t.containers), t.worn, t.turn)
 	}
 	if want == nil {
@@ -292,82 +302,10 @@ func (m *model) checkEnded() {
 	if m.s.lingering != lingering {
 		m.Errorf("%d retired containers have sessions, counted %d", lingering, m.s.lingering)
 	}
+	if held := m.s.held.length + lingering; held > max(1, m.s.cfg.Max*3/4) {
+		m.Errorf("sessions hold %d of %d containers", held, m.s.cfg.Max)
+	}
 	if m.s.sessions != sessions {
 		m.Errorf("%d sessions, counted %d", sessions, m.s.sessions)
 	}
-}
-
-// checkNothingLeftUndone: where nothing moves, all that could be done has been.
-func (m *model) checkNothingLeftUndone() {
-	s, now := m.s, time.Now()
-	crowded := m.checkPlaces(now)
-	overdue := []time.Time{s.alarm}
-	for _, l := range s.idle.lines {
-		if l.timeout > 0 && l.length > 0 {
-			overdue = append(overdue, l.front().since.Add(l.timeout))
-		}
-	}
-	for _, k := range s.classes {
-		if k != s.base && k.spares.length > 0 {
-			overdue = append(overdue, k.spares.front().since.Add(surplusTime))
-		}
-	}
-	if crowded && s.busy.length > 0 {
-		overdue = append(overdue, s.busy.front().since.Add(s.cfg.Turn))
-	}
-	if slices.ContainsFunc(overdue, func(at time.Time) bool { return !at.IsZero() && at.Before(now) }) {
-		m.Errorf("overdue: %v at %v", overdue, now)
-	}
-}
-
-// checkPlaces judges by itself what starts are due, and whether there is room for those that wait.
-func (m *model) checkPlaces(now time.Time) (crowded bool) {
-	s, sum := m.s, m.s.totalLocked()
-	used := sum.starting + sum.spares + sum.owned
-	mayStart := used+s.leaving.length < s.cfg.Max && sum.starting < s.cfg.Starts
-	need, needBare, probing, spareDue := 0, 0, 0, false
-	for _, k := range s.classes {
-		if k.failures > 0 && k != s.base {
-			probing += k.starting
-		}
-	}
-	for _, k := range s.classes {
-		waiting, wants := k.turns.length(), k.turns.wants()
-		kept := 0 // for tenants without a container
-		if k == s.base && (k.starting > 0 || used+s.lingering < s.cfg.Max) {
-			kept = s.cfg.Spare
-		}
-		if k.turns.bare.length > 0 && k.spares.length > 0 || waiting > 0 && k.spares.length > kept {
-			m.Errorf("%d tenants wait for class %q, %d of them for their first container, and %d spares", waiting, k.name, k.turns.bare.length, k.spares.length)
-		}
-		want := wants - k.starting - k.spares.length
-		if k.trial != nil {
-			want++
-		}
-		tries := k.starting == 0 && !k.retryAt.After(now) && (k == s.base || probing < max(1, s.cfg.Starts-1))
-		if k.failures > 0 && !tries {
-			continue
-		}
-		mayStartMore := mayStart && (s.cfg.Starts == 1 || sum.starting < s.cfg.Starts-1)
-		if want > 0 && (k.turns.bare.length > 0 && mayStart || mayStartMore) {
-			m.Errorf("class %q, with %d failures, is due a start: %d tenants wait, %d starting", k.name, k.failures, waiting, k.starting)
-		}
-		if k.failures > 0 && want > 0 {
-			want = 1
-			probing++
-		}
-		need += max(0, want)
-		needBare += max(0, min(want, k.turns.bare.without+k.turns.more.without-k.starting-k.spares.length))
-		spare := k == s.base && s.state == open && (k.starting+k.spares.length < k.turns.bare.length+s.cfg.Spare || used < s.cfg.Min)
-		probe := k == s.base && k.failures > 0 && k.spares.length == 0
-		spareDue = spareDue || mayStart && (spare || probe)
-	}
-	if free := s.cfg.Max - used - s.leaving.length; spareDue && (free > 1 || need == 0) { // the last place is for those who wait
-		m.Errorf("a spare is due: %+v", sum)
-	}
-	room := s.cfg.Max - used - s.lingering
-	if need > room && s.idle.length() > 0 {
-		m.Errorf("%d starts wanted, and %d containers are idle", need, s.idle.length())
-	}
-	return needBare > room
 }

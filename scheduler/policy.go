@@ -11,7 +11,7 @@ type Policy struct {
 	Class string // of its containers, what Start gets
 
 	Containers  int // at once, besides those for calls with Once; default 1
-	Concurrency int // calls at once in one of them; default 8
+	Concurrency int // calls at once in one of them, as long as it lives; default 8
 	Weight      int // how often it gets a container, against others that wait for one, too; default 1
 
 	Queue     int           // calls that wait, with those in its sessions, and as many with Once; default 1,000

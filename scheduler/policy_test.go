@@ -226,3 +226,29 @@ func TestSessionsDoNotShutOutThoseWithoutAny(t *testing.T) {
 		openSession(t, s, "t3")
 	})
 }
+
+// Nor do those of one tenant, however many containers it may have, or has to have one after the other.
+func TestSessionsOfOneTenantDoNotShutOutOthers(t *testing.T) {
+	for name, p := range map[string]Policy{
+		"several containers": {Containers: 4, Concurrency: 1},
+		"of one call":        {MaxCalls: 1},
+		"of three calls":     {MaxCalls: 3, Concurrency: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, Config{Max: 4, Policy: policies(map[string]Policy{"a": p}, Policy{})}, func(t *testing.T, w *world, s *Scheduler) {
+				var calls []<-chan outcome
+				for range 8 {
+					calls = append(calls, opening(t.Context(), s, "a", time.Second))
+				}
+				time.Sleep(20 * time.Second)
+				run(t, s, "b", 0)
+				s.Stop("a")
+				for _, call := range calls {
+					if o := <-call; o.err != nil {
+						busyBecause(t, o.err, HeldFull)
+					}
+				}
+			})
+		})
+	}
+}

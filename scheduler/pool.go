@@ -11,6 +11,7 @@ func (s *Scheduler) balanceLocked(now time.Time) {
 	if s.state == fresh || s.state == closed {
 		return
 	}
+	s.renewLocked(now)
 	for {
 		for _, k := range s.classes {
 			for t := k.turns.front(); t != nil && s.maySpareLocked(t); t = k.turns.front() {
@@ -50,22 +51,21 @@ func (s *Scheduler) assignLocked(c *container, t *tenant) {
 }
 
 // A shortage is how many places are wanting for starts that tenants wait for: of those that have no
-// container, and of all.
-type shortage struct{ bare, all int }
+// container, and of all; and of all at once, where a place is none yet whose container has calls to end.
+type shortage struct{ bare, all, soon int }
 
 // shortageLocked counts what waits for places that others have. A place that is free, or will be
 // when a retired container is closed, is no want already; what is being started or ready is so
 // only for tenants of its class. For a class whose starts fail nothing that works is given up,
 // except one place whenever its next try is due: else it could not find out that they work again.
 func (s *Scheduler) shortageLocked(now time.Time) shortage {
-	room := s.cfg.Max - s.lingering
-	for _, k := range s.classes {
-		room -= k.starting + k.spares.length + k.owned
-	}
-	want := shortage{-room, -room}
+	used := s.totalLocked().all()
+	over := used + s.lingering - s.cfg.Max
+	want := shortage{over, over, max(over, used+s.leaving.length-s.closing-s.cfg.Max)}
 	for k, n := range s.needsLocked(now) {
 		want.all += n
-		want.bare += min(n, max(0, k.turns.bare.without+k.turns.more.without-k.spares.length-k.starting))
+		want.soon += n
+		want.bare += min(n, max(0, k.turns.without()-k.spares.length-k.starting))
 	}
 	return want
 }
@@ -74,11 +74,13 @@ func (s *Scheduler) shortageLocked(now time.Time) shortage {
 func (s *Scheduler) makeRoomLocked(now time.Time) bool {
 	want := s.shortageLocked(now)
 	var c *container
-	var why string
-	if want.all > 0 {
+	why := whyGaveWay
+	if want.soon > 0 {
 		c, why = s.givesWayLocked(want, now)
+	} else if idle, due := s.longIdleLocked(want); due.After(now) {
+		s.alarmLocked(due)
 	} else {
-		c, why = s.longIdleLocked(want, now)
+		c = idle
 	}
 	if c == nil {
 		return false
@@ -91,7 +93,8 @@ func (s *Scheduler) makeRoomLocked(now time.Time) bool {
 // givesWayLocked is what others miss least: a spare beyond need, the container idle longest, a spare
 // kept ready (it is replaced when there is room), and where there is none of these, for tenants that have no
 // container the one that has been busy longest, if that was for a turn without a break, and for the others
-// a worn one of their own. Those that are held do not.
+// a worn one of their own. Those that are held do not. Work is interrupted only if there are not enough places that
+// will be free; but nobody waits for the end of calls in these where a container without any can go.
 func (s *Scheduler) givesWayLocked(want shortage, now time.Time) (c *container, why string) {
 	for _, k := range s.classes {
 		if s.surplusLocked(k) && k.turns.length() == 0 {
@@ -103,6 +106,9 @@ func (s *Scheduler) givesWayLocked(want shortage, now time.Time) (c *container, 
 	}
 	if c := s.base.spares.front(); c != nil {
 		return c, whyGaveWay
+	}
+	if want.all <= 0 {
+		return nil, ""
 	}
 	if c = s.busy.front(); c != nil && want.bare > 0 {
 		if over := c.since.Add(s.cfg.Turn); over.After(now) {
@@ -117,37 +123,35 @@ func (s *Scheduler) givesWayLocked(want shortage, now time.Time) (c *container, 
 // unlikely is how long a container has been idle whose tenant is not expected to call sooner than one that is new.
 const unlikely = 10 * time.Second
 
-// longIdleLocked is the container idle longest, where it keeps the place of a spare. A new tenant would get that
-// place anyway, but behind a start. Spares do not take more than a quarter of all places in this way.
-func (s *Scheduler) longIdleLocked(want shortage, now time.Time) (*container, string) {
-	k := s.base
-	if want.all < 0 || s.state != open || k.failures > 0 || k.spares.length+k.starting >= min(s.cfg.Spare, s.cfg.Max/4) {
-		return nil, ""
+// longIdleLocked is the container idle longest, where it keeps the place of a spare, and when it gives way to that. A
+// new tenant would get the place anyway, but behind a start.
+func (s *Scheduler) longIdleLocked(want shortage) (c *container, due time.Time) {
+	if want.soon < 0 || !s.lacksSparesLocked() {
+		return nil, time.Time{}
 	}
-	c := s.idle.longest()
-	if c == nil {
-		return nil, ""
+	if c = s.idle.longest(); c != nil {
+		due = c.since.Add(unlikely)
 	}
-	if at := c.since.Add(unlikely); at.After(now) {
-		s.alarmLocked(at)
-		return nil, ""
-	}
-	return c, whyGaveWay
+	return c, due
 }
 
-// wornOutLocked is a worn container whose tenant waits for another in vain. So that the work of few is
-// interrupted at a time, it is none while others are on their way out already.
+// lacksSparesLocked says whether there are fewer spares than idle containers give way to, which is for no more than a
+// quarter of all places.
+func (s *Scheduler) lacksSparesLocked() bool {
+	k := s.base
+	return s.state == open && k.failures == 0 && k.spares.length+k.starting < min(s.cfg.Spare, s.cfg.Max/4)
+}
+
+// wornOutLocked is a worn container whose tenant waits for another in vain, wherever that is in turns: those before it
+// may wait for ever, since nobody gives way to one that wants more. So that the work of few is interrupted
+// at a time, it is none while others are on their way out already.
 func (s *Scheduler) wornOutLocked() (*container, string) {
 	if s.leaving.length-s.lingering > 0 {
 		return nil, ""
 	}
 	for _, k := range s.classes {
-		if t := k.turns.more.front(); t != nil && t.worn > 0 && k.failures == 0 {
-			for _, c := range t.containers {
-				if c.worn != "" {
-					return c, c.worn
-				}
-			}
+		if c := k.worn.front(); c != nil && k.failures == 0 {
+			return c, c.worn
 		}
 	}
 	return nil, ""
@@ -173,7 +177,7 @@ func (s *Scheduler) nextStartLocked(now time.Time) (next *class) {
 	if (next == nil || free > 1) && s.wantsSpareLocked(sum, 0, now) {
 		return s.base // for those who may come, and then for those who want one more
 	}
-	if next == nil && s.base.turns.more.wants > 0 && s.wantsSpareLocked(sum, s.base.turns.more.wants, now) {
+	if next == nil && s.base.turns.later() > 0 && s.wantsSpareLocked(sum, s.base.turns.later(), now) {
 		next = s.base // spares are not for them
 	}
 	if s.cfg.Starts > 1 && sum.starting >= s.cfg.Starts-1 {

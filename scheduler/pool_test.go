@@ -111,6 +111,28 @@ func TestTenantThatIsNeverIdleGivesWayAfterItsTurn(t *testing.T) {
 	})
 }
 
+// Places of containers that are on their way out count for those that wait, but not while calls go on in them and others are idle.
+func TestIdleContainerGivesWayThoughARetiredOneHasCalls(t *testing.T) {
+	policy := policies(map[string]Policy{"twice": {MaxCalls: 2}}, Policy{Concurrency: 1})
+	in(t, Config{Max: 2, Policy: policy}, func(t *testing.T, w *world, s *Scheduler) {
+		run(t, s, "twice", 0)
+		send(t.Context(), s, "twice", time.Minute) // and no more calls
+		run(t, s, "idle", 0)
+		if o := run(t, s, "comes", 0); o.took > 10*time.Second {
+			t.Errorf("waited %v for the end of a call of another, while a container was idle", o.took)
+		}
+	})
+	in(t, Config{Max: 2, Policy: policy}, func(t *testing.T, w *world, s *Scheduler) {
+		send(t.Context(), s, "long", time.Minute)
+		short := send(t.Context(), s, "short", 5*time.Second)
+		comes := send(t.Context(), s, "comes", 0) // long's turn ends for it
+		well(t, short)
+		if o := well(t, comes); o.took > 10*time.Second {
+			t.Errorf("waited %v for the end of the longest call, while a container was idle", o.took)
+		}
+	})
+}
+
 func TestStartsAtOnceAreBounded(t *testing.T) {
 	in(t, Config{Max: 20, Starts: 3}, func(t *testing.T, w *world, s *Scheduler) {
 		var calls []<-chan outcome

@@ -3,8 +3,6 @@ package scheduler
 import (
 	"context"
 	"time"
-
-	"github.com/jsd-project/jsd/containers"
 )
 
 // A kind says what a call wants besides a slot.
@@ -26,11 +24,17 @@ type waiter struct {
 	since   time.Time     // when it came into the queue it is in
 	longest time.Duration // that it waits
 	place   link[*waiter]
-	granted chan *container // has room for one, so that granting never blocks; nil: the session is over
+	granted chan grant // has room for one, so that granting never blocks
+}
+
+// A grant is what a waiter came to: a slot that was taken for it, or why there will be none.
+type grant struct {
+	container *container
+	err       error
 }
 
 func newWaiter(t *tenant, k kind) *waiter {
-	w := &waiter{tenant: t, kind: k, since: time.Now(), longest: t.policy.QueueTime, granted: make(chan *container, 1)}
+	w := &waiter{tenant: t, kind: k, since: time.Now(), longest: t.policy.QueueTime, granted: make(chan grant, 1)}
 	w.place.item = w
 	return w
 }
@@ -91,11 +95,16 @@ func (s *Scheduler) dispatchLocked(c *container) {
 			return
 		}
 		s.dequeueLocked(w)
+		if w.kind == opens && c.place.in != &s.held && !s.mayHoldLocked(w.tenant) {
+			w.granted <- grant{err: s.heldFullLocked()}
+			s.settleLocked()
+			continue
+		}
 		s.takeLocked(c, w.kind)
 		if w.session != nil {
 			w.session.lined, w.session.running = nil, true
 		}
-		w.granted <- c
+		w.granted <- grant{container: c}
 	}
 }
 
@@ -118,11 +127,8 @@ func (s *Scheduler) wait(ctx context.Context, w *waiter) (*container, time.Durat
 	timer := time.NewTimer(w.longest)
 	defer timer.Stop()
 	select {
-	case c := <-w.granted:
-		if c == nil {
-			return nil, time.Since(w.since), containers.ErrNoSession
-		}
-		return c, time.Since(w.since), nil
+	case g := <-w.granted:
+		return g.container, time.Since(w.since), g.err
 	case <-ctx.Done():
 	case <-timer.C:
 	case <-s.quit:
@@ -137,12 +143,11 @@ func (s *Scheduler) giveUp(ctx context.Context, w *waiter) (*container, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w.place.in == nil {
-		c := <-w.granted
+		g := <-w.granted
+		c := g.container
 		switch {
-		case c == nil:
-			return nil, containers.ErrNoSession
-		case ctx.Err() == nil:
-			return c, nil
+		case g.err != nil || ctx.Err() == nil:
+			return c, g.err
 		case w.session != nil:
 			w.session.nextLocked()
 		case w.kind == opens:

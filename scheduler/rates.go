@@ -31,12 +31,10 @@ func (b *buckets) take(tenant string, p *Policy, now time.Time) (wait time.Durat
 		l.SetLimitAt(now, rate.Limit(p.Rate))
 		l.SetBurstAt(now, p.Burst)
 	}
-	if l.AllowN(now, 1) {
-		return 0
-	}
 	r := l.ReserveN(now, 1)
-	wait = r.DelayFrom(now)
-	r.CancelAt(now)
+	if wait = r.DelayFrom(now); wait > 0 {
+		r.CancelAt(now)
+	}
 	return wait
 }
 

@@ -37,6 +37,7 @@ func (s *Scheduler) retireLocked(c *container, why string) {
 	}
 	c.place.leave()
 	s.leaving.push(&c.place)
+	s.listWornLocked(c)
 	t := c.tenant
 	if t != nil {
 		c.class.owned--
@@ -49,9 +50,9 @@ func (s *Scheduler) retireLocked(c *container, why string) {
 	s.lingerLocked(c)
 	switch why {
 	case whyDied, whyStopped, whyShutdown:
-		c.endLocked()
+		s.endLocked(c)
 	default:
-		c.endIfUnusedLocked()
+		s.endIfUnusedLocked(c)
 	}
 	if t != nil {
 		s.lineUpLocked(t)
@@ -77,18 +78,19 @@ func (s *Scheduler) lingerLocked(c *container) {
 }
 
 // endIfUnusedLocked tells a retired container's goroutine to close it, after its last call and session.
-func (c *container) endIfUnusedLocked() {
+func (s *Scheduler) endIfUnusedLocked(c *container) {
 	if c.running == 0 && c.sessions.length == 0 {
-		c.endLocked()
+		s.endLocked(c)
 	}
 }
 
 // endLocked has the container closed now. Calls that wait in its sessions are refused.
-func (c *container) endLocked() {
+func (s *Scheduler) endLocked(c *container) {
 	if c.ended {
 		return
 	}
 	c.ended = true
+	s.closing++
 	close(c.end)
 	for k := c.sessions.first; k != nil; k = k.next {
 		k.item.overLocked()
@@ -106,7 +108,17 @@ func (s *Scheduler) wearLocked(c *container, why string) {
 		s.count.worn++
 		c.worn = why
 		c.tenant.worn++
+		s.listWornLocked(c)
 		s.lineUpLocked(c.tenant)
+	}
+}
+
+// listWornLocked follows whether a container is one of the worn that may go before its tenant has another. One that is
+// held is not: its place would not be free.
+func (s *Scheduler) listWornLocked(c *container) {
+	c.inWorn.leave()
+	if c.worn != "" && c.place.in == &s.busy {
+		c.tenant.class.worn.push(&c.inWorn)
 	}
 }
 

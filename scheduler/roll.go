@@ -76,6 +76,9 @@ func (s *Scheduler) Update() {
 		for k != s.base && k.tenants == 0 && k.trial == nil && k.spares.length > 0 {
 			s.retireLocked(k.spares.front(), whyReplaced)
 		}
+		for l := k.spares.first; l != nil; l = l.next {
+			s.setAgeLocked(l.item, s.common.MaxAge)
+		}
 	}
 	s.balanceLocked(now)
 	s.alarmLocked(s.nextLocked(now))
@@ -109,6 +112,7 @@ func (s *Scheduler) updateLocked(t *tenant) {
 			if c.class != t.class {
 				s.wearLocked(c, whyReplaced)
 			}
+			s.listWornLocked(c) // in the class that its tenant has now
 		}
 		s.lineUpLocked(t)
 	}

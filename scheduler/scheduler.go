@@ -14,7 +14,9 @@
 //	one class:    turns ─► spares, starts, back-off     all of them:  Max places, idle and busy containers
 //
 // A call with Once goes the same way, as a call of a second tenant of that name, whose containers have
-// one slot and end after their first call; it may have several of them.
+// one slot and end after their first call; it may have several of them. Once the last has ended it waits for
+// the next behind those that come with nothing, so that a flood of such calls takes no spares from them, and
+// after a turn among them.
 //
 // A session is opened as a call is run, and holds its container until it has ended: a container with
 // sessions gives way to nobody, also not after its turn. Only its death, Stop and Close end it before them,
@@ -58,7 +60,7 @@ type Container interface {
 }
 
 // Start gives a container that is ready for calls. ctx bounds the starting only, it ends when Start
-// returns; class is what Config.ClassOf gave for the tenants it may serve. A Start that fails leaves
+// returns; class is the Policy.Class of the tenants it may serve. A Start that fails leaves
 // nothing behind.
 type Start func(ctx context.Context, class string) (Container, error)
 
@@ -130,6 +132,7 @@ type Scheduler struct {
 
 	leaving         list[*container] // retired, and not closed yet
 	lingering       int              // those of them that sessions still hold
+	closing         int              // those of them that are being closed, so that their places are free soon
 	running, queued int              // calls
 	sessions        int
 	openers         int // tenants with calls that wait to open a session

@@ -91,7 +91,7 @@ func (s *Scheduler) ended(ss *session) {
 		s.easedLocked(c, now)
 	case c.sessions.length == 0:
 		s.lingerLocked(c)
-		c.endIfUnusedLocked()
+		s.endIfUnusedLocked(c)
 		s.balanceLocked(now)
 	}
 }
@@ -195,7 +195,7 @@ func (ss *session) overLocked() {
 	ss.over = true
 	refuse := func(w *waiter) {
 		ss.scheduler.dequeueLocked(w)
-		w.granted <- nil
+		w.granted <- grant{err: containers.ErrNoSession}
 	}
 	if ss.lined != nil {
 		refuse(ss.lined)

@@ -123,6 +123,28 @@ func TestSessionOpenedInAContainerOnItsWayOutIsLost(t *testing.T) {
 	})
 }
 
+// A container that had been retired for its calls dies while it opens a session: nobody may think that it is open.
+func TestSessionOpenedInARetiredContainerThatDiedIsLost(t *testing.T) {
+	in(t, Config{Max: 3, Spare: 1, Policy: all(Policy{MaxCalls: 1})}, func(t *testing.T, w *world, s *Scheduler) {
+		c, _, err := s.slot(t.Context(), "a", opens)
+		if err != nil {
+			t.Fatal(err)
+		}
+		given, err := c.Container.OpenSession(t.Context(), containers.Call{Script: []byte("a")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Container.(*fake).die()
+		time.Sleep(w.closing)
+		synctest.Wait()
+		_, err = s.opened(c, given, nil, time.Now())
+		var lost *containers.LostError
+		if !errors.As(err, &lost) {
+			t.Errorf("%v, after its container was closed", err)
+		}
+	})
+}
+
 func TestCloseDoesNotWaitForIdleSessions(t *testing.T) {
 	in(t, Config{Max: 1, Spare: 1}, func(t *testing.T, w *world, s *Scheduler) {
 		ss := openSession(t, s, "a")

@@ -44,25 +44,35 @@ func (s *Scheduler) admitLocked(name string, k kind) (*container, *waiter, error
 	if err := s.meterLocked(t); err != nil {
 		return nil, nil, err
 	}
-	if k == opens && !s.mayHoldLocked(t) {
-		s.count.refused++
-		s.forgetLocked(t)
-		return nil, nil, &BusyError{Reason: HeldFull, retryAfter: retryHeld}
-	}
 	if c := s.claimLocked(t, k); c != nil {
 		return c, nil, nil
+	}
+	if k == opens && !s.mayWaitToHoldLocked(t) {
+		s.forgetLocked(t)
+		return nil, nil, s.heldFullLocked()
 	}
 	w, err := s.enqueueLocked(t, k)
 	return nil, w, err
 }
 
-// mayHoldLocked says whether a session of the tenant may hold a container, where each that is held is one less for
-// all others for a long time. A tenant that has one held may open more in it.
+// mayHoldLocked says whether a session of the tenant may hold a container that none holds yet: each is one less for
+// all others for a long time. One is left for each other tenant with calls that wait to open a session.
 func (s *Scheduler) mayHoldLocked(t *tenant) bool {
-	if t.openers > 0 || slices.ContainsFunc(t.containers, func(c *container) bool { return c.place.in == &s.held }) {
+	others := s.openers
+	if t.openers > 0 {
+		others--
+	}
+	return s.held.length+s.lingering+others < max(1, s.cfg.Max*3/4)
+}
+
+// mayWaitToHoldLocked says whether a call that opens a session, and that no slot was found for, may wait for one. Where
+// no more containers may be held, it is for one that sessions of its tenant hold already, and not beside a free slot.
+func (s *Scheduler) mayWaitToHoldLocked(t *tenant) bool {
+	if s.mayHoldLocked(t) {
 		return true
 	}
-	return s.held.length+s.lingering+s.openers < max(1, s.cfg.Max*3/4)
+	held := func(c *container) bool { return c.place.in == &s.held }
+	return t.freest(nil) == nil && slices.ContainsFunc(t.containers, held)
 }
 
 // reacquire gives back a slot in a dead container for one elsewhere. The call keeps its rank, so it
@@ -81,6 +91,13 @@ func (s *Scheduler) reacquire(ctx context.Context, dead *container, k kind) (*co
 		s.balanceLocked(time.Now())
 		s.mu.Unlock()
 		return c, 0, nil
+	}
+	if k == opens && !s.mayWaitToHoldLocked(t) {
+		defer s.mu.Unlock()
+		s.forgetLocked(t)
+		s.balanceLocked(time.Now())
+		s.settleLocked()
+		return nil, 0, s.heldFullLocked()
 	}
 	w := newWaiter(t, k)
 	t.waiting.pushFront(&w.place)
@@ -120,7 +137,7 @@ func (s *Scheduler) returnLocked(c *container, now time.Time) {
 	}
 	s.dispatchLocked(c)
 	if c.retired {
-		c.endIfUnusedLocked()
+		s.endIfUnusedLocked(c)
 	} else {
 		s.easedLocked(c, now)
 	}

@@ -20,7 +20,7 @@ const (
 // A ContainerState is one container in a Snapshot.
 type ContainerState struct {
 	ID       string
-	Class    string // "" is the default one
+	Class    string
 	Tenant   string // "" for a spare
 	State    State
 	Running  int // calls

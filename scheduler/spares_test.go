@@ -41,3 +41,16 @@ func TestSparesAreReadyWhenAllPlacesAreTaken(t *testing.T) {
 		wantStats(t, s, "spares", spares, 2)
 	})
 }
+
+// Also where nothing happens any more but that time goes by.
+func TestSparesBecomeReadyWhenAllTenantsAreIdle(t *testing.T) {
+	in(t, Config{Max: 8, Spare: 2}, func(t *testing.T, w *world, s *Scheduler) {
+		for i := range 8 {
+			send(t.Context(), s, fmt.Sprint("t", i), 5*time.Second)
+		}
+		time.Sleep(10 * time.Second)
+		wantStats(t, s, "busy or idle", func(st Stats) int { return st.Busy + st.Idle }, 8)
+		time.Sleep(10 * time.Second)
+		wantStats(t, s, "spares", spares, 2)
+	})
+}

@@ -18,7 +18,7 @@ func (s *Scheduler) Stop(tenant string) {
 	for k := s.leaving.first; k != nil; k = k.next {
 		if c := k.item; !c.ended && c.tenant != nil && c.tenant.name == tenant {
 			c.why = whyStopped
-			c.endLocked()
+			s.endLocked(c)
 		}
 	}
 	s.balanceLocked(time.Now())

@@ -24,7 +24,7 @@ type tenant struct {
 	queued     int           // calls that wait, those in its sessions too
 	openers    int           // of those that wait, how many open a session
 	turn       turn
-	served     bool // has had a container for calls with Once
+	served     bool // has had a container for a call with Once, and not waited for a turn since
 	meanRun    mean
 }
 
@@ -42,10 +42,11 @@ type container struct {
 	waiting  list[*waiter]  // calls of sessions, for a slot of this container
 	used     atomic.Bool    // a call was executed in it
 	born     time.Time
-	since    time.Time     // when it came into the list it is in
-	old      *time.Timer   // wears it at its age
-	failures int           // of starts, before this one
-	worn     string        // why it is to be replaced; empty: it is not
+	since    time.Time   // when it came into the list it is in
+	old      *time.Timer // wears it at its age
+	failures int         // of starts, before this one
+	worn     string      // why it is to be replaced; empty: it is not
+	inWorn   link[*container]
 	retired  bool          // gets no calls any more, but from its sessions
 	why      string        // it was retired
 	end      chan struct{} // closed when its goroutine should close it
@@ -58,11 +59,15 @@ func (s *Scheduler) claimLocked(t *tenant, k kind) *container {
 	if t.waiting.length > 0 {
 		return nil // they are before it, and line up for that spare already
 	}
-	if c := t.freest(); c != nil {
+	var in *list[*container]
+	if k == opens && !s.mayHoldLocked(t) {
+		in = &s.held
+	}
+	if c := t.freest(in); c != nil {
 		s.takeLocked(c, k)
 		return c
 	}
-	if len(t.containers) >= t.most || !s.maySpareLocked(t) {
+	if in != nil || len(t.containers) >= t.most || !s.maySpareLocked(t) {
 		return nil
 	}
 	c := t.class.spares.front()
@@ -72,11 +77,12 @@ func (s *Scheduler) claimLocked(t *tenant, k kind) *container {
 	return c
 }
 
-// freest is the container of the tenant with most free slots, one that is worn only where no other has any.
-func (t *tenant) freest() (best *container) {
+// freest is the container of the tenant with most free slots, one that is worn only where no other has any; of
+// those in one list, if that is not nil.
+func (t *tenant) freest(in *list[*container]) (best *container) {
 	for _, c := range t.containers {
 		switch {
-		case c.running >= c.slots || c.dead():
+		case in != nil && c.place.in != in || c.running >= c.slots || c.dead():
 		case best == nil, best.worn != "" && c.worn == "":
 			best = c
 		case (best.worn == "") == (c.worn == "") && c.slots-c.running > best.slots-best.running:
@@ -149,6 +155,7 @@ func (s *Scheduler) moveLocked(c *container, to *list[*container], now time.Time
 	c.place.leave()
 	to.push(&c.place)
 	c.since = now
+	s.listWornLocked(c)
 }
 
 // tenantLocked gives the tenant of that name, with k once, or a policy of containers with one call, the one

@@ -113,6 +113,21 @@ func TestOneCallForAContainerIsOnce(t *testing.T) {
 	})
 }
 
+func TestUpdateChangesTheAgeOfSpares(t *testing.T) {
+	age := time.Hour
+	policy := func(string) Policy { return Policy{MaxAge: age} }
+	in(t, Config{Max: 3, Spare: 1, Policy: policy}, func(t *testing.T, w *world, s *Scheduler) {
+		s.mu.Lock()
+		age = time.Minute
+		s.mu.Unlock()
+		s.Update()
+		time.Sleep(2 * time.Minute)
+		if !w.containers()[0].isDead() {
+			t.Error("a spare of before is older than it may be now")
+		}
+	})
+}
+
 // Rolling: new containers are of the new class, those that work go on until there is another, and no call fails.
 func TestUpdateRollsClassesWithoutFailingACall(t *testing.T) {
 	in(t, Config{Max: 12, Spare: 2, Policy: all(Policy{Concurrency: 2})}, func(t *testing.T, w *world, s *Scheduler) {
@@ -169,6 +184,26 @@ func TestUpdateRollsWhereNoPlaceIsFree(t *testing.T) {
 			}
 		}
 		for _, stop := range stops {
+			stop()
+		}
+	})
+}
+
+// Who wants one more container where no place is free may wait for ever; those who wait behind it for one instead
+// of a worn one do not.
+func TestWornContainersAreReplacedBehindATenantThatWantsMore(t *testing.T) {
+	policy := policies(map[string]Policy{"old": {Concurrency: 1, MaxAge: time.Minute}}, Policy{Concurrency: 1, Containers: 2})
+	in(t, Config{Max: 2, Policy: policy}, func(t *testing.T, w *world, s *Scheduler) {
+		var stops []func() map[string]int
+		for _, tenant := range []string{"old", "old", "wide", "wide", "wide"} {
+			stops = append(stops, flow(t, s, tenant, 700*time.Millisecond))
+		}
+		time.Sleep(10 * time.Minute)
+		stops[1]()
+		if n := len(stops[0]()); n < 5 {
+			t.Errorf("%d containers in 10 minutes", n)
+		}
+		for _, stop := range stops[2:] {
 			stop()
 		}
 	})
