@@ -49,8 +49,8 @@ func (s *Scheduler) assignLocked(c *container, t *tenant) {
 	}
 }
 
-// A shortage is how many places are wanting for starts that tenants wait for: of those that have no
-// container, and of all.
+// A shortage is how many places are wanting for starts that are waited for: by tenants that have no
+// container and trials, and by all.
 type shortage struct{ bare, all int }
 
 // shortageLocked counts what waits for places that others have. A place that is free, or will be
@@ -64,8 +64,12 @@ func (s *Scheduler) shortageLocked(now time.Time) shortage {
 	}
 	want := shortage{-room, -room}
 	for k, n := range s.needsLocked(now) {
+		without := k.turns.bare.without + k.turns.more.without
+		if k.trial != nil {
+			without++
+		}
 		want.all += n
-		want.bare += min(n, max(0, k.turns.bare.without+k.turns.more.without-k.spares.length-k.starting))
+		want.bare += min(n, max(0, without-k.spares.length-k.starting))
 	}
 	return want
 }
@@ -154,7 +158,7 @@ func (s *Scheduler) wornOutLocked() (*container, string) {
 }
 
 // nextStartLocked is the class that one more start should begin of now, nil for none: of those that
-// tenants wait in, the one whose first tenant waits longest, with those that come with nothing before
+// tenants wait in, the one whose first tenant waits longest, with those that come with nothing, and trials, before
 // spares of the default class, and spares before those who want one more.
 func (s *Scheduler) nextStartLocked(now time.Time) (next *class) {
 	sum := s.totalLocked()
@@ -167,7 +171,7 @@ func (s *Scheduler) nextStartLocked(now time.Time) (next *class) {
 			next = k
 		}
 	}
-	if next != nil && next.turns.bare.length > 0 {
+	if next != nil && next.bare() {
 		return next
 	}
 	if (next == nil || free > 1) && s.wantsSpareLocked(sum, 0, now) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os/exec"
 	"reflect"
 	"slices"
@@ -146,11 +147,19 @@ func (l *limited) inspect(tenant, format string) string {
 
 func inspect(t *testing.T, format, name string) string {
 	t.Helper()
+	got, err := inspected(format, name)
+	if err != nil {
+		t.Error(err)
+	}
+	return got
+}
+
+func inspected(format, name string) (string, error) {
 	out, err := exec.Command("docker", "inspect", "--format", format, name).CombinedOutput()
 	if err != nil {
-		t.Errorf("inspect %s: %v: %s", name, err, out)
+		return "", fmt.Errorf("inspect %s: %w: %s", name, err, out)
 	}
-	return strings.TrimSpace(string(out))
+	return strings.TrimSpace(string(out)), nil
 }
 
 // inspects compares the tenant's container and another one's.
