@@ -12,7 +12,7 @@ import (
 	"github.com/jsd-project/jsd/tenants"
 )
 
-// tryTime is how long a container of a new image may take to say hello, and to get a place before.
+// tryTime is the usual daemon.tryTime.
 const tryTime = time.Minute
 
 // hangUps is where SIGHUP goes, until stop. More than one at a time count as one.
@@ -89,10 +89,10 @@ func (d *daemon) admit(ctx context.Context, p *tenants.Policy) error {
 }
 
 // errNotTried is when nothing has come to light about an image, so that it may be tried again.
-var errNotTried = errors.New("no place for a container of it yet")
+var errNotTried = errors.New("no container of it started in time")
 
 func (d *daemon) try(ctx context.Context, p *tenants.Policy, imageID string) error {
-	ctx, cancel := context.WithTimeout(ctx, tryTime)
+	ctx, cancel := context.WithTimeout(ctx, d.tryTime)
 	defer cancel()
 	err := d.scheduler.Try(ctx, d.classes.with(p, imageID))
 	if err != nil && ctx.Err() != nil {

@@ -8,7 +8,7 @@ import (
 
 // The name of the image comes to stand for others while calls run, and some of these are no good. No call fails.
 func TestImagesRoll(t *testing.T) {
-	r := startRolling(t, "--image-check", "200ms", "--max-containers", "8", "--spare", "1", "--min-containers", "1")
+	r := startRolling(t, tryTime, "--image-check", "200ms", "--max-containers", "8", "--spare", "1", "--min-containers", "1")
 	c := r.dial()
 	session := c.open("1", "tenant", "session")
 	flow := r.begin("a", "b")
@@ -33,9 +33,11 @@ func TestImagesRoll(t *testing.T) {
 	c.call("runtime.close", script{"session": session})
 	eventually(t, "nothing is", func() bool { return len(r.of(first)) == 0 })
 
-	for i, bad := range [][]string{{"true"}, {"sleep", "2"}, {"no-such-command"}} {
+	for i, bad := range [][]string{{"true"}, {"sleep", "1"}, {"no-such-command"}} {
 		image := r.images.moveTo(3+i, bad...)
-		givenUp := func() int { return len(r.log.with(`"level":"error"`, "the new image is given up, the one before stays", image)) }
+		givenUp := func() int {
+			return len(r.log.with(`"level":"error"`, "the new image is given up, the one before stays", image))
+		}
 		eventually(t, fmt.Sprintf("%v is given up", bad), func() bool { return givenUp() > 0 })
 		failed, looks := r.scheduler.Stats().Failed, r.looks.Load()
 		eventually(t, "more looks", func() bool { return r.looks.Load() > looks+3 })
@@ -59,10 +61,10 @@ func TestImagesRoll(t *testing.T) {
 }
 
 // SIGHUP has both followed at once: the image, and what the tenants file says. The tenants have all places there
-// are and leave none of them, so what is new has to find its place among them.
+// are, so what is new has to find its place among them.
 func TestHangUpRollsImagesAndLimits(t *testing.T) {
 	file := tenantsFile(t, "tenants: {b: {memory: 200}}")
-	r := startRolling(t, "--image-check", "0", "--max-containers", "2", "--spare", "1", "--min-containers", "0", "--tenants", file)
+	r := startRolling(t, tryTime, "--image-check", "0", "--max-containers", "2", "--spare", "1", "--min-containers", "0", "--tenants", file)
 	flow := r.begin("a", "b")
 	flow.sees(1)
 	first := r.images.made[0]
@@ -100,7 +102,7 @@ func TestHangUpRollsImagesAndLimits(t *testing.T) {
 // An image that the name stands for no more may be removed. Who needs it then gets the new one, without a look at
 // the image being due.
 func TestImageThatIsRemoved(t *testing.T) {
-	r := startRolling(t, "--image-check", "0", "--max-containers", "2", "--spare", "0", "--min-containers", "0", "--concurrency", "1")
+	r := startRolling(t, tryTime, "--image-check", "0", "--max-containers", "2", "--spare", "0", "--min-containers", "0", "--concurrency", "1")
 	first := r.images.made[0]
 	c := r.dial()
 	_, long := c.start("runtime.execute", tell("a", time.Second))
@@ -122,5 +124,32 @@ func TestImageThatIsRemoved(t *testing.T) {
 	}
 	if n := len(r.log.with("a new image")); n != 1 {
 		t.Errorf("%d lines say that there is a new image", n)
+	}
+}
+
+// Where an image could not be tried that says nothing of the image.
+func TestImageThatCouldNotBeTriedYet(t *testing.T) {
+	r := startRolling(t, 2*time.Second, "--image-check", "100ms", "--max-containers", "1", "--spare", "0", "--min-containers", "0")
+	c := r.dial()
+	last := 1
+	for why, hinder := range map[string]func() (end func()){
+		"the engine goes away": func() func() {
+			r.away.Store(true)
+			return func() { r.away.Store(false) }
+		},
+		"a session holds the only place": func() func() {
+			session := c.open("1", "tenant", "a")
+			return func() { c.call("runtime.close", script{"session": session}) }
+		},
+	} {
+		end := hinder()
+		last++
+		image := r.images.moveTo(last)
+		eventually(t, why, func() bool { return len(r.log.with(`"level":"warn"`, "the new image could not be tried", image)) > 1 })
+		end()
+		eventually(t, "another try, after: "+why, func() bool { return c.execute(tell("a", 0)).String() == fmt.Sprint(last) })
+	}
+	if errors := r.log.with(`"level":"error"`); len(errors) > 0 {
+		t.Errorf("the log says %v", errors)
 	}
 }

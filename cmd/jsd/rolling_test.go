@@ -91,17 +91,20 @@ func removeImage(id string) error {
 	return nil
 }
 
-// A rolling daemon follows the images of a name.
+var errAway = errors.New("the engine is away")
+
+// A rolling daemon follows the images of a name, with an engine that can be told to go away.
 type rolling struct {
 	*daemon
 	t       *testing.T
 	images  *generations
 	looks   atomic.Int64   // at what the name stands for
+	away    atomic.Bool    // what the engine is, but for these looks
 	hangUps chan os.Signal // as the process would get them
 	log     journal
 }
 
-func startRolling(t *testing.T, arguments ...string) *rolling {
+func startRolling(t *testing.T, tryTime time.Duration, arguments ...string) *rolling {
 	t.Helper()
 	r := &rolling{t: t, images: newGenerations(t), hangUps: make(chan os.Signal, 1)}
 	log := zerolog.New(&r.log).Level(zerolog.InfoLevel)
@@ -111,10 +114,20 @@ func startRolling(t *testing.T, arguments ...string) *rolling {
 		}
 	})
 	r.daemon = startLogged(t, log, "docker", append([]string{"--image", r.images.name}, arguments...)...)
-	look := r.driver.imageID
+	r.tryTime = tryTime
+	look, check := r.driver.imageID, r.driver.check
 	r.driver.imageID = func(ctx context.Context, name string) (string, error) {
 		defer r.looks.Add(1)
+		if r.away.Load() && name != r.images.name {
+			return "", errAway
+		}
 		return look(ctx, name)
+	}
+	r.driver.check = func(ctx context.Context, spec docker.Spec) (string, error) {
+		if r.away.Load() {
+			return "", errAway
+		}
+		return check(ctx, spec)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var upkeep sync.WaitGroup
