@@ -105,17 +105,21 @@ func (k *class) need(now time.Time) int {
 
 // before says whether k comes before another class when one of them may start a container, which both need.
 func (k *class) before(other *class) bool {
-	if bare := k.turns.bare.length > 0; bare != (other.turns.bare.length > 0) {
+	if bare := k.bare(); bare != other.bare() {
 		return bare
 	}
 	return k.waitsSince().Before(other.waitsSince())
 }
 
+// bare says whether the class is waited for by who has no container at all: tenants, or a trial.
+func (k *class) bare() bool { return k.turns.bare.length > 0 || k.trial != nil }
+
 func (k *class) waitsSince() time.Time {
-	if t := k.turns.front(); t != nil {
-		return t.turn.since
+	t := k.turns.front()
+	if t == nil || k.trial != nil && k.trial.since.Before(t.turn.since) {
+		return k.trial.since
 	}
-	return k.trial.since
+	return t.turn.since
 }
 
 func (k *class) backsOff(now time.Time) bool { return k.failures > 0 && now.Before(k.retryAt) }

@@ -50,8 +50,8 @@ func (s *Scheduler) assignLocked(c *container, t *tenant) {
 	}
 }
 
-// A shortage is how many places are wanting for starts that tenants wait for: of those that have no
-// container, and of all; and of all at once, where a place is none yet whose container has calls to end.
+// A shortage is how many places are wanting for starts that are waited for: by tenants that have no
+// container and trials, and by all; and by all at once, where a place is none yet whose container has calls to end.
 type shortage struct{ bare, all, soon int }
 
 // shortageLocked counts what waits for places that others have. A place that is free, or will be
@@ -63,9 +63,13 @@ func (s *Scheduler) shortageLocked(now time.Time) shortage {
 	over := used + s.lingering - s.cfg.Max
 	want := shortage{over, over, max(over, used+s.leaving.length-s.closing-s.cfg.Max)}
 	for k, n := range s.needsLocked(now) {
+		without := k.turns.without()
+		if k.trial != nil {
+			without++
+		}
 		want.all += n
 		want.soon += n
-		want.bare += min(n, max(0, k.turns.without()-k.spares.length-k.starting))
+		want.bare += min(n, max(0, without-k.spares.length-k.starting))
 	}
 	return want
 }
@@ -158,7 +162,7 @@ func (s *Scheduler) wornOutLocked() (*container, string) {
 }
 
 // nextStartLocked is the class that one more start should begin of now, nil for none: of those that
-// tenants wait in, the one whose first tenant waits longest, with those that come with nothing before
+// tenants wait in, the one whose first tenant waits longest, with those that come with nothing, and trials, before
 // spares of the default class, and spares before those who want one more.
 func (s *Scheduler) nextStartLocked(now time.Time) (next *class) {
 	sum := s.totalLocked()
@@ -171,7 +175,7 @@ func (s *Scheduler) nextStartLocked(now time.Time) (next *class) {
 			next = k
 		}
 	}
-	if next != nil && next.turns.bare.length > 0 {
+	if next != nil && next.bare() {
 		return next
 	}
 	if (next == nil || free > 1) && s.wantsSpareLocked(sum, 0, now) {

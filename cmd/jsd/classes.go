@@ -105,7 +105,7 @@ func (cs *classes) find(name string) class {
 func (cs *classes) check(ctx context.Context, p *tenants.Policy) (imageID string, err error) {
 	id, err := cs.driver.check(ctx, classOf(p).Spec)
 	switch {
-	case err == nil, errors.Is(err, errNeedsDocker), errors.Is(err, docker.ErrNoRuntime), p.Image == cs.flag:
+	case err == nil, errors.Is(err, errNeedsDocker), errors.Is(err, docker.ErrNoRuntime), errors.Is(err, docker.ErrBadLimit), p.Image == cs.flag:
 		return id, err
 	case errors.Is(err, docker.ErrNoImage):
 		err = fmt.Errorf("%w on the engine: build or pull it", docker.ErrNoImage) // what Check says of --image would mislead

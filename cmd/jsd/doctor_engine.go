@@ -35,7 +35,7 @@ func (c *doctorCommand) examineEngine(ctx context.Context) (found []finding, usa
 		})
 		judged = errors.Join(judged, driver.Close())
 	}
-	if errors.Is(judged, docker.ErrNoEngine) || errors.Is(judged, docker.ErrNoLimit) {
+	if errors.Is(judged, docker.ErrNoEngine) || errors.Is(judged, docker.ErrNoLimit) || errors.Is(judged, docker.ErrBadLimit) {
 		return []finding{{"docker", stateMissing, oneLine(judged), ""}}, false
 	}
 	engine, err := moby.New(moby.FromEnv)

@@ -45,6 +45,12 @@ func openDriver(ctx context.Context, c *serveCommand, log zerolog.Logger) (*driv
 	return openProcess(c, log)
 }
 
+// has says whether the engine answers, and has the image.
+func (d *driver) has(ctx context.Context, image string) bool {
+	_, err := d.imageID(ctx, image)
+	return err == nil
+}
+
 func openDocker(ctx context.Context, c *serveCommand, log zerolog.Logger) (*driver, error) {
 	// Only the default image is jsd's to make; another one is what its owner says.
 	if c.Image == docker.DefaultImage {

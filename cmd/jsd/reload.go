@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -11,7 +12,7 @@ import (
 	"github.com/jsd-project/jsd/tenants"
 )
 
-// tryTime is how long a container of a new image may take to say hello, and to get a place before.
+// tryTime is the usual daemon.tryTime.
 const tryTime = time.Minute
 
 // hangUps is where SIGHUP goes, until stop. More than one at a time count as one.
@@ -87,10 +88,17 @@ func (d *daemon) admit(ctx context.Context, p *tenants.Policy) error {
 	return nil
 }
 
+// errNotTried is when nothing has come to light about an image, so that it may be tried again.
+var errNotTried = errors.New("no container of it started in time")
+
 func (d *daemon) try(ctx context.Context, p *tenants.Policy, imageID string) error {
-	ctx, cancel := context.WithTimeout(ctx, tryTime)
+	ctx, cancel := context.WithTimeout(ctx, d.tryTime)
 	defer cancel()
-	return d.scheduler.Try(ctx, d.classes.with(p, imageID))
+	err := d.scheduler.Try(ctx, d.classes.with(p, imageID))
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", errNotTried, err)
+	}
+	return err
 }
 
 // roll looks which images the names of images stand for now. Of another one than before a container is started; when
@@ -101,32 +109,42 @@ func (d *daemon) roll(ctx context.Context, refused map[string]string) {
 	}
 	seen, rolled := map[string]bool{}, false
 	for _, p := range d.policies.All() {
-		if seen[p.Image] {
-			continue
+		if !seen[p.Image] {
+			seen[p.Image] = true
+			rolled = d.rollImage(ctx, p, refused) || rolled
 		}
-		seen[p.Image] = true
-		log := d.log.With().Str("image", p.Image).Logger()
-		id, err := d.driver.imageID(ctx, p.Image)
-		if err != nil {
-			log.Debug().Err(err).Msg("cannot see which image this is; new containers are of the one before")
-			continue
-		}
-		if id == d.classes.current(p.Image) || id == refused[p.Image] {
-			continue
-		}
-		if _, err = d.classes.check(ctx, p); err == nil {
-			err = d.try(ctx, p, id)
-		}
-		if err != nil {
-			refused[p.Image] = id
-			log.Error().Err(err).Str("id", id).Msg("the new image is given up, the one before stays")
-			continue
-		}
-		d.classes.use(p.Image, id)
-		rolled = true
-		log.Info().Str("id", id).Msg("a new image: containers of the one before are replaced")
 	}
 	if rolled {
 		d.update()
 	}
+}
+
+// rollImage does so for the image of a policy, and says whether it is another one from now on.
+func (d *daemon) rollImage(ctx context.Context, p *tenants.Policy, refused map[string]string) bool {
+	log := d.log.With().Str("image", p.Image).Logger()
+	id, err := d.driver.imageID(ctx, p.Image)
+	if err != nil {
+		log.Debug().Err(err).Msg("cannot see which image this is; new containers are of the one before")
+		return false
+	}
+	if id == d.classes.current(p.Image) || id == refused[p.Image] {
+		return false
+	}
+	log = log.With().Str("id", id).Logger()
+	if _, err = d.classes.check(ctx, p); err == nil {
+		err = d.try(ctx, p, id)
+	}
+	switch {
+	case err == nil:
+		d.classes.use(p.Image, id)
+		log.Info().Msg("a new image: containers of the one before are replaced")
+		return true
+	case ctx.Err() != nil: // the daemon ends
+	case errors.Is(err, errNotTried) || !d.driver.has(ctx, id):
+		log.Warn().Err(err).Msg("the new image could not be tried; the one before stays until it is")
+	default:
+		refused[p.Image] = id
+		log.Error().Err(err).Msg("the new image is given up, the one before stays")
+	}
+	return false
 }

@@ -44,6 +44,7 @@ type daemon struct {
 	listener  net.Listener
 	hello     atomic.Pointer[containers.Hello] // of the newest container of the default class
 	imageGone chan struct{}                    // has one element when a container's image was not there
+	tryTime   time.Duration                    // for a container of a new image to get a place and say hello
 	failed    func(error)                      // told why a container does not start; or nil
 	served    chan error
 	watched   watched
@@ -108,7 +109,7 @@ func open(ctx context.Context, c *serveCommand, log zerolog.Logger) (*daemon, er
 func openOn(ctx context.Context, c *serveCommand, listener net.Listener, log zerolog.Logger, failed func(error)) (_ *daemon, err error) {
 	d := &daemon{
 		config: c, log: log, listener: listener, failed: failed,
-		served: make(chan error, 1), imageGone: make(chan struct{}, 1), began: time.Now(),
+		served: make(chan error, 1), imageGone: make(chan struct{}, 1), tryTime: tryTime, began: time.Now(),
 	}
 	if d.watched, err = openWatched(ctx, c, log); err != nil {
 		return nil, errors.Join(err, listener.Close())

@@ -118,6 +118,8 @@ func TestTenantImagesThatCannotBe(t *testing.T) {
 		{"a runtime of processes", "tenants:\n  acme: {runtime: runsc}\n", ":2:3: tenant acme: runtime runsc needs the docker driver", "process", ""},
 		{"auto that comes to processes", "tenants:\n  acme: {image: a}\n", ":2:3: tenant acme: image a needs the docker driver", "auto", noEngine},
 		{"an image that is not there", "tenants:\n  acme:\n    image: no-such-image:1\n", ":2:3: tenant acme: image no-such-image:1: no such image on the engine", "docker", ""},
+		{"a runtime that is not there", "tenants:\n  acme: {runtime: no-such-runtime}\n", `:2:3: tenant acme: no such OCI runtime "no-such-runtime": the Docker engine knows`, "docker", ""},
+		{"more processors than there are", "tenants:\n  acme: {image: jsd-runtime, cpus: 5000}\n", ":2:3: tenant acme: the Docker engine cannot hold this limit: CPUs 5000 is more than the ", "docker", ""},
 		{"no name of an image", "tenants:\n  acme: {image: No Image}\n", ":2:3: tenant acme: image No Image: ", "docker", ""},
 		{"not even a file", "- acme\n", ":1:1: a file has the keys", "process", ""},
 	} {

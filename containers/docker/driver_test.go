@@ -185,6 +185,9 @@ func TestCheckSaysTheWayOut(t *testing.T) {
 	}{
 		"no image":       {func(s *Spec) { s.Image = "jsd-no-such-image:x" }, ErrNoImage, "jsd image build"},
 		"no runtime":     {func(s *Spec) { s.Runtime = "no-such-runtime" }, ErrNoRuntime, "runc"},
+		"little memory":  {func(s *Spec) { s.Memory = 5 }, ErrBadLimit, "less than 6"},
+		"few CPUs":       {func(s *Spec) { s.CPUs = 0.009 }, ErrBadLimit, "less than 0.01"},
+		"many CPUs":      {func(s *Spec) { s.CPUs = 1e4 }, ErrBadLimit, "more than the"},
 		"without memory": {func(s *Spec) { s.Memory = 0 }, ErrNoLimit, ""},
 		"without CPUs":   {func(s *Spec) { s.CPUs = 0 }, ErrNoLimit, ""},
 		"without pids":   {func(s *Spec) { s.PIDs = 0 }, ErrNoLimit, ""},

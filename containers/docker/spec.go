@@ -38,9 +38,9 @@ func (s Spec) check() error {
 }
 
 // Check says whether the engine can make containers of the spec, and gives the ID of the image that its
-// Image is now. Errors wrap ErrNoLimit, ErrNoRuntime, ErrNoImage or ErrBadImage where it is one of these.
+// Image is now. Errors wrap ErrNoLimit, ErrBadLimit, ErrNoRuntime, ErrNoImage or ErrBadImage where it is one of these.
 func (d *Driver) Check(ctx context.Context, s Spec) (imageID string, err error) {
-	if err := s.check(); err != nil {
+	if err := cmp.Or(s.check(), d.checkLimits(s)); err != nil {
 		return "", err
 	}
 	if s.Runtime != "" {
@@ -57,6 +57,25 @@ func (d *Driver) Check(ctx context.Context, s Spec) (imageID string, err error) 
 		return "", fmt.Errorf("%w %s: it declares volumes, which scripts could fill; make it without VOLUME", ErrBadImage, s.Image)
 	}
 	return image.ID, nil
+}
+
+// Engines refuse to make containers beyond these.
+const (
+	leastMemory = 6 // MiB
+	leastCPUs   = 0.01
+)
+
+func (d *Driver) checkLimits(s Spec) error {
+	switch {
+	case s.Memory < leastMemory:
+		return fmt.Errorf("%w: memory %d is less than %d", ErrBadLimit, s.Memory, leastMemory)
+	case s.CPUs < leastCPUs:
+		return fmt.Errorf("%w: CPUs %g is less than %g", ErrBadLimit, s.CPUs, leastCPUs)
+	case d.cpus > 0 && s.CPUs > float64(d.cpus):
+		return fmt.Errorf("%w: CPUs %g is more than the %d there are", ErrBadLimit, s.CPUs, d.cpus)
+	default:
+		return nil
+	}
 }
 
 func (d *Driver) checkRuntime(ctx context.Context, name string) error {
