@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jsd-project/jsd/containers/docker"
 	"github.com/jsd-project/jsd/tenants"
 )
 
@@ -57,6 +58,7 @@ func (d *daemon) reload(ctx context.Context) {
 		d.log.Info().Msg("SIGHUP: there is no --tenants file to read again")
 		return
 	}
+	d.admitted = map[docker.Spec]bool{}
 	if err := d.policies.Reload(ctx); err != nil {
 		d.log.Error().Err(err).Msg("the tenants file is not taken: limits stay as they were")
 		return
@@ -74,8 +76,20 @@ func (d *daemon) update() {
 // admit is the rule for every policy: that there can be containers of it. Where the daemon runs already, one
 // of an image that is new has to say hello first.
 func (d *daemon) admit(ctx context.Context, p *tenants.Policy) error {
+	spec := classOf(p).Spec
+	if d.admitted[spec] {
+		return nil
+	}
+	if err := d.admitNew(ctx, p); err != nil {
+		return err
+	}
+	d.admitted[spec] = true
+	return nil
+}
+
+func (d *daemon) admitNew(ctx context.Context, p *tenants.Policy) error {
 	id, err := d.classes.check(ctx, p)
-	if err != nil || d.classes.current(p.Image) != "" {
+	if _, known := d.classes.current(p.Image); err != nil || known {
 		return err // an image that is known goes on to be the one it was, until roll has tried another
 	}
 	if d.scheduler != nil {
@@ -111,7 +125,7 @@ func (d *daemon) roll(ctx context.Context, refused map[string]string) {
 			log.Debug().Err(err).Msg("cannot see which image this is; new containers are of the one before")
 			continue
 		}
-		if id == d.classes.current(p.Image) || id == refused[p.Image] {
+		if current, _ := d.classes.current(p.Image); id == current || id == refused[p.Image] {
 			continue
 		}
 		if _, err = d.classes.check(ctx, p); err == nil {

@@ -48,6 +48,7 @@ var (
 	ErrBadImage   = errors.New("unfit image")
 	ErrNoRuntime  = errors.New("no such OCI runtime")
 	ErrNoLimit    = errors.New("every limit has to be above 0, and the instance named")
+	ErrUnfit      = errors.New("no engine makes such a container")
 	ErrUnconfined = errors.New("the Docker engine runs containers without seccomp")
 )
 
@@ -64,6 +65,7 @@ type Driver struct {
 	engine   *client.Client
 	removals *removals
 	id       string // the engine's
+	cpus     int    // it has; 0: it does not say
 }
 
 // New connects to the engine that the environment names (DOCKER_HOST and so on, else the local one)
@@ -104,7 +106,7 @@ func (d *Driver) checkEngine(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.id = cmp.Or(info.ID, d.engine.DaemonHost())
+	d.id, d.cpus = cmp.Or(info.ID, d.engine.DaemonHost()), info.NCPU
 	if !slices.ContainsFunc(info.SecurityOptions, confines) {
 		return fmt.Errorf("%w: start it without --seccomp-profile=unconfined, on a kernel with seccomp", ErrUnconfined)
 	}

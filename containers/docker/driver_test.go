@@ -189,6 +189,9 @@ func TestCheckSaysTheWayOut(t *testing.T) {
 		"without CPUs":   {func(s *Spec) { s.CPUs = 0 }, ErrNoLimit, ""},
 		"without pids":   {func(s *Spec) { s.PIDs = 0 }, ErrNoLimit, ""},
 		"without tmp":    {func(s *Spec) { s.Tmp = 0 }, ErrNoLimit, ""},
+		"next to none":   {func(s *Spec) { s.Memory = 5 }, ErrUnfit, "memory 5: a container has 6 MiB at least"},
+		"hardly CPUs":    {func(s *Spec) { s.CPUs = 0.009 }, ErrUnfit, "cpus 0.009: a container has 0.01 at least"},
+		"too many CPUs":  {func(s *Spec) { s.CPUs = 10_000 }, ErrUnfit, "cpus 10000: the engine has only "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec := specOf("")

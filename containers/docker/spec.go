@@ -37,10 +37,30 @@ func (s Spec) check() error {
 	return nil
 }
 
+// What engines refuse at each start.
+const (
+	leastMemory = 6 // MiB
+	leastCPUs   = 0.01
+)
+
+// checkFits refuses limits that are none for the engine, which would say so only when a container is made.
+func (d *Driver) checkFits(s Spec) error {
+	switch {
+	case s.Memory < leastMemory:
+		return fmt.Errorf("%w: memory %d: a container has %d MiB at least", ErrUnfit, s.Memory, leastMemory)
+	case s.CPUs < leastCPUs:
+		return fmt.Errorf("%w: cpus %g: a container has %g at least", ErrUnfit, s.CPUs, leastCPUs)
+	case d.cpus > 0 && s.CPUs > float64(d.cpus):
+		return fmt.Errorf("%w: cpus %g: the engine has only %d", ErrUnfit, s.CPUs, d.cpus)
+	default:
+		return nil
+	}
+}
+
 // Check says whether the engine can make containers of the spec, and gives the ID of the image that its
-// Image is now. Errors wrap ErrNoLimit, ErrNoRuntime, ErrNoImage or ErrBadImage where it is one of these.
+// Image is now. Errors wrap ErrNoLimit, ErrUnfit, ErrNoRuntime, ErrNoImage or ErrBadImage where it is one of these.
 func (d *Driver) Check(ctx context.Context, s Spec) (imageID string, err error) {
-	if err := s.check(); err != nil {
+	if err := cmp.Or(s.check(), d.checkFits(s)); err != nil {
 		return "", err
 	}
 	if s.Runtime != "" {
