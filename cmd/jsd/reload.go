@@ -59,7 +59,9 @@ func (d *daemon) reload(ctx context.Context) {
 		return
 	}
 	d.admitted = map[docker.Spec]bool{}
-	if err := d.policies.Reload(ctx); err != nil {
+	if err := d.policies.Reload(ctx); ctx.Err() != nil {
+		return // the daemon ends: that says nothing of the file
+	} else if err != nil {
 		d.log.Error().Err(err).Msg("the tenants file is not taken: limits stay as they were")
 		return
 	}
@@ -130,6 +132,9 @@ func (d *daemon) roll(ctx context.Context, refused map[string]string) {
 		}
 		if _, err = d.classes.check(ctx, p); err == nil {
 			err = d.try(ctx, p, id)
+		}
+		if ctx.Err() != nil {
+			return
 		}
 		if err != nil {
 			refused[p.Image] = id
