@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
+	"time"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
@@ -44,13 +46,17 @@ func at(t *token.Token, err error) error {
 	return &FileError{Line: t.Position.Line, Column: t.Position.Column, Err: err}
 }
 
+// readTime bounds the wait for what is no file on a disk, such as a pipe that nobody writes to.
+const readTime = 2 * time.Second
+
 // read gives the file's content, if it may be one of ours.
 func read(file string) ([]byte, error) {
-	f, err := os.Open(file)
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // to open a pipe would wait, too
 	if err != nil {
 		return nil, pathless(err)
 	}
 	defer f.Close()
+	_ = f.SetReadDeadline(time.Now().Add(readTime)) // files on a disk have none, and need none
 	if info, err := f.Stat(); err == nil && info.IsDir() {
 		return nil, errors.New("is a directory")
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -139,6 +140,25 @@ func TestFilesThatAreNone(t *testing.T) {
 	}
 	if err := os.Remove(large); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A pipe that nobody writes to is given up, not waited for: else no signal would be heard any more.
+func TestPipes(t *testing.T) {
+	pipe := t.TempDir() + "/pipe"
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(Config{File: pipe}); err == nil || !strings.HasPrefix(err.Error(), pipe+": is empty") {
+		t.Errorf("without a writer: got %v", err)
+	}
+	writer, err := os.OpenFile(pipe, os.O_RDWR, 0) // to read as well keeps the opening from waiting
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	if _, err := New(Config{File: pipe}); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("with a writer that is silent: got %v", err)
 	}
 }
 

@@ -41,14 +41,14 @@ func workers(p *tenants.Policy) int {
 }
 
 // name stands for the class in the scheduler, in logs and metrics: the image with a part of its ID, and of a
-// hash of all.
+// hash of all, so long that no two of thousands have the same.
 func (c class) name() string {
 	all, err := json.Marshal(c)
 	if err != nil {
 		panic(err) // numbers and strings
 	}
 	sum := sha256.Sum256(all)
-	hash := hex.EncodeToString(sum[:4])
+	hash := hex.EncodeToString(sum[:6])
 	_, digest, ok := strings.Cut(c.Spec.ImageID, ":")
 	if !ok {
 		return hash // plain processes are of no image
@@ -120,11 +120,12 @@ func (cs *classes) use(image, id string) {
 	cs.images[image] = id
 }
 
-// current is the image that a name stands for; empty: it is not known yet.
-func (cs *classes) current(image string) (id string) {
+// current is the image that a name stands for, if that is known yet.
+func (cs *classes) current(image string) (id string, known bool) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	return cs.images[image]
+	id, known = cs.images[image]
+	return id, known
 }
 
 // forget drops what policies need no more, and needed no more before the last change either.

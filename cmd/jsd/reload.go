@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jsd-project/jsd/containers/docker"
 	"github.com/jsd-project/jsd/tenants"
 )
 
@@ -58,7 +59,10 @@ func (d *daemon) reload(ctx context.Context) {
 		d.log.Info().Msg("SIGHUP: there is no --tenants file to read again")
 		return
 	}
-	if err := d.policies.Reload(ctx); err != nil {
+	d.admitted = map[docker.Spec]bool{}
+	if err := d.policies.Reload(ctx); ctx.Err() != nil {
+		return // the daemon ends: that says nothing of the file
+	} else if err != nil {
 		d.log.Error().Err(err).Msg("the tenants file is not taken: limits stay as they were")
 		return
 	}
@@ -75,8 +79,20 @@ func (d *daemon) update() {
 // admit is the rule for every policy: that there can be containers of it. Where the daemon runs already, one
 // of an image that is new has to say hello first.
 func (d *daemon) admit(ctx context.Context, p *tenants.Policy) error {
+	spec := classOf(p).Spec
+	if d.admitted[spec] {
+		return nil
+	}
+	if err := d.admitNew(ctx, p); err != nil {
+		return err
+	}
+	d.admitted[spec] = true
+	return nil
+}
+
+func (d *daemon) admitNew(ctx context.Context, p *tenants.Policy) error {
 	id, err := d.classes.check(ctx, p)
-	if err != nil || d.classes.current(p.Image) != "" {
+	if _, known := d.classes.current(p.Image); err != nil || known {
 		return err // an image that is known goes on to be the one it was, until roll has tried another
 	}
 	if d.scheduler != nil {
@@ -127,7 +143,7 @@ func (d *daemon) rollImage(ctx context.Context, p *tenants.Policy, refused map[s
 		log.Debug().Err(err).Msg("cannot see which image this is; new containers are of the one before")
 		return false
 	}
-	if id == d.classes.current(p.Image) || id == refused[p.Image] {
+	if current, _ := d.classes.current(p.Image); id == current || id == refused[p.Image] {
 		return false
 	}
 	log = log.With().Str("id", id).Logger()

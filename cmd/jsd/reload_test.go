@@ -2,11 +2,14 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/jsd-project/jsd/containers/docker"
 )
 
 // served is a jsd of a process of its own, with the lines it says.
@@ -111,6 +114,40 @@ func TestReloadBySignal(t *testing.T) {
 	s.says(t, "read the tenants file again")
 	may("without an entry", 7000, "1")
 	may("without an entry", 7001, no)
+}
+
+// Plain processes are of no image that could be new: reading the file starts none.
+func TestReloadTriesNoProcesses(t *testing.T) {
+	file := tenantsFile(t, "tenants: {}")
+	s := serve(t, "--tenants", file, "--log-level", "debug")
+	write(t, file, "tenants: {acme: {heap: 32}, other: {heap: 33}}")
+	s.hangUp(t)
+	for line := range s.lines {
+		if strings.Contains(line, "container ready") {
+			t.Fatalf("a container was started: %s", line)
+		}
+		if strings.Contains(line, "read the tenants file again") {
+			return
+		}
+	}
+	t.Error("it never read the file again")
+}
+
+// The engine is asked about each kind of container, not for each tenant.
+func TestReloadAsksOnceForAKind(t *testing.T) {
+	d := start(t, "process", "--spare", "0", "--min-containers", "0",
+		"--tenants", tenantsFile(t, "tenants: {one: {}, two: {weight: 2}, three: {}, large: {memory: 512}}"))
+	asked, check := 0, d.driver.check
+	d.driver.check = func(ctx context.Context, s docker.Spec) (string, error) {
+		asked++
+		return check(ctx, s)
+	}
+	for range 2 {
+		asked = 0
+		if d.reload(t.Context()); asked != 2 {
+			t.Errorf("asked %d times, want once for each of 2 kinds", asked)
+		}
+	}
 }
 
 func TestHangUpWithoutAFile(t *testing.T) {

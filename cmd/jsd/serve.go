@@ -38,6 +38,7 @@ type daemon struct {
 	policies  *tenants.Policies
 	driver    *driver
 	classes   *classes
+	admitted  map[docker.Spec]bool // in this reading of the tenants file: the engine is asked once, not for each tenant
 	scheduler *scheduler.Scheduler
 	rpc       *rpc.Server
 	http      *http.Server
@@ -126,7 +127,7 @@ func openOn(ctx context.Context, c *serveCommand, listener net.Listener, log zer
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	d.classes = newClasses(d.driver, c.Image)
+	d.classes, d.admitted = newClasses(d.driver, c.Image), map[docker.Spec]bool{}
 	if err := d.policies.Require(ctx, d.admit); err != nil {
 		return nil, errors.Join(err, d.driver.close(), listener.Close())
 	}

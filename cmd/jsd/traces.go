@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,6 +47,9 @@ type traces struct {
 // openTraces takes all else that OpenTelemetry's variables say from the environment: sampling, headers,
 // attributes of the resource.
 func openTraces(ctx context.Context, log zerolog.Logger) (*traces, error) {
+	if err := checkSpanCounts(environment); err != nil {
+		return nil, err
+	}
 	of, err := resource.New(ctx,
 		resource.WithTelemetrySDK(),
 		resource.WithAttributes(attribute.String("service.name", "jsd"), attribute.String("service.version", buildVersion())),
@@ -60,6 +64,18 @@ func openTraces(ctx context.Context, log zerolog.Logger) (*traces, error) {
 	}
 	provider := sdktrace.NewTracerProvider(sdktrace.WithResource(of), sdktrace.WithBatcher(logged{exporter, log}))
 	return &traces{provider, provider.Tracer("github.com/jsd-project/jsd", trace.WithInstrumentationVersion(buildVersion())), log}, nil
+}
+
+// checkSpanCounts refuses what the SDK would panic at: it takes memory for as many spans at once.
+func checkSpanCounts(environment func(string) string) error {
+	const most = 1_000_000
+	for _, name := range []string{"OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"} {
+		text := environment(name)
+		if n, err := strconv.Atoi(text); text != "" && (err != nil || n < 1 || n > most) {
+			return fmt.Errorf("%s=%.100s: has to be a number from 1 to %d", name, text, most)
+		}
+	}
+	return nil
 }
 
 // call makes the span of a call, with one for its wait and one for its run inside. Only here it is known

@@ -227,3 +227,18 @@ func TestTracesAreAskedForByEnvironment(t *testing.T) {
 		}
 	}
 }
+
+// The SDK would panic, or take all memory there is.
+func TestSpanCountsThatCannotBe(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+freeAddress(t))
+	for _, name := range []string{"OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"} {
+		for _, n := range []string{"-5", "0", "100000000000000", "many"} {
+			t.Run(name+"="+n, func(t *testing.T) {
+				t.Setenv(name, n)
+				if traces, err := openTraces(t.Context(), zerolog.Nop()); err == nil || !strings.HasPrefix(err.Error(), name+"="+n+": has to be a number from 1") {
+					t.Errorf("got %v, %v", traces, err)
+				}
+			})
+		}
+	}
+}
