@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -43,10 +44,14 @@ func buildVersion() string {
 	return "unknown"
 }
 
+// sameSignal is for how long another signal is the first one again: timeout(1) and its like send one to the
+// process and one to its group.
+const sameSignal = time.Second
+
 func main() {
-	// A second signal ends the process at once: the context is the first one's.
+	// A second signal ends the process at once, and leaves what it has: the context is the first one's.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
+	context.AfterFunc(ctx, func() { time.AfterFunc(sameSignal, stop) })
 
 	var cli commands
 	parser := kong.Must(&cli,

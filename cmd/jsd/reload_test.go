@@ -150,6 +150,28 @@ func TestReloadAsksOnceForAKind(t *testing.T) {
 	}
 }
 
+// Some send a signal to the process and to its group: that is one end, which drains.
+func TestSignalThatComesTwice(t *testing.T) {
+	s := serve(t)
+	c := dial(t, s.address, "json-rpc", nil)
+	begun := make(chan callback, 1)
+	c.answers(func(b callback) { begun <- b })
+	_, answer := c.start("runtime.execute", script{"code": "host.f()", "callbacks": []string{"f"}})
+	asked := c.begins(answer, begun)
+	end := func() {
+		if err := s.process.Signal(syscall.SIGTERM); err != nil {
+			t.Error(err)
+		}
+	}
+	end()
+	s.says(t, "ending: calls in flight may finish")
+	end()
+	asked.resolve(1)
+	if got := c.wait(answer).String(); got != "1" {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestHangUpWithoutAFile(t *testing.T) {
 	s := serve(t)
 	s.hangUp(t)
