@@ -34,6 +34,7 @@ type Container struct {
 
 	slots   chan struct{} // one element per call that the agent may still be at
 	waiting chan struct{} // of one element: there is something in the outbox
+	overdue chan struct{} // of one element: a call is past its deadline
 	bundles *bundles
 	words   *words        // of the agent
 	dead    chan struct{} // closed by end
@@ -60,6 +61,7 @@ func Open(ctx context.Context, p Process, l Limits, log zerolog.Logger) (*Contai
 		log:      log.With().Str("container", p.ID()).Logger(),
 		slots:    make(chan struct{}, max(1, l.Concurrency)),
 		waiting:  make(chan struct{}, 1),
+		overdue:  make(chan struct{}, 1),
 		bundles:  newBundles(min(bundleBytes, l.Memory<<20/bundleShare), bundleCount),
 		words:    &words{from: p, begun: time.Now()},
 		dead:     make(chan struct{}),

@@ -190,6 +190,10 @@ func (c *Container) giveUp(pending *pendingCall) (Result, error) {
 		return o.result, o.err
 	}
 	pending.overdue = true
+	select {
+	case c.overdue <- struct{}{}:
+	default:
+	}
 	return Result{}, &Failure{Code: Timeout, Limit: "wall"}
 }
 

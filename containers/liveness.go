@@ -60,24 +60,30 @@ func (w *words) silence() time.Duration { return w.now() - w.last() }
 
 // watch returns when the link is dead, which it brings about where the agent is.
 //
-//	listening ──Interval──► asked ──Patience──► examined ──Window, no processor time used──► dead
-//	    ▲                     │                   │    │
-//	    └──── any word ───────┴───────────────────┘    └──Silence, no calls──► dead
+//	                  ┌────── a call is past its deadline ──────┐
+//	                  │                                         ▼
+//	listening ────────┴──Interval──► asked ──Patience──► examined ──Window, no processor time used──► dead
+//	    ▲                              │                   │    │
+//	    └────────── any word ──────────┴───────────────────┘    └──Silence, no calls──► dead
 //
 // An agent answers from a thread that does nothing else, so one that does not is stopped, or gets next
 // to no processor time because the scripts beside it take it all, or the engine throttles them. Only
 // in the first case does the container use none.
 func (c *Container) watch() {
 	l := c.limits.Liveness.withDefaults()
-	for c.sleep(l.Interval - c.words.silence()) {
+	for {
+		suspected, alive := c.listen(l.Interval - c.words.silence())
+		if !alive {
+			return
+		}
 		last := c.words.last()
-		if c.words.silence() < l.Interval {
+		if !suspected && c.words.silence() < l.Interval {
 			continue
 		}
 		c.mu.Lock()
 		c.pingLocked()
 		c.mu.Unlock()
-		if !c.sleep(l.Patience) {
+		if !suspected && !c.sleep(l.Patience) {
 			return
 		}
 		if cause := c.examine(l, last); cause != nil {
@@ -108,6 +114,21 @@ func (c *Container) examine(l Liveness, last time.Duration) error {
 		c.log.Debug().Dur("silence", silence).Dur("cpu", after-before).Bool("known", known && knownAgain).Msg("agent is slow to answer")
 	}
 	return nil
+}
+
+// listen returns after d, at once where a call is past its deadline, which an agent that works does not
+// let happen, or with alive false where the link is dead.
+func (c *Container) listen(d time.Duration) (suspected, alive bool) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return false, true
+	case <-c.overdue:
+		return true, true
+	case <-c.dead:
+		return false, false
+	}
 }
 
 // sleep returns after d, or with false at once when the link is dead.

@@ -272,3 +272,19 @@ func TestMeterThatNeverAnswers(t *testing.T) {
 		}
 	})
 }
+
+// A call that its agent does not end in time says at once that something is wrong with it: those that come
+// later should not have to find out.
+func TestAgentOfAnOverdueCallIsLookedAtAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		c := openMetered(t, stopped, func(p *peer) { ignore(p) })
+		_, err := c.Execute(t.Context(), Call{Timeout: time.Second})
+		checkSilenced(t, err, true)
+		_, err = c.Execute(t.Context(), Call{Timeout: time.Minute})
+		checkSilenced(t, err, false)
+		if ended, want := time.Since(begun), time.Second+deadlineGrace+5*time.Second; ended != want {
+			t.Errorf("ended after %v, want %v", ended, want)
+		}
+	})
+}

@@ -99,11 +99,11 @@ func onlyCallsInWhatDiedAreLost(t *testing.T, engine *ownEngine) {
 	files := j.files()
 	tenants := []string{"a", "b", "c", "d"}
 	c := gather(t, j, tenants...)
-	paused := breakContainers(t, engine, j, len(tenants))
+	paused, pausedAt := breakContainers(t, engine, j, len(tenants))
 	restart(t, engine, j, "SIGTERM", func() { engine.stop(syscall.SIGTERM) })
 	restart(t, engine, j, "SIGKILL", func() { engine.stop(syscall.SIGKILL) })
 	restart(t, engine, j, "loss of power", engine.killAll)
-	judge(t, j, c.end(), paused)
+	judge(t, j, c.end(), paused, pausedAt)
 
 	stopAll(t, j, append(tenants, "hog"))
 	j.hasOneSpare()
@@ -121,13 +121,14 @@ func onlyCallsInWhatDiedAreLost(t *testing.T, engine *ownEngine) {
 	}
 }
 
-// breakContainers ends single ones, and gives the one that was paused. No other may end for it.
-func breakContainers(t *testing.T, engine *ownEngine, j *jsdProcess, tenants int) (paused string) {
+// breakContainers ends single ones, and gives the one that was paused, and when. No other may end for it.
+func breakContainers(t *testing.T, engine *ownEngine, j *jsdProcess, tenants int) (paused string, at time.Time) {
 	var broken []string
 	for _, breakIt := range []func(id string){func(id string) { engine.docker("kill", id) }, engine.pause} {
 		eventually(t, "a container for each, and a spare", func() bool { return len(engine.containers()) == tenants+1 })
 		all := engine.containers()
 		oldest := all[len(all)-1] // the spare is the newest
+		at = time.Now()
 		breakIt(oldest)
 		broken = append(broken, oldest)
 		eventually(t, "jsd notices", func() bool { return slices.Contains(deaths(j), oldest) })
@@ -146,7 +147,7 @@ func breakContainers(t *testing.T, engine *ownEngine, j *jsdProcess, tenants int
 			t.Errorf("container %s ended, too", id)
 		}
 	}
-	return broken[1]
+	return broken[1], at
 }
 
 // restart ends the engine, and with it all containers, and starts it again after a while.
@@ -206,13 +207,18 @@ func tenantsOf(j *jsdProcess) map[string]string {
 }
 
 // judge checks each call's outcome against what jsd's log says of its tenant's containers.
-func judge(t *testing.T, j *jsdProcess, calls []sentCall, paused string) {
+func judge(t *testing.T, j *jsdProcess, calls []sentCall, paused string, pausedAt time.Time) {
 	t.Helper()
 	tenants, ends := tenantsOf(j), j.lines("container ended")
-	lost := func(call sentCall, only string) bool {
+	lost := func(call sentCall) bool {
 		return slices.ContainsFunc(ends, func(end logLine) bool { // the log tells whole seconds
-			return tenants[end.Container] == call.tenant && (only == "" || end.Container == only) &&
-				call.at.Before(end.Time.Add(time.Second)) && call.replied.After(end.Time)
+			return tenants[end.Container] == call.tenant && call.at.Before(end.Time.Add(time.Second)) && call.replied.After(end.Time)
+		})
+	}
+	stopped := func(call sentCall) bool { // it was in the paused container, before that was given up
+		return slices.ContainsFunc(ends, func(end logLine) bool {
+			return end.Container == paused && tenants[paused] == call.tenant &&
+				call.replied.After(pausedAt) && call.at.Before(end.Time.Add(time.Second))
 		})
 	}
 	counts := map[string]int{}
@@ -224,9 +230,9 @@ func judge(t *testing.T, j *jsdProcess, calls []sentCall, paused string) {
 			if took > away {
 				counts["value after a wait"]++
 			}
-		case call.got == "1005 Sandbox lost" && lost(call, ""):
+		case call.got == "1005 Sandbox lost" && lost(call):
 			counts["lost"]++
-		case call.got == "1002 Timeout" && lost(call, paused):
+		case call.got == "1002 Timeout" && stopped(call):
 			counts["timeout"]++
 		default:
 			t.Errorf("tenant %s: got %s after %v, want %s after %v", call.tenant, call.got, took, call.want, call.length)
