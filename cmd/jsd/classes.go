@@ -61,23 +61,29 @@ type classes struct {
 	driver *driver
 	flag   string // the image that --image names
 
-	mu     sync.Mutex        // guards all below
-	images map[string]string // name to ID
-	known  map[string]class  // by name
-	before map[string]bool   // names in use before the last change: starts of these may be under way
+	mu     sync.Mutex                 // guards all below
+	images map[string]string          // name to ID
+	known  map[string]class           // by name
+	names  map[*tenants.Policy]string // what of gave, until images or policies change: it is asked under the scheduler's lock
+	before map[string]bool            // names in use before the last change: starts of these may be under way
 }
 
 func newClasses(d *driver, image string) *classes {
-	return &classes{driver: d, flag: image, images: map[string]string{}, known: map[string]class{}}
+	return &classes{driver: d, flag: image, images: map[string]string{}, known: map[string]class{}, names: map[*tenants.Policy]string{}}
 }
 
 // of gives the name of a policy's class, for find.
 func (cs *classes) of(p *tenants.Policy) string {
-	c := classOf(p)
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	c.Spec.ImageID = cs.images[p.Image]
-	return cs.knowLocked(c)
+	name, known := cs.names[p]
+	if !known {
+		c := classOf(p)
+		c.Spec.ImageID = cs.images[p.Image]
+		name = cs.knowLocked(c)
+		cs.names[p] = name
+	}
+	return name
 }
 
 // with is of as it will be once the policy's image is the one with this ID.
@@ -118,6 +124,7 @@ func (cs *classes) use(image, id string) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	cs.images[image] = id
+	clear(cs.names)
 }
 
 // current is the image that a name stands for, if that is known yet.
@@ -130,6 +137,9 @@ func (cs *classes) current(image string) (id string, known bool) {
 
 // forget drops what policies need no more, and needed no more before the last change either.
 func (cs *classes) forget(policies *tenants.Policies) {
+	cs.mu.Lock()
+	clear(cs.names) // of policies that are no more
+	cs.mu.Unlock()
 	used, images := map[string]bool{}, map[string]bool{}
 	for _, p := range policies.All() {
 		used[cs.of(p)], images[p.Image] = true, true
