@@ -143,4 +143,4 @@ func (c *Credentials) Challenge() string {
 }
 
 // inFile is an error about a file.
-func inFile(file string, err error) error { return fmt.Errorf("%s: %w", file, err) }
+func inFile(what, file string, err error) error { return fmt.Errorf("%s %s: %w", what, file, err) }

@@ -48,7 +48,7 @@ func TestKeysThatCannotBe(t *testing.T) {
 		t.Run(test.why, func(t *testing.T) {
 			file := write(t, "keys", test.content)
 			_, err := Open(t.Context(), Config{KeyFile: file})
-			if err == nil || !strings.HasPrefix(err.Error(), file+": ") || !strings.Contains(err.Error(), test.want) {
+			if err == nil || !strings.HasPrefix(err.Error(), "key file "+file+": ") || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %s", err, test.want)
 			}
 		})
@@ -92,7 +92,7 @@ func TestKeyFileIsReadAgain(t *testing.T) {
 	check("at first", yes, no)
 	for _, bad := range []string{"", "rubbish", before.pem(t)[:60], jwks()} {
 		write(t, file, bad)
-		if err := c.Reload(); err == nil || !strings.HasPrefix(err.Error(), file) {
+		if err := c.Reload(); err == nil || !strings.HasPrefix(err.Error(), "key file "+file) {
 			t.Errorf("%q is taken: %v", bad, err)
 		}
 		check("after a bad file", yes, no)
@@ -137,7 +137,7 @@ func TestSecretFile(t *testing.T) {
 	} {
 		write(t, file, content)
 		err := c.Reload()
-		if err == nil || !strings.HasPrefix(err.Error(), file+": "+want) {
+		if err == nil || !strings.HasPrefix(err.Error(), "secret file "+file+": "+want) {
 			t.Errorf("%.20q: %v, want %s", content, err, want)
 		}
 		if !is("first one") || is(content) {

@@ -48,10 +48,10 @@ func newSecret(cfg *Config) (*secret, error) {
 func (s *secret) read(log zerolog.Logger) error {
 	content, open, err := readFile(s.file)
 	if err != nil {
-		return inFile(s.file, err)
+		return inFile("secret file", s.file, err)
 	}
 	if err := s.set(strings.TrimRight(string(content), "\r\n")); err != nil {
-		return inFile(s.file, err)
+		return inFile("secret file", s.file, err)
 	}
 	if open {
 		warnOpen(log, s.file)

@@ -106,14 +106,14 @@ func (t *tokens) readFile() error {
 	}
 	content, open, err := readFile(t.file)
 	if err != nil {
-		return inFile(t.file, err)
+		return inFile("key file", t.file, err)
 	}
 	set, err := parseKeys(content)
 	if err == nil {
 		err = t.usable(set)
 	}
 	if err != nil {
-		return inFile(t.file, err)
+		return inFile("key file", t.file, err)
 	}
 	if open && set.symmetric() {
 		warnOpen(t.log, t.file)
