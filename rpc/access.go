@@ -1,8 +1,7 @@
 package rpc
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -12,28 +11,25 @@ import (
 	"strings"
 )
 
-const secretHeader = "x-runtime-secret"
-
-// An access decides who may come in, by nothing but the request and where it arrived. The Host is
-// what the client says it is, so nothing is ever allowed because of it.
+// An access decides from where a request may come in, by nothing but itself and where it arrived, and has
+// somebody else say who it comes from. The Host is what the client says it is: it can keep a
+// request out, but never vouch for an Origin.
 type access struct {
-	listen  netip.AddrPort // invalid where unknown, and judged like loopback
-	origins []string       // in the form of ParseOrigin
-	secret  *[sha256.Size]byte
+	listen       netip.AddrPort // invalid where unknown, and judged like loopback
+	origins      []string       // in the form of ParseOrigin
+	hosts        []string       // names that the daemon goes by on loopback, beside loopback's own
+	authenticate func(*http.Request) (Identity, error)
 }
 
-func newAccess(listen net.Addr, origins []string, secret string) (a access) {
-	if tcp, ok := listen.(*net.TCPAddr); ok {
+func newAccess(cfg *Config) access {
+	a := access{hosts: cfg.Hosts, authenticate: cfg.Authenticate}
+	if tcp, ok := cfg.Listen.(*net.TCPAddr); ok {
 		a.listen = tcp.AddrPort()
 	}
-	for _, o := range origins {
+	for _, o := range cfg.Origins {
 		if o, err := ParseOrigin(o); err == nil {
 			a.origins = append(a.origins, o)
 		}
-	}
-	if secret != "" {
-		sum := sha256.Sum256([]byte(secret))
-		a.secret = &sum
 	}
 	return a
 }
@@ -54,25 +50,28 @@ func ParseOrigin(origin string) (string, error) {
 }
 
 // hostAllowed keeps web pages out whose own name was made to point to this machine: where the
-// daemon listens on loopback, it goes by loopback names only.
+// daemon listens on loopback, it goes by loopback names only, and by those that a proxy in front has.
 func (a access) hostAllowed(host string) bool {
-	loopback := !a.listen.IsValid() || a.listen.Addr().Unmap().IsLoopback()
-	return !loopback || IsLoopbackHost(host)
+	if a.listen.IsValid() && !a.listen.Addr().Unmap().IsLoopback() || IsLoopbackHost(host) {
+		return true
+	}
+	name, ok := hostName(host)
+	return ok && slices.ContainsFunc(a.hosts, func(own string) bool { return strings.EqualFold(own, name) })
+}
+
+// CheckHost says what is wrong with a name that a daemon is to go by.
+func CheckHost(name string) error {
+	u, err := url.Parse("http://" + name)
+	if err != nil || name == "" || u.Host != name || u.Hostname() != name || strings.Contains(name, "*") {
+		return fmt.Errorf("host %.100q: want a name alone, like jsd.example.com", name)
+	}
+	return nil
 }
 
 // IsLoopbackHost judges a Host header, with or without port: whether it names this machine to itself.
 func IsLoopbackHost(host string) bool {
-	name, port, err := net.SplitHostPort(host)
-	if err != nil {
-		name, port = host, ""
-		if inner, ok := strings.CutPrefix(host, "["); ok {
-			name, ok = strings.CutSuffix(inner, "]")
-			if !ok {
-				return false
-			}
-		}
-	}
-	if strings.Trim(port, "0123456789") != "" {
+	name, ok := hostName(host)
+	if !ok {
 		return false
 	}
 	if strings.EqualFold(name, "localhost") {
@@ -80,6 +79,21 @@ func IsLoopbackHost(host string) bool {
 	}
 	addr, err := netip.ParseAddr(name)
 	return err == nil && addr.Zone() == "" && addr.Unmap().IsLoopback()
+}
+
+// hostName is a Host header without its port, if it has the form of one.
+func hostName(host string) (name string, ok bool) {
+	name, port, err := net.SplitHostPort(host)
+	if err != nil {
+		name, port = host, ""
+		if inner, ok := strings.CutPrefix(host, "["); ok {
+			name, ok = strings.CutSuffix(inner, "]")
+			if !ok {
+				return "", false
+			}
+		}
+	}
+	return name, strings.Trim(port, "0123456789") == ""
 }
 
 // originAllowed judges an Origin header. arrived is the local address of the connection, which
@@ -120,39 +134,41 @@ func (a access) own(arrived netip.AddrPort) (origins []string) {
 	return origins
 }
 
-// secretAllowed takes the same time for any wrong secret.
-func (a access) secretAllowed(secret string) bool {
-	if a.secret == nil {
-		return true
-	}
-	sum := sha256.Sum256([]byte(secret))
-	return subtle.ConstantTimeCompare(sum[:], a.secret[:]) == 1
+// A Denial is how a request is refused before anything else is looked at.
+type Denial struct {
+	Status    int    // of HTTP
+	Reason    string // a line, for the client and the log: nothing of a credential may be in it
+	Challenge string // the header WWW-Authenticate, which belongs to 401; empty: none
 }
 
-// A denial is a status and a line that says why.
-type denial struct {
-	status int
-	reason string
-}
+func (d *Denial) Error() string { return d.Reason }
 
 // host judges any request.
-func (a access) host(r *http.Request) *denial {
+func (a access) host(r *http.Request) *Denial {
 	if !a.hostAllowed(r.Host) {
-		return &denial{http.StatusForbidden, "this daemon listens on loopback: the Host must be localhost or a loopback address"}
+		return &Denial{Status: http.StatusForbidden, Reason: "this daemon listens on loopback: the Host must be localhost, a loopback address, or one of --host"}
 	}
 	return nil
 }
 
 // call judges a request that leads to calls.
-func (a access) call(r *http.Request) *denial {
+func (a access) call(r *http.Request) (Identity, *Denial) {
 	origins := r.Header.Values("Origin")
 	if len(origins) > 1 || len(origins) == 1 && !a.originAllowed(origins[0], arrivedAt(r)) {
-		return &denial{http.StatusForbidden, "this Origin is not allowed: start jsd with --origin to allow it"}
+		return Identity{}, &Denial{Status: http.StatusForbidden, Reason: "this Origin is not allowed: start jsd with --origin to allow it"}
 	}
-	if !a.secretAllowed(r.Header.Get(secretHeader)) {
-		return &denial{http.StatusUnauthorized, "the header " + secretHeader + " must hold the secret of this daemon"}
+	if a.authenticate == nil {
+		return Identity{}, nil
 	}
-	return nil
+	who, err := a.authenticate(r)
+	if err == nil {
+		return who, nil
+	}
+	var denial *Denial
+	if !errors.As(err, &denial) {
+		denial = &Denial{Status: http.StatusUnauthorized, Reason: "not authenticated"}
+	}
+	return Identity{}, denial
 }
 
 func arrivedAt(r *http.Request) netip.AddrPort {

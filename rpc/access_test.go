@@ -33,7 +33,7 @@ func TestHostAllowed(t *testing.T) {
 		{v6, "evil.example:8765", false},
 		{named, "evil.example", true}, {any4, "evil.example", true}, {any6, "anything", true},
 	} {
-		if got := newAccess(tcp(test.listen), nil, "").hostAllowed(test.host); got != test.want {
+		if got := newAccess(&Config{Listen: tcp(test.listen)}).hostAllowed(test.host); got != test.want {
 			t.Errorf("listening on %s, Host %q: allowed %v", test.listen, test.host, got)
 		}
 	}
@@ -87,7 +87,7 @@ func TestOriginAllowed(t *testing.T) {
 		{"127.0.0.1:8765", "127.0.0.1:8765", "https://app.example:8443", false},
 		{"127.0.0.1:8765", "127.0.0.1:8765", "https://sub.app.example", false},
 	} {
-		a := newAccess(tcp(test.listen), listed, "")
+		a := newAccess(&Config{Listen: tcp(test.listen), Origins: listed})
 		if got := a.originAllowed(test.origin, netip.MustParseAddrPort(test.arrived)); got != test.want {
 			t.Errorf("listening on %s, arrived at %s, Origin %q: allowed %v", test.listen, test.arrived, test.origin, got)
 		}
@@ -102,9 +102,23 @@ func TestParseOriginRefuses(t *testing.T) {
 	}
 }
 
+// bySecret takes a secret for any tenant's, and a token for its own name's.
+func bySecret(r *http.Request) (Identity, error) {
+	if tenant, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+		return Identity{Tenant: tenant}, nil
+	}
+	if r.Header.Get("x-runtime-secret") != "s3cret" {
+		return Identity{}, &Denial{Status: 401, Reason: "who are you?", Challenge: "x-runtime-secret"}
+	}
+	return Identity{}, nil
+}
+
 // What a page whose name points to this machine sends: its own name as Host and Origin.
 func TestAccess(t *testing.T) {
-	r := start(t, func(c *Config) { c.Secret, c.Origins = "s3cret", []string{"https://app.example"} })
+	r := start(t, func(c *Config) {
+		c.Authenticate, c.Origins = bySecret, []string{"https://app.example"}
+		c.Hosts = []string{"jsd.example.com"}
+	})
 	own := r.http.URL
 	_, port, _ := net.SplitHostPort(r.http.Listener.Addr().String())
 	for _, test := range []struct {
@@ -118,6 +132,13 @@ func TestAccess(t *testing.T) {
 		{"no secret", "", "", "", 401},
 		{"wrong secret", "", "", "s3cre", 401},
 		{"longer secret", "", "", "s3cret ", 0}, // headers are trimmed
+		{"own name behind a proxy, without an Origin", "JSD.example.com", "", "s3cret", 0},
+		{"own name behind a proxy, with a port", "jsd.example.com:8443", "https://app.example", "s3cret", 0},
+		{"own name behind a proxy as Origin", "jsd.example.com", "https://jsd.example.com", "s3cret", 403},
+		{"no secret behind a proxy", "jsd.example.com", "https://app.example", "", 401},
+		{"name like the own one", "evil.jsd.example.com", "https://app.example", "s3cret", 403},
+		{"own name as a user", "jsd.example.com@evil.example", "https://app.example", "s3cret", 403},
+		{"rebound name with a listed origin", "evil.example", "https://app.example", "s3cret", 403},
 		{"other secret", "", "", "S3cret", 401},
 		{"foreign origin", "", "http://evil.example", "s3cret", 403},
 		{"origin null", "", "null", "s3cret", 403},

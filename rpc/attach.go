@@ -11,8 +11,8 @@ type attachParams struct {
 }
 
 // attach answers as the execution's own request does. Cancelling it ends no more than the waiting.
-func (s *Server) attach(_ *client, req *request, p attachParams) (json.RawMessage, later, error) {
-	tenant := tenantOf(p.Tenant)
+func (s *Server) attach(c *client, req *request, p attachParams) (json.RawMessage, later, error) {
+	tenant := c.tenantOf(p.Tenant)
 	if _, err := s.policyOf(tenant, req); err != nil {
 		return nil, nil, err
 	}
@@ -43,8 +43,10 @@ func (s *Server) cancel(c *client, _ *request, p cancelParams) (json.RawMessage,
 		return nil, nil, invalidParams("exactly one of id and execution must be there")
 	case p.ID != nil:
 		cancelled = c.cancel(string(*p.ID))
+	case c.identity.expired():
+		return nil, nil, errExpired
 	default:
-		cancelled = s.executions.cancel(executionName{tenantOf(p.Tenant), string(*p.Execution)})
+		cancelled = s.executions.cancel(executionName{c.tenantOf(p.Tenant), string(*p.Execution)})
 	}
 	return appendJSON(nil, CancelResult{cancelled}), nil, nil
 }

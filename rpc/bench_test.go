@@ -36,7 +36,7 @@ func BenchmarkCall(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			s := New(Config{Runner: r})
-			c := newClient(b.Context(), s)
+			c := newClient(b.Context(), s, Identity{})
 			wire := &loop{frame: []byte(frame), left: b.N, replied: make(chan struct{}, 1)}
 			wire.replied <- struct{}{}
 			c.wire = wire

@@ -61,15 +61,16 @@ type request struct {
 // decoding and encoding would cost it several passes over what may be megabytes, and it keeps only
 // ids that are strings or natural numbers.
 type client struct {
-	server  *Server
-	wire    wire
-	ctx     context.Context    // of all its calls
-	hangUp  context.CancelFunc // ends ctx, and with it the connection
-	post    bool               // a POST
-	trace   string             // traceparent of its HTTP request
-	dialect dialect            // nil before the first frame; written by the reader before there are requests
-	ended   chan struct{}      // closed when the reader is done
-	calls   sync.WaitGroup     // goroutines of calls, started by the reader
+	server   *Server
+	wire     wire
+	ctx      context.Context    // of all its calls
+	hangUp   context.CancelFunc // ends ctx, and with it the connection
+	post     bool               // a POST
+	identity Identity           // of who is at the other end
+	trace    string             // traceparent of its HTTP request
+	dialect  dialect            // nil before the first frame; written by the reader before there are requests
+	ended    chan struct{}      // closed when the reader is done
+	calls    sync.WaitGroup     // goroutines of calls, started by the reader
 
 	unread  []*request         // of the last frame; the reader's
 	numbers uint64             // given so far; the reader's
@@ -89,9 +90,10 @@ type client struct {
 	joined map[string]bool // tenants that it counts for; guarded by server.mu
 }
 
-func newClient(ctx context.Context, s *Server) *client {
+func newClient(ctx context.Context, s *Server, who Identity) *client {
 	c := &client{
 		server:   s,
+		identity: who,
 		ended:    make(chan struct{}),
 		uploads:  uploads{},
 		requests: map[uint64]*request{},
@@ -197,7 +199,7 @@ func (c *client) Handle(ctx context.Context, conn *jsonrpc2.Conn, r *jsonrpc2.Re
 		c.reply(ctx, conn, req, nil, errMethodNotFound)
 		return
 	}
-	result, later, err := method.handle(c, req)
+	result, later, err := c.handle(&method, req)
 	if err != nil && method.runs {
 		c.server.refuse(r.Method, req, err)
 	}
@@ -221,6 +223,15 @@ func (c *client) Handle(ctx context.Context, conn *jsonrpc2.Conn, r *jsonrpc2.Re
 		result, err := wait()
 		c.reply(ctx, conn, req, result, err)
 	})
+}
+
+// handle judges the request by who it comes from, and has the method do the rest.
+func (c *client) handle(m *method, req *request) (json.RawMessage, later, error) {
+	if err := c.judge(m); err != nil {
+		req.tenant = c.identity.Tenant
+		return nil, nil, err
+	}
+	return m.handle(c, req)
 }
 
 // reply hands an outcome to jsonrpc2, which comes back with it to WriteObject, or has closed.

@@ -65,6 +65,7 @@ var (
 	errBatchReply      = beyond("batch")
 	errBundleLimit     = beyond("bundle")
 	errConnectionLimit = beyond("connections")
+	errExpired         = forbidden("credential")
 	errFrameLimit      = beyond("frame")
 	errKeptLimit       = beyond("kept")
 	errSessionLimit    = beyond("sessions")

@@ -22,7 +22,7 @@ type executeParams struct {
 func (s *Server) execute(c *client, req *request, p executeParams) (json.RawMessage, later, error) {
 	req.trace = c.traceOf(p.Trace)
 	if p.Session == nil {
-		req.tenant = tenantOf(p.Tenant)
+		req.tenant = c.tenantOf(p.Tenant)
 	}
 	if err := p.check(c); err != nil {
 		return nil, nil, err
@@ -37,7 +37,7 @@ func (s *Server) execute(c *client, req *request, p executeParams) (json.RawMess
 			return nil, func(ctx context.Context, _ func()) waiting { return joined(ctx, x) }, nil
 		}
 	}
-	bundle, err := s.find(&p.script, &policy)
+	bundle, err := s.find(r.tenant, &p.script, &policy)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -50,7 +50,7 @@ func (s *Server) execute(c *client, req *request, p executeParams) (json.RawMess
 
 // newRun judges whose call it is and what that tenant may ask for, and then where it runs.
 func (s *Server) newRun(c *client, req *request, p *executeParams) (*run, Policy, error) {
-	r := &run{method: executeName, client: c, req: req, tenant: tenantOf(p.Tenant), hidden: p.Secrets.strings(), detach: p.Detach.is()}
+	r := &run{method: executeName, client: c, req: req, tenant: c.tenantOf(p.Tenant), hidden: p.Secrets.strings(), detach: p.Detach.is()}
 	r.keep = r.detach
 	var shut error
 	if p.Session != nil {

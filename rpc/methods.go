@@ -18,6 +18,7 @@ type method struct {
 	errors  []int64      // codes that it may answer, beside those that any request may get
 	socket  bool         // over a WebSocket only
 	runs    bool         // it runs a script: there is a Report of each
+	ends    bool         // it ends a call: also after the end of the credential
 	handle  handler
 }
 
@@ -35,12 +36,20 @@ type waiting func() (json.RawMessage, error)
 // newMethod has a handler called with params of type P; what it answers has the form of an R.
 func newMethod[R, P any](name, summary string, handle func(c *client, req *request, params P) (json.RawMessage, later, error), errors ...int64) method {
 	params := shapeOf(reflect.TypeFor[P]())
+	tenant, takesTenant := params.byName["tenant"]
 	return method{
 		name: name, summary: summary, params: params, result: reflect.TypeFor[R](), errors: errors,
 		handle: func(c *client, req *request) (json.RawMessage, later, error) {
 			p, err := decodeParams[P](params, req.params, c.dialect.lenient())
 			if err != nil {
 				return nil, nil, err
+			}
+			if takesTenant {
+				named := reflect.ValueOf(&p).Elem().FieldByIndex(params.fields[tenant].index).Interface().(*tenantName)
+				if err := c.mayName(named); err != nil {
+					req.tenant = c.identity.Tenant // it was they who asked
+					return nil, nil, err
+				}
 			}
 			return handle(c, req, p)
 		},
@@ -50,6 +59,12 @@ func newMethod[R, P any](name, summary string, handle func(c *client, req *reque
 // running has each request reported, also those that are refused.
 func (m method) running() method {
 	m.runs = true
+	return m
+}
+
+// ending lets a method end calls whose credential has come to its end.
+func (m method) ending() method {
+	m.ends = true
 	return m
 }
 
@@ -70,14 +85,14 @@ func (s *Server) allMethods() []method {
 			1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009).running(),
 		newMethod[OpenResult](openName, "Evaluates a script and keeps its context for further calls", s.openSession,
 			1000, 1002, 1003, 1004, 1005, 1006, 1007, 1009).overSocket().running(),
-		newMethod[struct{}]("runtime.close", "Ends a session", s.closeSession, 1003, 1006, 1009).overSocket(),
+		newMethod[struct{}]("runtime.close", "Ends a session", s.closeSession, 1003, 1006, 1007, 1009).overSocket(),
 		newMethod[Result]("runtime.attach", "Gives the outcome of an execution, once it has one", s.attach,
 			1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009),
-		newMethod[CancelResult]("runtime.cancel", "Cancels a call", s.cancel),
-		newMethod[PutResult]("runtime.put", "Keeps a folder of sources", s.put, 1004),
-		newMethod[struct{}]("runtime.stop", "Ends the containers of a tenant", s.stop, 1006),
-		newMethod[Info]("runtime.info", "Says what this daemon is and may do", s.info),
-		newMethod[document](discoverName, "Describes this protocol", s.discover),
+		newMethod[CancelResult]("runtime.cancel", "Cancels a call", s.cancel, 1007).ending(),
+		newMethod[PutResult]("runtime.put", "Keeps a folder of sources", s.put, 1004, 1007),
+		newMethod[struct{}]("runtime.stop", "Ends the containers of a tenant", s.stop, 1006, 1007),
+		newMethod[Info]("runtime.info", "Says what this daemon is and may do", s.info, 1007),
+		newMethod[document](discoverName, "Describes this protocol", s.discover, 1007),
 	}
 }
 
@@ -102,12 +117,12 @@ type Info struct {
 	Limits    map[string]int64 `json:"limits"`
 }
 
-func (s *Server) info(*client, *request, noParams) (json.RawMessage, later, error) {
-	return appendJSON(nil, s.describe()), nil, nil
+func (s *Server) info(c *client, _ *request, _ noParams) (json.RawMessage, later, error) {
+	return appendJSON(nil, s.describe(c.tenantOf(nil))), nil, nil
 }
 
-func (s *Server) describe() Info {
-	p := s.cfg.policy(defaultTenant)
+func (s *Server) describe(tenant string) Info {
+	p := s.cfg.policy(tenant)
 	info := Info{
 		Version:   s.cfg.Version,
 		Boot:      s.cfg.Boot,
@@ -119,7 +134,7 @@ func (s *Server) describe() Info {
 			"frame":       p.Frame,
 			"connections": int64(p.Connections),
 			"inFlight":    int64(p.InFlight),
-			"bundles":     s.bundles.Limit(defaultTenant),
+			"bundles":     s.bundles.Limit(tenant),
 			"sessions":    int64(p.Sessions),
 			"sessionIdle": p.SessionIdle.Milliseconds(),
 			"kept":        p.KeepBytes,
@@ -127,7 +142,7 @@ func (s *Server) describe() Info {
 		},
 	}
 	if s.cfg.Limits != nil {
-		maps.Copy(info.Limits, s.cfg.Limits(defaultTenant))
+		maps.Copy(info.Limits, s.cfg.Limits(tenant))
 	}
 	if s.cfg.Modules != nil {
 		info.Modules = append(info.Modules, s.cfg.Modules()...)
@@ -139,10 +154,10 @@ type stopParams struct {
 	Tenant *tenantName `json:"tenant"`
 }
 
-func (s *Server) stop(_ *client, _ *request, p stopParams) (json.RawMessage, later, error) {
+func (s *Server) stop(c *client, _ *request, p stopParams) (json.RawMessage, later, error) {
 	return nil, func(context.Context, func()) waiting {
 		return func() (json.RawMessage, error) {
-			s.cfg.Runner.Stop(tenantOf(p.Tenant))
+			s.cfg.Runner.Stop(c.tenantOf(p.Tenant))
 			return empty, nil
 		}
 	}, nil

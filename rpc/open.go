@@ -19,14 +19,14 @@ type OpenResult struct {
 }
 
 func (s *Server) openSession(c *client, req *request, p openParams) (json.RawMessage, later, error) {
-	req.tenant, req.trace = tenantOf(p.Tenant), c.traceOf(p.Trace)
+	req.tenant, req.trace = c.tenantOf(p.Tenant), c.traceOf(p.Trace)
 	if err := p.check(c); err != nil {
 		return nil, nil, err
 	}
 	if p.Reuse != nil && *p.Reuse != reuseTenant {
 		return nil, nil, invalidParams(`reuse must be "tenant" for a session`)
 	}
-	r := &run{method: openName, client: c, req: req, tenant: tenantOf(p.Tenant), hidden: p.Secrets.strings()}
+	r := &run{method: openName, client: c, req: req, tenant: req.tenant, hidden: p.Secrets.strings()}
 	policy, err := s.policyOf(r.tenant, req)
 	if err != nil {
 		return nil, nil, err
@@ -37,7 +37,7 @@ func (s *Server) openSession(c *client, req *request, p openParams) (json.RawMes
 	if err := policy.permit(&p.script, false); err != nil {
 		return nil, nil, err
 	}
-	bundle, err := s.find(&p.script, &policy)
+	bundle, err := s.find(r.tenant, &p.script, &policy)
 	if err != nil {
 		return nil, nil, err
 	}

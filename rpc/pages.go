@@ -23,7 +23,11 @@ func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	fmt.Fprintf(w, "jsd %s. Connect a WebSocket to ws://%s/ and call runtime.execute.\n", s.cfg.Version, r.Host)
+	scheme := "ws"
+	if r.TLS != nil {
+		scheme = "wss"
+	}
+	fmt.Fprintf(w, "jsd %s. Connect a WebSocket to %s://%s/ and call runtime.execute.\n", s.cfg.Version, scheme, r.Host)
 }
 
 func serveAlive(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }

@@ -48,12 +48,12 @@ func (p *post) end(websocket.StatusCode, string) {
 }
 
 // servePost answers with HTTP 200 whatever JSON-RPC has to say.
-func (s *Server) servePost(w http.ResponseWriter, r *http.Request) {
+func (s *Server) servePost(w http.ResponseWriter, r *http.Request, who Identity) {
 	if !s.enter(w) {
 		return
 	}
 	defer s.leave()
-	c := newClient(r.Context(), s)
+	c := newClient(r.Context(), s, who)
 	c.post, c.dialect, c.trace = true, newJSONRPC(&s.cfg), traceparentOf(r.Header)
 	wire := &post{
 		client: c,

@@ -69,7 +69,7 @@ func TestVanishedPostCancelsCalls(t *testing.T) {
 }
 
 func TestPages(t *testing.T) {
-	r := start(t, func(c *Config) { c.Secret = "s3cret" }) // not wanted here
+	r := start(t, func(c *Config) { c.Authenticate = bySecret }) // not wanted here
 	for _, test := range []struct {
 		method, path string
 		status       int

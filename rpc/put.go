@@ -35,7 +35,7 @@ type upload struct {
 
 // put runs on the reader, so the parts of an upload are added in the order in which they came.
 func (s *Server) put(c *client, req *request, p putParams) (json.RawMessage, later, error) {
-	more, tenant := p.More.is(), tenantOf(p.Tenant)
+	more, tenant := p.More.is(), c.tenantOf(p.Tenant)
 	if more && p.Upload == nil {
 		return nil, nil, invalidParams("upload must be there where there is more")
 	}

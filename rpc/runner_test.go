@@ -32,6 +32,7 @@ type runner struct {
 	mu       sync.Mutex // guards all below
 	runs     map[string]int
 	stopped  []string
+	whose    []string // tenants of all runs, and of what was stopped
 	sessions []*fakeSession
 }
 
@@ -112,6 +113,7 @@ func (r *runner) Run(ctx context.Context, tenant string, c call) (result, error)
 	code := codeOf(c)
 	r.mu.Lock()
 	r.runs[code]++
+	r.whose = append(r.whose, tenant)
 	script, ok := r.scripts[code]
 	r.mu.Unlock()
 	if ok {
@@ -128,9 +130,16 @@ func (r *runner) ran(code string) int {
 	return r.runs[code]
 }
 
+func (r *runner) tenants() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.whose)
+}
+
 func (r *runner) Stop(tenant string) {
 	r.mu.Lock()
 	r.stopped = append(r.stopped, tenant)
+	r.whose = append(r.whose, tenant)
 	r.mu.Unlock()
 }
 

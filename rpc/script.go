@@ -123,9 +123,9 @@ func (l *Policy) permit(p *script, inSession bool) error {
 
 // find gives the bundle that the script names, if it does, and judges File by it. Of a folder, File
 // tells the language.
-func (s *Server) find(p *script, policy *Policy) (b *bundles.Bundle, err error) {
+func (s *Server) find(tenant string, p *script, policy *Policy) (b *bundles.Bundle, err error) {
 	if p.Bundle != nil {
-		if b, err = s.bundles.Get(tenantOf(p.Tenant), string(*p.Bundle)); err != nil {
+		if b, err = s.bundles.Get(tenant, string(*p.Bundle)); err != nil {
 			return nil, errNotFound
 		}
 		if p.File, err = entryOf(p.File, b.Has); err != nil {
@@ -146,13 +146,6 @@ func languageOf(file string) string {
 	default:
 		return languageJavaScript
 	}
-}
-
-func tenantOf(name *tenantName) string {
-	if name == nil {
-		return defaultTenant
-	}
-	return string(*name)
 }
 
 // call is what a container gets of the params of runtime.execute.

@@ -40,7 +40,11 @@ type Config struct {
 
 	Listen  net.Addr // the listener's address: Host and Origin are judged against it
 	Origins []string // of web pages that may connect, beside the daemon's own; see ParseOrigin
-	Secret  string   // what the header x-runtime-secret must hold; empty: anything
+	Hosts   []string // names that a listener on loopback goes by, beside loopback's own; see CheckHost
+
+	// Authenticate says who a request comes from that leads to calls. Its error is a *Denial, or it is a 401
+	// without a reason. It may wait, until the request's context ends. nil: anybody, who may name any tenant.
+	Authenticate func(r *http.Request) (Identity, error)
 
 	Playground http.Handler                         // serves GET /; nil: a line of text
 	Modules    func() []string                      // for runtime.info: what scripts may require; nil: none are told
@@ -105,7 +109,7 @@ type Server struct {
 func New(cfg Config) *Server {
 	s := &Server{
 		cfg:      cfg.withDefaults(),
-		access:   newAccess(cfg.Listen, cfg.Origins, cfg.Secret),
+		access:   newAccess(&cfg),
 		clients:  map[*client]struct{}{},
 		sessions: map[string]int{},
 		joined:   map[string]int{},
@@ -152,37 +156,41 @@ func isUpgrade(r *http.Request) bool {
 	return false
 }
 
-func (s *Server) ifAllowed(next http.HandlerFunc) http.HandlerFunc {
+func (s *Server) ifAllowed(next func(http.ResponseWriter, *http.Request, Identity)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if d := s.access.call(r); d != nil {
+		who, d := s.access.call(r)
+		if d != nil {
 			s.deny(w, r, d)
 			return
 		}
-		next(w, r)
+		next(w, r, who)
 	}
 }
 
-func (s *Server) deny(w http.ResponseWriter, r *http.Request, d *denial) {
-	s.cfg.Log.Debug().Str("remote", r.RemoteAddr).Int("status", d.status).Msg("refused")
-	http.Error(w, d.reason, d.status)
+func (s *Server) deny(w http.ResponseWriter, r *http.Request, d *Denial) {
+	s.cfg.Log.Debug().Str("remote", r.RemoteAddr).Int("status", d.Status).Str("why", d.Reason).Msg("refused")
+	if d.Challenge != "" {
+		w.Header().Set("WWW-Authenticate", d.Challenge)
+	}
+	http.Error(w, d.Reason, d.Status)
 }
 
 // serveSocket holds a WebSocket from its upgrade to its end.
-func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
+func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, who Identity) {
 	if !s.enter(w) {
 		return
 	}
 	defer s.leave()
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
-		Subprotocols:       []string{"jsd"},
-		InsecureSkipVerify: true, // access has judged the Origin, and does not take the Host for it
+		Subprotocols:       []string{"jsd"}, // never the one that is a token
+		InsecureSkipVerify: true,            // access has judged the Origin, and does not take the Host for it
 	})
 	if err != nil {
 		return // and Accept has answered
 	}
 	socket := newSocket(conn, &s.cfg)
 	defer socket.close()
-	c := newClient(context.Background(), s)
+	c := newClient(context.Background(), s, who)
 	c.wire, c.trace = socket, traceparentOf(r.Header)
 	s.serve(c, func() { socket.keepAlive(c.ended, s.cfg.PingInterval) })
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/rpc"
 )
 
 // maxFrame leaves room for what the link adds to a client's largest script.
@@ -20,10 +21,12 @@ const maxFrame = containers.MaxFrame - 1<<20
 
 // serveCommand is every setting of `jsd serve`: a flag, an environment variable, a line of --help.
 type serveCommand struct {
-	Listen   string   `env:"JSD_LISTEN" placeholder:"ADDRESS:PORT" help:"What to serve on; port 0 takes a free one. Default: 127.0.0.1:8765, or $PORT: on all addresses where there is a secret."`
+	Listen   string   `env:"JSD_LISTEN" placeholder:"ADDRESS:PORT" help:"What to serve on; port 0 takes a free one. Default: 127.0.0.1:8765, or $PORT: on all addresses where there is a credential."`
 	Origin   []string `env:"JSD_ORIGIN" placeholder:"URL" help:"Origin of web pages that may connect, such as https://app.example.com. May be repeated."`
-	Secret   string   `env:"JSD_SECRET,SECRET" placeholder:"SECRET" help:"What clients send in the header x-runtime-secret. Better given by the environment."`
+	Host     []string `env:"JSD_HOST" placeholder:"NAME" help:"Name that a daemon on loopback goes by in the header Host, as a proxy in front sends it. May be repeated."`
 	Insecure bool     `env:"JSD_INSECURE" help:"Serve other addresses than loopback without a credential."`
+	credentialFlags
+	tlsFlags
 
 	Driver string `default:"auto" enum:"auto,docker,process" env:"JSD_DRIVER" help:"What containers are: docker, process (no isolation, for development), or auto: docker where an engine answers."`
 	sandboxFlags
@@ -85,12 +88,12 @@ type sandboxFlags struct {
 }
 
 // resolve checks what belongs together and fills in what depends on the machine or on javascriptd's
-// environment: PORT (all addresses, with SECRET), TIMEOUT (ms, also raises the maximum), NOLOGS.
+// environment: PORT (all addresses, with a credential such as SECRET), TIMEOUT (ms, also raises the maximum), NOLOGS.
 // They stand behind the flags and variables of jsd's own.
 func (c *serveCommand) resolve(environment func(string) string) error {
 	if port := environment("PORT"); port != "" && c.Listen == "" {
 		host := "127.0.0.1"
-		if c.Secret != "" {
+		if c.any() {
 			host = ""
 		}
 		c.Listen = net.JoinHostPort(host, port)
@@ -121,8 +124,18 @@ func (c *serveCommand) check() error {
 	if err != nil {
 		return fmt.Errorf("--listen %s: has to be ADDRESS:PORT, such as 127.0.0.1:8765", c.Listen)
 	}
-	if c.Secret == "" && !c.Insecure && !isLoopback(host) {
-		return fmt.Errorf("--listen %s: refusing to serve this address without a credential; set SECRET, or say --insecure", c.Listen)
+	if !c.any() && !c.Insecure && !isLoopback(host) {
+		return fmt.Errorf("--listen %s: refusing to serve this address without a credential; set SECRET or a key of tokens, or say --insecure", c.Listen)
+	}
+	for _, check := range []func() error{c.credentialFlags.check, c.tlsFlags.check} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	for _, name := range c.Host {
+		if err := rpc.CheckHost(name); err != nil {
+			return fmt.Errorf("--host: %w", err)
+		}
 	}
 	if c.AdminListen != "" {
 		if err := checkAdminListen(c.AdminListen); err != nil {
@@ -170,7 +183,7 @@ func (c *serveCommand) check() error {
 // unguardedLoopback says that nobody but this machine can reach the daemon, and that anyone on it can.
 func (c *serveCommand) unguardedLoopback() bool {
 	host, _, _ := net.SplitHostPort(c.Listen)
-	return isLoopback(host) && c.Secret == ""
+	return isLoopback(host) && !c.any()
 }
 
 func isLoopback(host string) bool {

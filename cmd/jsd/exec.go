@@ -38,6 +38,7 @@ type execCommand struct {
 
 	Daemon string `env:"JSD_DAEMON" placeholder:"ADDRESS" help:"A running jsd, as HOST:PORT or URL. Without it the script gets a container of its own, which is removed behind it."`
 	Secret string `env:"JSD_SECRET,SECRET" placeholder:"SECRET" help:"What that daemon wants in x-runtime-secret. Better given by the environment."`
+	Token  string `env:"JSD_TOKEN" placeholder:"TOKEN" help:"Token that says whose the script is, for a daemon that takes them. Better given by the environment."`
 
 	Driver       string `group:"Without --daemon" default:"auto" enum:"auto,docker,process" env:"JSD_DRIVER" help:"docker, process (no isolation), or auto: docker where an engine answers."`
 	sandboxFlags `group:"Without --daemon"`
@@ -81,7 +82,7 @@ func (c *execCommand) execute(ctx context.Context, params *execParams) (*answer,
 	if err != nil {
 		return nil, &statusError{statusUsage, err}
 	}
-	return newCaller(endpoint, c.Secret, nil).execute(ctx, params)
+	return newCaller(endpoint, c.Secret, c.Token, nil).execute(ctx, params)
 }
 
 // endpointOf is where a daemon takes requests, by its address or by any URL of it.
@@ -120,7 +121,7 @@ func (c *execCommand) executeAlone(ctx context.Context, params *execParams) (*an
 	if err != nil {
 		return nil, &statusError{statusJSD, err}
 	}
-	answer, err := newCaller("http://localhost/rpc", "", listener.dial).execute(ctx, params)
+	answer, err := newCaller("http://localhost/rpc", "", "", listener.dial).execute(ctx, params)
 	if err != nil && ctx.Err() != nil {
 		err = &statusError{statusJSD, context.Cause(ctx)}
 	}
@@ -141,8 +142,9 @@ func (c *execCommand) settings() (*serveCommand, error) {
 		return nil, err
 	}
 	serve.Driver, serve.sandboxFlags, serve.Tenants = c.Driver, c.sandboxFlags, ""
-	serve.Listen, serve.AdminListen, serve.Secret, serve.Origin = "127.0.0.1:0", "", "", nil // nothing listens
-	serve.Instance = fmt.Sprintf("exec-%d-%s", os.Getpid(), rand.Text())                     // sweeps nobody's containers
+	serve.Listen, serve.AdminListen, serve.Origin, serve.Host = "127.0.0.1:0", "", nil, nil // nothing listens
+	serve.credentialFlags, serve.tlsFlags = credentialFlags{}, tlsFlags{}
+	serve.Instance = fmt.Sprintf("exec-%d-%s", os.Getpid(), rand.Text()) // sweeps nobody's containers
 	serve.MinContainers, serve.Spare, serve.MaxContainers, serve.Concurrency = 0, 0, 1, 1
 	if serve.LogLevel == "" {
 		serve.LogLevel = "warn"

@@ -19,20 +19,21 @@ const maxReply = 256 << 20 // bytes
 
 // A caller posts requests to one daemon.
 type caller struct {
-	endpoint, secret string
-	client           *http.Client
+	endpoint      string
+	secret, token string // empty: none is sent
+	client        *http.Client
 }
 
 // newCaller takes another way to the daemon where dial is not nil.
-func newCaller(endpoint, secret string, dial func(ctx context.Context, network, address string) (net.Conn, error)) *caller {
+func newCaller(endpoint, secret, token string, dial func(ctx context.Context, network, address string) (net.Conn, error)) *caller {
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: dial}
 	if dial == nil {
 		transport.Proxy = http.ProxyFromEnvironment
 	}
-	return &caller{endpoint, secret, &http.Client{Transport: transport, CheckRedirect: noRedirect}}
+	return &caller{endpoint, secret, token, &http.Client{Transport: transport, CheckRedirect: noRedirect}}
 }
 
-// noRedirect keeps the secret with the daemon that it was meant for.
+// noRedirect keeps secret and token with the daemon that it was meant for.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // execute gives the reply, whether a value or an error. Its own errors are *statusError.
@@ -63,6 +64,9 @@ func (c *caller) post(ctx context.Context, body io.Reader) (*answer, error) {
 	request.Header.Set("Content-Type", "application/json")
 	if c.secret != "" {
 		request.Header.Set("x-runtime-secret", c.secret)
+	}
+	if c.token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	response, err := c.client.Do(request)
 	if err != nil {

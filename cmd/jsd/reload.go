@@ -23,8 +23,8 @@ func hangUps() (signals <-chan os.Signal, stop func()) {
 	return ch, func() { signal.Stop(ch) }
 }
 
-// keepUp follows, until ctx ends, what changes while the daemon runs: the tenants file, and the images that
-// names of images stand for.
+// keepUp follows, until ctx ends, what changes while the daemon runs: credentials, the tenants file, and the
+// images that names of images stand for.
 //
 //	SIGHUP ─► Reload ─► admit each policy ─┐
 //	          (a bad file changes nothing) ├─► Update: new containers are of the new classes,
@@ -43,6 +43,7 @@ func (d *daemon) keepUp(ctx context.Context, reloads <-chan os.Signal) {
 			return
 		case <-reloads:
 			clear(refused)
+			d.reloadCredentials()
 			d.reload(ctx)
 			d.roll(ctx, refused)
 		case <-d.imageGone:

@@ -19,6 +19,7 @@ import (
 
 	"github.com/jsd-project/jsd/containers"
 	"github.com/jsd-project/jsd/containers/docker"
+	"github.com/jsd-project/jsd/credentials"
 	"github.com/jsd-project/jsd/rpc"
 	"github.com/jsd-project/jsd/scheduler"
 	"github.com/jsd-project/jsd/tenants"
@@ -33,23 +34,25 @@ const (
 //
 //	client ─► http.Server ─► rpc.Server ─► Scheduler ─► Container ─► driver's process
 type daemon struct {
-	config    *serveCommand
-	log       zerolog.Logger
-	policies  *tenants.Policies
-	driver    *driver
-	classes   *classes
-	admitted  map[docker.Spec]bool // in this reading of the tenants file: the engine is asked once, not for each tenant
-	scheduler *scheduler.Scheduler
-	rpc       *rpc.Server
-	http      *http.Server
-	listener  net.Listener
-	hello     atomic.Pointer[containers.Hello] // of the newest container of the default class
-	imageGone chan struct{}                    // has one element when a container's image was not there
-	tryTime   time.Duration                    // for a container of a new image to get a place and say hello
-	failed    func(error)                      // told why a container does not start; or nil
-	served    chan error
-	watched   watched
-	began     time.Time
+	config      *serveCommand
+	log         zerolog.Logger
+	policies    *tenants.Policies
+	credentials *credentials.Credentials
+	certificate *certificate // nil: no TLS
+	driver      *driver
+	classes     *classes
+	admitted    map[docker.Spec]bool // in this reading of the tenants file: the engine is asked once, not for each tenant
+	scheduler   *scheduler.Scheduler
+	rpc         *rpc.Server
+	http        *http.Server
+	listener    net.Listener
+	hello       atomic.Pointer[containers.Hello] // of the newest container of the default class
+	imageGone   chan struct{}                    // has one element when a container's image was not there
+	tryTime     time.Duration                    // for a container of a new image to get a place and say hello
+	failed      func(error)                      // told why a container does not start; or nil
+	served      chan error
+	watched     watched
+	began       time.Time
 }
 
 // Run serves until ctx ends, then drains.
@@ -123,6 +126,17 @@ func openOn(ctx context.Context, c *serveCommand, listener net.Listener, log zer
 	if d.policies, err = c.openPolicies(); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
+	if d.certificate, err = openCertificate(c.tlsFlags, log); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	if d.credentials, err = c.credentialFlags.open(ctx, log); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	defer func() {
+		if err != nil {
+			d.credentials.Close()
+		}
+	}()
 	d.driver, err = openDriver(ctx, c, log)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
@@ -150,7 +164,7 @@ func (d *daemon) serve() {
 	d.scheduler.Open()
 	d.rpc = rpc.New(rpc.Config{
 		Runner: d.scheduler, Version: buildVersion(), Boot: rand.Text(),
-		Listen: d.listener.Addr(), Origins: c.Origin, Secret: c.Secret,
+		Listen: d.listener.Addr(), Origins: c.Origin, Hosts: c.Host, Authenticate: d.authenticate,
 		Modules: d.modules,
 		Limits:  d.limits, Policy: d.rpcPolicy,
 		MaxAllBundles: int64(c.AllBundles) << 20, KeepAllBytes: int64(max(c.Keep, keepAll)) << 20,
@@ -158,8 +172,12 @@ func (d *daemon) serve() {
 		Log: d.log, Observe: d.watched.observer(),
 	})
 	d.watched.serve(d)
-	d.http = &http.Server{Handler: d.rpc, ReadHeaderTimeout: headerTime}
-	go func() { d.served <- d.http.Serve(d.listener) }()
+	d.http = &http.Server{Handler: d.rpc, ReadHeaderTimeout: headerTime, ErrorLog: serverLog(d.log)}
+	listener := d.listener
+	if d.certificate != nil {
+		listener = d.certificate.listener(listener)
+	}
+	go func() { d.served <- d.http.Serve(listener) }()
 }
 
 // schedulerPolicy is what a tenant may have of the scheduler.
@@ -220,18 +238,14 @@ func (d *daemon) announce(w io.Writer) {
 	if tcp := d.listener.Addr().(*net.TCPAddr); tcp.IP.IsUnspecified() {
 		address = net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
 	}
-	secret := ""
-	if d.config.Secret != "" {
-		secret = ` -H "x-runtime-secret: $SECRET"`
-	}
-	fmt.Fprintf(w, "jsd %s serves ws://%s with the %s driver\n", buildVersion(), address, d.driver.name)
+	fmt.Fprintf(w, "jsd %s serves %s://%s with the %s driver\n", buildVersion(), d.config.scheme("ws"), address, d.driver.name)
 	if admin := d.watched.admin; admin != nil {
 		fmt.Fprintf(w, "metrics, status and profiles on http://%s\n", admin.listener.Addr())
 	}
 	if d.driver.name == "process" {
 		fmt.Fprintln(w, "The process driver isolates nothing: for development only.")
 	}
-	fmt.Fprintf(w, "try: curl -s%s http://%s/rpc -d '%s'\n", secret, address,
+	fmt.Fprintf(w, "try: curl -s%s %s://%s/rpc -d '%s'\n", d.config.curl(), d.config.scheme("http"), address,
 		`{"jsonrpc":"2.0","id":1,"method":"runtime.execute","params":{"code":"6 * 7"}}`)
 }
 
@@ -242,6 +256,7 @@ func (d *daemon) Close() error {
 	err := ignoreDeadline(d.rpc.Shutdown(drain)) // cut off calls were answered with 1003
 	err = errors.Join(err, d.http.Close())
 	<-d.served
+	d.credentials.Close()
 	remove, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
 	defer context.AfterFunc(remove, d.driver.giveUp)()
