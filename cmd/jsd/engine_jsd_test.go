@@ -117,11 +117,12 @@ func (j *jsdProcess) becomes(status int) {
 	eventually(j.t, fmt.Sprintf("/readyz gives %d", status), func() bool { return j.readiness() == status })
 }
 
-// hasOneSpare waits until one container is ready, and no other there or on its way.
+// hasOneSpare waits until one container is ready, and no other there, on its way, or about to go.
 func (j *jsdProcess) hasOneSpare() {
 	j.t.Helper()
 	eventually(j.t, "one spare container", func() bool {
-		return len(j.lines("container ready")) == len(j.lines("container closed"))+1 && len(j.engine.containers()) == 1
+		closed := len(j.lines("container closed"))
+		return len(j.lines("container ready")) == closed+1 && len(j.lines("container ended")) == closed && len(j.engine.containers()) == 1
 	})
 }
 
