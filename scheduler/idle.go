@@ -103,7 +103,7 @@ func (s *Scheduler) nextLocked(now time.Time) time.Time {
 		}
 	}
 	want := s.shortageLocked(now)
-	if c := s.busy.front(); c != nil && want.bare > 0 {
+	if c := s.busy.front(); c != nil && want.bare > 0 && !s.enoughComingLocked() {
 		earliest(c.since.Add(s.cfg.Turn))
 	}
 	if c, due := s.longIdleLocked(want); c != nil && want.soon <= 0 {

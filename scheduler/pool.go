@@ -79,6 +79,9 @@ func (s *Scheduler) makeRoomLocked(now time.Time) bool {
 	want := s.shortageLocked(now)
 	var c *container
 	why := whyGaveWay
+	if want.soon > 0 && s.enoughComingLocked() {
+		return false
+	}
 	if want.soon > 0 {
 		c, why = s.givesWayLocked(want, now)
 	} else if idle, due := s.longIdleLocked(want); due.After(now) {
@@ -92,6 +95,14 @@ func (s *Scheduler) makeRoomLocked(now time.Time) bool {
 	s.count.evictions++
 	s.retireLocked(c, why)
 	return true
+}
+
+// enoughComingLocked says that starts have places for now: those of containers that gave way would be nobody's until
+// others have started. One is freed ahead.
+func (s *Scheduler) enoughComingLocked() bool {
+	sum := s.totalLocked()
+	free := s.cfg.Max - sum.all() - s.leaving.length
+	return free+s.closing+sum.starting > s.cfg.Starts
 }
 
 // givesWayLocked is what others miss least: a spare beyond need, the container idle longest, a spare

@@ -79,6 +79,29 @@ func TestLongestIdleGivesWay(t *testing.T) {
 	})
 }
 
+// No more give way than there are starts that can use their places: the others stay with who has them.
+func TestNoMoreGiveWayThanStartsCanUse(t *testing.T) {
+	in(t, Config{Max: 12, Starts: 2}, func(t *testing.T, w *world, s *Scheduler) {
+		for i := range 12 {
+			run(t, s, string(rune('a'+i)), 0)
+		}
+		var flood []<-chan outcome
+		for range 50 {
+			flood = append(flood, sendOnce(t.Context(), s, "flood", 0))
+		}
+		for range 20 {
+			time.Sleep(100 * time.Millisecond)
+			if st := s.Stats(); st.Starting+ready(st)+st.Closing < 12-3 {
+				t.Fatalf("%d places are free, while %d starts go on and %d containers gave way",
+					12-st.Starting-ready(st)-st.Closing, st.Starting, st.Evictions)
+			}
+		}
+		for _, call := range flood {
+			well(t, call)
+		}
+	})
+}
+
 func TestBusyContainerDoesNotGiveWayWithinItsTurn(t *testing.T) {
 	in(t, Config{Max: 1, Turn: 10 * time.Second}, func(t *testing.T, w *world, s *Scheduler) {
 		a := send(t.Context(), s, "a", 5*time.Second)
