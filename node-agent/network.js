@@ -1,0 +1,163 @@
+'use strict';
+// Gives Node's own modules, in this worker, the daemon's connections in place of sockets: `net` and `tls`, and
+// what stands on them, http, https and fetch. A container has no network, so that nothing is lost by it.
+
+const net = require('node:net');
+const { isIP } = net;
+
+const TUNNEL = Symbol('tunnel');
+
+const refused = (message) => Object.assign(new Error(message), { code: 'EACCES', syscall: 'connect' });
+
+// placeOf is where options want to go. Names are looked up by the daemon alone.
+function placeOf({ host, port }) {
+  const number = typeof port === 'string' && /^\d+$/.test(port) ? Number(port) : port;
+  if (!Number.isInteger(number) || number < 1 || number > 65535) {
+    throw Object.assign(new RangeError(`Port should be > 0 and < 65536. Received ${String(port).slice(0, 100)}.`), { code: 'ERR_SOCKET_BAD_PORT' });
+  }
+  return { host: host === undefined || host === null || host === '' ? 'localhost' : String(host), port: number };
+}
+
+// connected makes a socket one end of a tunnel.
+function connected(socket, tunnels, { host, port }) {
+  const opened = (address) => {
+    socket.connecting = false;
+    socket._peername = { address, port, family: isIP(address) === 6 ? 'IPv6' : 'IPv4' };
+    socket._unrefTimer();
+    socket.emit('connect');
+    socket.emit('ready');
+    if (socket.readable && !socket.isPaused()) socket.read(0);
+  };
+  socket[TUNNEL] = tunnels.open(host, port, {
+    onOpened: opened,
+    onData: (chunk) => {
+      socket._unrefTimer();
+      return socket.push(chunk);
+    },
+    onEnd: () => {
+      socket.push(null);
+      socket.read(0);
+    },
+    onClosed: (error) => socket.destroy(error),
+  });
+  Object.defineProperties(socket, properties);
+}
+
+// Node's own look into a handle, which such a socket has not.
+const properties = {
+  pending: { get() { return this.connecting; }, configurable: true },
+  bytesRead: { get() { return this[TUNNEL].bytesRead; }, configurable: true },
+};
+
+const bytesOf = (data, encoding) => (typeof data === 'string' ? Buffer.from(data, encoding) : data);
+
+// Methods of a socket, for those that are an end of a tunnel.
+const methods = {
+  _read() {
+    this[TUNNEL].read();
+  },
+  _writeGeneric(writev, data, encoding, done) {
+    this._unrefTimer();
+    const bytes = writev ? Buffer.concat(data.map((each) => bytesOf(each.chunk, each.encoding))) : bytesOf(data, encoding);
+    this[TUNNEL].write(bytes, done);
+  },
+  _final(done) {
+    this[TUNNEL].finish();
+    done();
+  },
+  _getsockname() {
+    return {};
+  },
+  ref() {
+    return this;
+  },
+  unref() {
+    return this;
+  },
+  resetAndDestroy() {
+    return this.destroy();
+  },
+};
+
+function patchSocket(tunnels) {
+  const { prototype } = net.Socket;
+  for (const [name, method] of Object.entries(methods)) {
+    const own = prototype[name];
+    prototype[name] = { [name](...args) { return Reflect.apply(this[TUNNEL] === undefined ? own : method, this, args); } }[name];
+  }
+  const { _destroy: destroy } = prototype;
+  prototype._destroy = function _destroy(error, done) {
+    this[TUNNEL]?.abort();
+    return Reflect.apply(destroy, this, [error, done]);
+  };
+  prototype.connect = function connect(...args) {
+    const [options, listener] = Array.isArray(args[0]) ? args[0] : net._normalizeArgs(args);
+    if (options.path) throw refused(`connect to ${String(options.path).slice(0, 200)} is not possible: there are no local sockets`);
+    const place = placeOf(options);
+    if (listener !== null) this.once('connect', listener);
+    this._undestroy?.();
+    this.connecting = true;
+    this._host = place.host;
+    this._unrefTimer();
+    connected(this, tunnels, place);
+    return this;
+  };
+}
+
+// patchTls has TLS sockets stand on sockets of ours: those of Node's making connect by themselves.
+function patchTls() {
+  const tls = require('node:tls');
+  const { connect: own } = tls;
+  tls.connect = function connect(...args) {
+    const [given, listener] = net._normalizeArgs(args);
+    let options = { ...given, ...args.find((arg, i) => i > 0 && typeof arg === 'object' && arg !== null) };
+    let socket;
+    if (options.socket === undefined || options.socket === null) {
+      if (options.path) throw refused(`connect to ${String(options.path).slice(0, 200)} is not possible: there are no local sockets`);
+      socket = net.connect({ ...placeOf(options), allowHalfOpen: options.allowHalfOpen });
+      options = { ...options, socket };
+    }
+    const secure = own(options, ...(listener === null ? [] : [listener]));
+    if (socket !== undefined && options.timeout) secure.setTimeout(options.timeout);
+    return secure;
+  };
+  const { prototype } = tls.TLSSocket;
+  const { _init: init } = prototype;
+  prototype._init = function _init(socket, wrap) {
+    Reflect.apply(init, this, [socket, wrap]);
+    if (socket?.[TUNNEL] !== undefined && !socket.connecting) this.connecting = false; // though it has no handle
+  };
+}
+
+// patchFetch has a failed fetch say why.
+function patchFetch() {
+  const { fetch: own } = globalThis;
+  globalThis.fetch = async function fetch(input, init) {
+    try {
+      return await own(input, init);
+    } catch (error) {
+      const { cause, stack } = error;
+      if (cause?.syscall === 'connect' && error.message === 'fetch failed') {
+        error.message += `: ${cause.message}`;
+        error.stack = stack.replace('fetch failed', () => error.message);
+      }
+      throw error;
+    }
+  };
+}
+
+function patchServer() {
+  net.Server.prototype.listen = function listen() {
+    throw Object.assign(new Error('listen is not possible: there is no network'), { code: 'EACCES', syscall: 'listen' });
+  };
+}
+
+// install is called once, before a script gets any of these modules.
+function install(tunnels) {
+  patchSocket(tunnels);
+  patchTls();
+  patchFetch();
+  patchServer();
+}
+
+module.exports = { install };
