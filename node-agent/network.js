@@ -129,9 +129,18 @@ function patchTls() {
   };
 }
 
-// patchFetch has a failed fetch say why.
-function patchFetch() {
+const DISPATCHERS = [2, 1].map((version) => Symbol.for(`undici.globalDispatcher.${version}`));
+const IDLE = 1000; // ms that fetch keeps a connection for another request
+
+// patchFetch has a failed fetch say why. And fetch opens a connection for each request and keeps it for seconds,
+// so that many requests at once would wait for places which others do not use any more: it gets a share of them
+// for each origin, and shorter patience.
+function patchFetch(most) {
   const { fetch: own } = globalThis;
+  void globalThis.Request; // which makes the dispatcher
+  const symbol = DISPATCHERS.find((name) => name in globalThis);
+  const Agent = globalThis[symbol]?.constructor;
+  if (Agent !== undefined) globalThis[symbol] = new Agent({ connections: Math.max(1, most >> 2), keepAliveTimeout: IDLE, keepAliveMaxTimeout: IDLE });
   globalThis.fetch = async function fetch(input, init) {
     try {
       return await own(input, init);
@@ -152,11 +161,12 @@ function patchServer() {
   };
 }
 
-// install is called once, before a script gets any of these modules.
-function install(tunnels) {
+// install is called once, before a script gets any of these modules. most is how many connections a call may
+// have at once.
+function install(tunnels, most) {
   patchSocket(tunnels);
   patchTls();
-  patchFetch();
+  patchFetch(most);
   patchServer();
 }
 

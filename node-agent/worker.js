@@ -40,7 +40,7 @@ class Worker {
 
   constructor(limits) {
     const network = limits.network !== undefined;
-    const modules = new Modules(limits.modules, network, () => require('./network.js').install(this.#tunnels));
+    const modules = new Modules(limits.modules, network, () => require('./network.js').install(this.#tunnels, limits.network.call));
     const packages = new Packages(limits.packages);
     const imports = { current: () => this.#run.loader };
     this.#shared = {
