@@ -16,11 +16,11 @@
 // never holds a raw newline when written compactly, so the first newline ends the header.
 //
 //	kind  name      direction  header                                                   body
-//	1     hello     to agent   {"version":4,"concurrency":8,"workers":2,"heap":64,       –
+//	1     hello     to agent   {"version":5,"concurrency":8,"workers":2,"heap":64,       –
 //	                            "memory":256,"result":8388608,
 //	                            "console":{"lines":1000,"bytes":65536},
 //	                            "modules":["assert",…]}
-//	1     hello     to daemon  {"version":4,"node":"v26.10.0","modules":["assert",…]}   –
+//	1     hello     to daemon  {"version":5,"node":"v26.10.0","modules":["assert",…]}   –
 //	2     call      to agent   {"id":1,"timeout":3000,"cpu":3000,"bundle":"a1",         {"code":…,"globals":…,"call":…,"caller":…,"args":…,
 //	                            "memory":64,"stats":true,                                "files":…,"file":…,"language":…,"secrets":…}
 //	                            "open":1,"session":1,

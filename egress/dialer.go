@@ -54,7 +54,7 @@ type outsideError struct {
 func (e *outsideError) Error() string { return fmt.Sprintf("%v is %s", e.addr, e.what) }
 
 // Dial connects to a host that a policy lists, by name or address. Errors are of type *Error.
-func (d *Dialer) Dial(ctx context.Context, p *Policy, host string, port int) (net.Conn, error) {
+func (d *Dialer) Dial(ctx context.Context, p *Policy, host string, port int) (*net.TCPConn, error) {
 	place := net.JoinHostPort(clip(host), strconv.Itoa(port))
 	name, err := canonical(unbracketed(host))
 	if err != nil || !p.lists(name, port) {
@@ -66,7 +66,7 @@ func (d *Dialer) Dial(ctx context.Context, p *Policy, host string, port int) (ne
 	}
 	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(name, strconv.Itoa(port)))
 	if err == nil {
-		return conn, nil
+		return conn.(*net.TCPConn), nil // as it was asked for
 	}
 	return nil, explain(ctx, p, place, host, err)
 }

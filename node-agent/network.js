@@ -28,7 +28,7 @@ function connected(socket, tunnels, { host, port }) {
     socket.emit('ready');
     if (socket.readable && !socket.isPaused()) socket.read(0);
   };
-  socket[TUNNEL] = tunnels.open(host, port, {
+  const tunnel = tunnels.open(host, port, {
     onOpened: opened,
     onData: (chunk) => {
       socket._unrefTimer();
@@ -40,6 +40,7 @@ function connected(socket, tunnels, { host, port }) {
     },
     onClosed: (error) => socket.destroy(error),
   });
+  socket[TUNNEL] = tunnel;
   Object.defineProperties(socket, properties);
 }
 
@@ -92,14 +93,17 @@ function patchSocket(tunnels) {
   };
   prototype.connect = function connect(...args) {
     const [options, listener] = Array.isArray(args[0]) ? args[0] : net._normalizeArgs(args);
-    if (options.path) throw refused(`connect to ${String(options.path).slice(0, 200)} is not possible: there are no local sockets`);
-    const place = placeOf(options);
+    const place = options.path ? undefined : placeOf(options);
     if (listener !== null) this.once('connect', listener);
-    this._undestroy?.();
     this.connecting = true;
-    this._host = place.host;
     this._unrefTimer();
-    connected(this, tunnels, place);
+    try {
+      if (place === undefined) throw refused(`connect to ${String(options.path).slice(0, 200)} is not possible: there are no local sockets`);
+      this._host = place.host;
+      connected(this, tunnels, place);
+    } catch (error) {
+      process.nextTick(() => this.destroy(error)); // who connects has no listeners yet
+    }
     return this;
   };
 }
@@ -113,8 +117,8 @@ function patchTls() {
     let options = { ...given, ...args.find((arg, i) => i > 0 && typeof arg === 'object' && arg !== null) };
     let socket;
     if (options.socket === undefined || options.socket === null) {
-      if (options.path) throw refused(`connect to ${String(options.path).slice(0, 200)} is not possible: there are no local sockets`);
-      socket = net.connect({ ...placeOf(options), allowHalfOpen: options.allowHalfOpen });
+      const { path, host, port, allowHalfOpen } = options;
+      socket = net.connect(path ? { path } : { host, port, allowHalfOpen });
       options = { ...options, socket };
     }
     const secure = own(options, ...(listener === null ? [] : [listener]));

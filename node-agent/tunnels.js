@@ -173,7 +173,7 @@ class Tunnels {
     this.#sendData = sendData;
   }
 
-  // open asks for a connection. It throws where one cannot even be asked for. MOST bounds those at once.
+  // open asks for a connection, and throws where it may not: between calls, and beyond MOST.
   open(host, port, user) {
     const place = { host, port };
     if (!this.#running()) throw failure({ code: 'ECONNABORTED', message: `connect to ${host}:${port} is not possible: the call has ended` }, place);

@@ -45,11 +45,16 @@ func settings(t *testing.T, arguments ...string) (*serveCommand, error) {
 // start serves with a driver on a free port until the test ends, and checks what is left then.
 func start(t *testing.T, driver string, arguments ...string) *daemon {
 	t.Helper()
+	return startLogging(t, zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel), driver, arguments...)
+}
+
+func startLogging(t *testing.T, log zerolog.Logger, driver string, arguments ...string) *daemon {
+	t.Helper()
 	c, err := settings(t, append([]string{"--listen", "127.0.0.1:0", "--driver", driver, "--drain-timeout", "1s"}, arguments...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := open(t.Context(), c, zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel))
+	d, err := open(t.Context(), c, log)
 	if errors.Is(err, docker.ErrNoEngine) || errors.Is(err, process.ErrNoNode) || errors.Is(err, process.ErrOldNode) {
 		if os.Getenv("JSD_TEST_REQUIRE") == "all" {
 			t.Fatal(err)
