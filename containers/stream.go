@@ -118,6 +118,7 @@ func (s *stream) upload(conn net.Conn, idle *time.Timer) {
 			}
 			return
 		}
+		spare = data // the one before is in its place now
 		select {
 		case <-s.arrived:
 		case <-s.ctx.Done():

@@ -95,6 +95,7 @@ function patchSocket(tunnels) {
     const [options, listener] = Array.isArray(args[0]) ? args[0] : net._normalizeArgs(args);
     const place = options.path ? undefined : placeOf(options);
     if (listener !== null) this.once('connect', listener);
+    this._undestroy(); // it may have been used before
     this.connecting = true;
     this._unrefTimer();
     try {
