@@ -384,7 +384,7 @@ func TestLiesAboutStreams(t *testing.T) {
 						}
 					})
 				}
-				<-c.Done() // nobody has read anything by then
+				<-c.done
 				for range 2 {
 					if _, err := (<-network.dialed).Read(make([]byte, 1)); err != io.EOF {
 						t.Errorf("a connection outlives the agent: %v", err)

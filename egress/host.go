@@ -30,6 +30,9 @@ func ParseHost(text string) (Host, error) {
 	h := Host{}
 	if port != "" || strings.HasSuffix(text, ":") {
 		n, err := strconv.ParseUint(port, 10, 16)
+		if strings.Trim(port, "0123456789") != "" {
+			return Host{}, fmt.Errorf("%.100q: %w", text, errNoHost)
+		}
 		if err != nil || n == 0 || strconv.FormatUint(n, 10) != port {
 			return Host{}, fmt.Errorf("%.100q: a port is a number from 1 to 65535", text)
 		}
