@@ -48,6 +48,7 @@ function connected(socket, tunnels, { host, port }) {
 const properties = {
   pending: { get() { return this.connecting; }, configurable: true },
   bytesRead: { get() { return this[TUNNEL].bytesRead; }, configurable: true },
+  bytesWritten: { get() { return this[TUNNEL].bytesWritten; }, configurable: true },
 };
 
 const bytesOf = (data, encoding) => (typeof data === 'string' ? Buffer.from(data, encoding) : data);
@@ -75,6 +76,13 @@ const methods = {
   unref() {
     return this;
   },
+  _destroy(error, done) {
+    this.connecting = false;
+    this.setTimeout(0);
+    this[TUNNEL].abort();
+    done(error);
+    process.nextTick(() => this.emit('close', Boolean(error)));
+  },
   resetAndDestroy() {
     return this.destroy();
   },
@@ -86,11 +94,6 @@ function patchSocket(tunnels) {
     const own = prototype[name];
     prototype[name] = { [name](...args) { return Reflect.apply(this[TUNNEL] === undefined ? own : method, this, args); } }[name];
   }
-  const { _destroy: destroy } = prototype;
-  prototype._destroy = function _destroy(error, done) {
-    this[TUNNEL]?.abort();
-    return Reflect.apply(destroy, this, [error, done]);
-  };
   prototype.connect = function connect(...args) {
     const [options, listener] = Array.isArray(args[0]) ? args[0] : net._normalizeArgs(args);
     const place = options.path ? undefined : placeOf(options);

@@ -34,6 +34,7 @@ class Tunnel {
   opened = false;
   closed = false;
   bytesRead = 0;
+  bytesWritten = 0;
 
   constructor(number, place, user, send, sendData) {
     this.#number = number;
@@ -52,6 +53,7 @@ class Tunnel {
   // write takes bytes; done(error) is called when they are on their way, or never will be.
   write(bytes, done) {
     if (this.closed) return done(failure({ code: 'EPIPE', message: 'write EPIPE' }, this.#place));
+    this.bytesWritten += bytes.length;
     this.#going.push({ bytes, done });
     return this.#flush();
   }
