@@ -15,6 +15,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,6 +56,7 @@ func newSite(t *testing.T) *site {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("/hello", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "hello %s", r.Method) })
+	mux.HandleFunc("/proto", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Proto) })
 	mux.HandleFunc("/to", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.RawQuery, http.StatusFound) })
 	mux.HandleFunc("/bytes", func(w http.ResponseWriter, r *http.Request) {
 		n, _ := strconv.Atoi(r.URL.RawQuery)
@@ -74,6 +77,7 @@ func newSite(t *testing.T) *site {
 	cert, ca := certificate(t)
 	secure := httptest.NewUnstartedServer(mux)
 	secure.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+	secure.EnableHTTP2 = true
 	secure.StartTLS()
 	t.Cleanup(secure.Close)
 	port := func(s *httptest.Server) int { return s.Listener.Addr().(*net.TCPAddr).Port }
@@ -106,6 +110,7 @@ func TestScriptsReachListedHosts(t *testing.T) {
 					`"fetch failed: connect to 127.0.0.1:P is not allowed: it is not in hosts of tenant default"`},
 				{"fetch, redirected", `(async () => (await fetch(http_ + '/to?' + http_ + '/hello')).text())()`, `"hello GET"`},
 				{"fetch that is aborted", `fetch(http_ + '/bytes?100000000', { signal: AbortSignal.timeout(50) }).then((r) => r.arrayBuffer()).catch((e) => e.name)`, `"TimeoutError"`},
+				{"fetch over HTTP/2", `(async () => { require('tls').setDefaultCACertificates([ca]); const texts = await Promise.all(['proto', 'proto', 'bytes?3000000'].map(async (p) => (await fetch(https_ + '/' + p)).text())); return texts.map((t) => t.slice(0, 10).replaceAll('\\0', '0')); })()`, `["HTTP/2.0","HTTP/2.0","0000000000"]`},
 				{"classes of fetch", `[new Request(http_) instanceof Request, new Headers({ a: '1' }).get('a'), typeof FormData, typeof WebSocket]`, `[true,"1","function","function"]`},
 				{"http", read + `(async () => read(await new Promise((ok, no) => require('http').get(http_ + '/hello', ok).on('error', no))))()`, `"hello GET"`},
 				{"https", read + `(async () => read(await new Promise((ok, no) => require('https').get(https_ + '/hello', { ca }, ok).on('error', no))))()`, `"hello GET"`},
@@ -137,6 +142,20 @@ func TestScriptsReachListedHosts(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// Who makes the image may have scripts trust more than Node does.
+func TestMoreCertificates(t *testing.T) {
+	s := newSite(t)
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, []byte(s.ca), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("NODE_EXTRA_CA_CERTS", file)
+	c := dial(t, start(t, "process", s.hosts()...).listener.Addr().String(), "json-rpc", nil)
+	if got := c.execute(s.script(`(async () => (await fetch(https_ + '/hello')).text())()`)).String(); got != `"hello GET"` {
+		t.Error(got)
 	}
 }
 
