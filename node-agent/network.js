@@ -102,6 +102,7 @@ function patchSocket(tunnels) {
     this.connecting = true;
     this._unrefTimer();
     try {
+      if (this.encrypted) throw refused('a TLSSocket connects by tls.connect'); // it would send plain text
       if (place === undefined) throw refused(`connect to ${String(options.path).slice(0, 200)} is not possible: there are no local sockets`);
       this._host = place.host;
       connected(this, tunnels, place);

@@ -120,7 +120,8 @@ class Tunnel {
       const chunk = this.#received.shift();
       this.bytesRead += chunk.length;
       this.#grant(chunk.length);
-      this.#wanted = this.#user.onData(chunk);
+      this.#wanted = false;
+      if (this.#user.onData(chunk)) this.#wanted = true; // or it was asked for meanwhile
     }
     if (this.#ended && this.#received.length === 0 && !this.closed) {
       this.#ended = false;

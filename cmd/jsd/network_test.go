@@ -24,6 +24,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/rs/zerolog"
 )
 
@@ -56,6 +57,16 @@ func newSite(t *testing.T) *site {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("/hello", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "hello %s", r.Method) })
+	mux.HandleFunc("/ws", func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer conn.CloseNow()
+		if kind, message, err := conn.Read(r.Context()); err == nil {
+			_ = conn.Write(r.Context(), kind, message)
+		}
+	})
 	mux.HandleFunc("/proto", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Proto) })
 	mux.HandleFunc("/to", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.RawQuery, http.StatusFound) })
 	mux.HandleFunc("/bytes", func(w http.ResponseWriter, r *http.Request) {
@@ -111,6 +122,7 @@ func TestScriptsReachListedHosts(t *testing.T) {
 				{"fetch, redirected", `(async () => (await fetch(http_ + '/to?' + http_ + '/hello')).text())()`, `"hello GET"`},
 				{"fetch that is aborted", `fetch(http_ + '/bytes?100000000', { signal: AbortSignal.timeout(50) }).then((r) => r.arrayBuffer()).catch((e) => e.name)`, `"TimeoutError"`},
 				{"fetch over HTTP/2", `(async () => { require('tls').setDefaultCACertificates([ca]); const texts = await Promise.all(['proto', 'proto', 'bytes?3000000'].map(async (p) => (await fetch(https_ + '/' + p)).text())); return texts.map((t) => t.length > 100 ? t.length : t); })()`, `["HTTP/2.0","HTTP/2.0",3000000]`},
+				{"WebSocket", `new Promise((ok) => { const s = new WebSocket(http_.replace("http", "ws") + "/ws"); s.onopen = () => s.send("echo"); s.onmessage = (e) => ok(e.data); s.onerror = (e) => ok(e.message); })`, `"echo"`},
 				{"classes of fetch", `[new Request(http_) instanceof Request, new Headers({ a: '1' }).get('a'), typeof FormData, typeof WebSocket]`, `[true,"1","function","function"]`},
 				{"http", read + `(async () => read(await new Promise((ok, no) => require('http').get(http_ + '/hello', ok).on('error', no))))()`, `"hello GET"`},
 				{"https", read + `(async () => read(await new Promise((ok, no) => require('https').get(https_ + '/hello', { ca }, ok).on('error', no))))()`, `"hello GET"`},
@@ -130,6 +142,7 @@ func TestScriptsReachListedHosts(t *testing.T) {
 				{"the same by tls", `new Promise((ok) => require('tls').connect(443, 'api.example.com').on('error', (e) => ok([e.message, e.code])))`,
 					`["connect to api.example.com:443 is not allowed: it is not in hosts of tenant default","EACCES"]`},
 				{"a socket of the file system", `new Promise((ok) => require('net').connect('/var/run/docker.sock').on('error', (e) => ok(e.code)))`, `"EACCES"`},
+				{"a TLSSocket that connects by itself", `new Promise((ok) => { const { TLSSocket } = require("tls"); new TLSSocket().on("error", (e) => ok(e.message)).connect(port, "localhost"); })`, `"a TLSSocket connects by tls.connect"`},
 				{"listening", `(() => { try { require('net').createServer().listen(0); } catch (e) { return e.code; } })()`, `"EACCES"`},
 				{"modules that are no part of it", `['dgram', 'dns', 'http2', 'cluster'].map((name) => { try { require(name); } catch (e) { return e.code; } })`, `["MODULE_NOT_FOUND","MODULE_NOT_FOUND","MODULE_NOT_FOUND","MODULE_NOT_FOUND"]`},
 				{"many at once", `(async () => (await Promise.all(Array.from({ length: 100 }, async () => (await fetch(http_ + '/hello')).text()))).length)()`, `100`},
