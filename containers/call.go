@@ -23,13 +23,17 @@ type Call struct {
 	Timeout time.Duration
 	CPU     time.Duration
 
-	Memory int  // MiB that the call may take; 0: as much as its container has
-	Stats  bool // whether the result says CPU
-	Once   bool // a container for this call alone; the scheduler's to see to
+	Memory    int    // MiB that the call may take; 0: as much as its container has
+	Stats     bool   // whether the result says CPU
+	Execution string // what the daemon calls it in logs; nothing here depends on it
+
+	Once bool // a container for this call alone; the scheduler's to see to
 
 	Stream    bool     // the console goes to Host.Print, too, as it is printed
 	Callbacks []string // names that the script may call as host.NAME; nothing else reaches Host.Callback
 	Host      Host     // nil: Stream and Callbacks are empty
+
+	Network Network // what the script connects through, in a container that has Limits.Streams; nil: it is refused
 }
 
 // A Host is what a script reaches of its client while it runs.

@@ -25,31 +25,35 @@ const (
 // A Container is a link to a running agent. Its methods may be called from any goroutine.
 //
 // It has three goroutines: the reader, the writer, and the one that watches the agent, ends the process
-// once the link is dead and waits for the other two. Done is closed after all of them.
+// once the link is dead and waits for the other two, and for those that streams have. Done is closed after all of them.
 type Container struct {
 	process Process
 	limits  Limits
 	log     zerolog.Logger
 	agent   Hello
 
-	slots   chan struct{} // one element per call that the agent may still be at
-	waiting chan struct{} // of one element: there is something in the outbox
-	overdue chan struct{} // of one element: a call is past its deadline
-	bundles *bundles
-	words   *words        // of the agent
-	dead    chan struct{} // closed by end
-	done    chan struct{} // closed when nothing is left
-	killErr error         // what ending the process came to; valid once done is closed
+	slots     chan struct{} // one element per call that the agent may still be at
+	waiting   chan struct{} // of one element: there is something in the outbox
+	overdue   chan struct{} // of one element: a call is past its deadline
+	bundles   *bundles
+	words     *words         // of the agent
+	dead      chan struct{}  // closed by end
+	done      chan struct{}  // closed when nothing is left
+	streaming sync.WaitGroup // goroutines of streams, which the reader starts
+	killErr   error          // what ending the process came to; valid once done is closed
 
 	mu          sync.Mutex // guards what follows
 	pending     map[uint64]*pendingCall
 	lastID      uint64
 	sessions    map[uint64]*session // that the agent was told to open and has not said to have ended
 	lastSession uint64
-	outbox      []outgoing // what the writer takes next, in this order
-	replyBytes  int        // of replies in the outbox
-	pinged      bool       // the agent owes a pong
-	cause       error      // why the link is dead; nil while it lives
+	outbox      []outgoing         // what the writer takes next, in this order
+	replyBytes  int                // of replies in the outbox
+	streams     map[uint32]*stream // that the agent has opened and was not told the end of
+	lastStream  uint32
+	data        []*stream // that have a frame for the writer, each once, first come first
+	pinged      bool      // the agent owes a pong
+	cause       error     // why the link is dead; nil while it lives
 }
 
 // Open speaks the first words of the link over p and returns when the agent has answered them. When
@@ -68,6 +72,7 @@ func Open(ctx context.Context, p Process, l Limits, log zerolog.Logger) (*Contai
 		done:     make(chan struct{}),
 		pending:  make(map[uint64]*pendingCall),
 		sessions: make(map[uint64]*session),
+		streams:  make(map[uint32]*stream),
 	}
 	reader := bufio.NewReaderSize(c.words, readBuffer)
 	if err := c.greet(ctx, reader); err != nil {
@@ -131,6 +136,7 @@ func (c *Container) run(r *bufio.Reader) {
 		c.log.Error().Err(c.killErr).Msg("container could not be removed")
 	}
 	both.Wait()
+	c.streaming.Wait()
 	close(c.done)
 }
 
@@ -187,6 +193,7 @@ func (c *Container) dieLocked(cause error) (lost []*pendingCall, died bool) {
 	if c.cause != nil {
 		return nil, false
 	}
+	c.endStreamsLocked(nil)
 	c.cause = cause
 	lost = slices.Collect(maps.Values(c.pending))
 	clear(c.pending)
@@ -194,7 +201,7 @@ func (c *Container) dieLocked(cause error) (lost []*pendingCall, died bool) {
 		s.endLocked(cause)
 	}
 	clear(c.sessions)
-	c.outbox = nil
+	c.outbox, c.data = nil, nil
 	close(c.dead)
 	return lost, true
 }

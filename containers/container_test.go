@@ -177,7 +177,7 @@ func TestHello(t *testing.T) {
 		answer func(*peer)
 		want   string // in the error
 	}{
-		{"another version", func(p *peer) { p.send(kindHello, `{"version":1}`, "") }, "version 1 of the link, this daemon 4"},
+		{"another version", func(p *peer) { p.send(kindHello, `{"version":1}`, "") }, "version 1 of the link, this daemon 5"},
 		{"no version", func(p *peer) { p.send(kindHello, `{}`, "") }, "version 0"},
 		{"no JSON", func(p *peer) { p.send(kindHello, `hello`, "") }, "hello"},
 		{"another kind", func(p *peer) { p.send(kindResult, `{"id":1}`, "") }, "kind 4"},
@@ -234,7 +234,7 @@ func TestAgentIsToldItsLimitsAndClaimsAreBounded(t *testing.T) {
 		f, _ := p.next()
 		told = string(f.header)
 		name := strings.Repeat("m", maxModuleName)
-		p.send(kindHello, `{"version":4,"node":"`+strings.Repeat("v", 1000)+`","modules":["`+strings.Repeat(name+`m","`, maxModules)+`"]}`, "")
+		p.send(kindHello, `{"version":5,"node":"`+strings.Repeat("v", 1000)+`","modules":["`+strings.Repeat(name+`m","`, maxModules)+`"]}`, "")
 		p.next()
 	})
 	c, err := Open(t.Context(), process, testLimits, zerolog.Nop())
@@ -242,7 +242,7 @@ func TestAgentIsToldItsLimitsAndClaimsAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	const want = `{"version":4,"concurrency":4,"workers":2,"heap":64,"memory":256,"result":1048576,"console":{"lines":3,"bytes":100}}`
+	const want = `{"version":5,"concurrency":4,"workers":2,"heap":64,"memory":256,"result":1048576,"console":{"lines":3,"bytes":100}}`
 	if told != want {
 		t.Errorf("told %s\nwant %s", told, want)
 	}

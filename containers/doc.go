@@ -16,11 +16,11 @@
 // never holds a raw newline when written compactly, so the first newline ends the header.
 //
 //	kind  name      direction  header                                                   body
-//	1     hello     to agent   {"version":4,"concurrency":8,"workers":2,"heap":64,       –
+//	1     hello     to agent   {"version":5,"concurrency":8,"workers":2,"heap":64,       –
 //	                            "memory":256,"result":8388608,
 //	                            "console":{"lines":1000,"bytes":65536},
 //	                            "modules":["assert",…]}
-//	1     hello     to daemon  {"version":4,"node":"v26.10.0","modules":["assert",…]}   –
+//	1     hello     to daemon  {"version":5,"node":"v26.10.0","modules":["assert",…]}   –
 //	2     call      to agent   {"id":1,"timeout":3000,"cpu":3000,"bundle":"a1",         {"code":…,"globals":…,"call":…,"caller":…,"args":…,
 //	                            "memory":64,"stats":true,                                "files":…,"file":…,"language":…,"secrets":…}
 //	                            "open":1,"session":1,
@@ -38,6 +38,13 @@
 //	14    ended     to daemon  {"session":1}                                            –
 //	15    ping      to agent   {}                                                       –
 //	16    pong      to daemon  {}                                                       –
+//	17    open      to daemon  {"id":1,"stream":1,"host":"api.example.com","port":443}  –
+//	18    opened    to agent   {"stream":1,"address":"203.0.113.7"}                     –
+//	19    data      both       4 bytes: the stream, big-endian; no JSON                 1 to 16,384 bytes right behind it
+//	20    credit    both       {"stream":1,"bytes":65536}                               –
+//	21    finish    both       {"stream":1}                                             –
+//	22    abort     to daemon  {"stream":1}                                             –
+//	23    closed    to agent   {"stream":1,"code":"EACCES","message":"…"}               –
 //
 // The daemon speaks first. Ids are chosen by the daemon, from 1, never used twice on one link.
 // Every call gets exactly one result or failure, also a cancelled one (code 1003, unless its
@@ -85,6 +92,21 @@
 // agent does not know is ignored. For each session that it was told to open the agent says ended once:
 // when the session's worker is gone, and behind the answer to the call that opened it and, where that
 // ended it, the answer to the call that ran.
+//
+// # Streams
+//
+// A script's connection is a stream. Where the daemon's hello has "network":{"call":32,"container":256}, an agent may
+// open streams for calls that run, numbered from 1 in the order in which they are opened, so many at once for a call and in
+// all. The daemon says opened or, where the connection may not or cannot be made, closed. A stream counts as open
+// until the daemon has said closed, which it does once for each, and which is the last word of it.
+//
+// Once a stream is opened either side may send data: the daemon 256 KiB, the agent 64 KiB, and as much again as
+// the other one grants by credit when it has passed it on. Finish says that no more data comes from a side; when both have
+// finished, the daemon says closed. Abort ends a stream at once, as the answer to its call and a cancel of it do. An agent may get
+// frames of a stream that it has aborted, and the daemon frames of one that it has closed: both ignore them.
+//
+// Data goes behind all other frames that wait, and streams take turns by the frame. What was not granted, and more streams
+// than may be open, break the rules.
 //
 // # Liveness
 //

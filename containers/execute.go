@@ -42,6 +42,8 @@ type pendingCall struct {
 	host    *hosted      // nil where the script reaches nothing of its client
 	session *session     // that it runs in, or opens; nil for a call of its own
 	opens   bool         // the session
+	network Network      // nil: there is none for it
+	streams int          // that the agent was not told the end of; guarded by Container.mu
 	sent    bool         // its frame has been, or is being, written; guarded by Container.mu while pending
 	answer  chan outcome // of one element, so that settle never waits
 
@@ -108,6 +110,7 @@ func (c *Container) perform(ctx context.Context, call Call, pending *pendingCall
 		pending.host = newHosted(ctx, call, c.limits)
 		defer pending.host.end()
 	}
+	pending.network = call.Network
 	if err := c.begin(call, pending); err != nil {
 		c.free(pending)
 		return Result{}, err
@@ -211,6 +214,7 @@ func (c *Container) abandon(pending *pendingCall, cause error) bool {
 		return false
 	}
 	asked := c.words.now()
+	c.endStreamsLocked(pending)
 	pending.abandoned = time.AfterFunc(cancelGrace, func() { c.endFor(cause, pending, asked) })
 	c.postLocked(outgoing{frame: encoded})
 	c.pingLocked()

@@ -11,7 +11,7 @@ import (
 
 const (
 	// Version of the link. Both sides name it in their hello, and end the link where it differs.
-	Version = 4
+	Version = 5
 
 	// MaxFrame bounds the payload of a frame to the agent, in bytes: the largest frame of a client
 	// by default, and room for what encoding adds to it.
@@ -40,6 +40,13 @@ const (
 	kindEnded    kind = 14
 	kindPing     kind = 15
 	kindPong     kind = 16
+	kindOpen     kind = 17
+	kindOpened   kind = 18
+	kindData     kind = 19
+	kindCredit   kind = 20
+	kindFinish   kind = 21
+	kindAbort    kind = 22
+	kindClosed   kind = 23
 )
 
 var errFrameTooLong = errors.New("frame too long")
@@ -47,7 +54,7 @@ var errFrameTooLong = errors.New("frame too long")
 // A frame is one message of the link, cut in its parts.
 type frame struct {
 	kind   kind
-	header []byte
+	header []byte // of a frame of data: all of it
 	body   []byte // nil without a newline behind the header
 }
 
@@ -70,7 +77,7 @@ func readFrame(r io.Reader, limit int) (frame, error) {
 		return frame{}, err
 	}
 	f := frame{kind: kind(head[4]), header: payload}
-	if i := bytes.IndexByte(f.header, '\n'); i >= 0 {
+	if i := bytes.IndexByte(f.header, '\n'); i >= 0 && f.kind != kindData {
 		f.header, f.body = f.header[:i:i], f.header[i+1:]
 	}
 	return f, nil

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -149,4 +151,86 @@ func (c *fuzzedClient) Callback(ctx context.Context, name string, args json.RawM
 func (c *fuzzedClient) leave(t *testing.T) {
 	c.left.Store(true)
 	checkLines(t, c.lines)
+}
+
+// FuzzStreams has an agent do anything with streams of two calls, whose connections give back what they get. Each two
+// bytes are a step. Whatever it does, both calls get an answer, and nothing of any stream is left.
+func FuzzStreams(f *testing.F) {
+	f.Add([]byte{0, 0, 2, 0, 3, 0, 4, 0, 6, 0})
+	f.Add([]byte{0, 0, 1, 0, 0, 0, 5, 0, 5, 1, 0, 0, 6, 0, 6, 1})
+	f.Add([]byte{0, 0, 2, 255, 2, 255, 2, 255, 2, 255, 2, 255})
+	f.Add([]byte{0, 0, 4, 0, 3, 0, 2, 9, 7, 0, 6, 1})
+	f.Fuzz(func(t *testing.T, steps []byte) {
+		if len(steps) > 200 {
+			return
+		}
+		c, process := open(t, streamLimits, func(p *peer) {
+			p.nextCall()
+			p.nextCall()
+			var reading sync.WaitGroup
+			reading.Go(func() {
+				for {
+					f, err := readFrame(p.r, MaxFrame)
+					if err != nil { // also within a frame, where the daemon cuts the agent off
+						return
+					}
+					if f.kind < kindOpened || f.kind > kindClosed || f.kind == kindAbort {
+						t.Errorf("got kind %d, header %s", f.kind, f.header)
+					}
+				}
+			})
+			defer reading.Wait()
+			defer p.conn.Close()
+			opened := uint32(0)
+			for i := 0; i+1 < len(steps); i += 2 {
+				n := uint32(steps[i+1])
+				switch steps[i] % 8 {
+				case 0, 1:
+					opened++
+					p.open(uint64(1+n%2), opened)
+				case 2:
+					p.data(1+n%4, strings.Repeat("x", int(n)*streamChunk/255))
+				case 3:
+					p.credit(1+n%4, int(n)<<10)
+				case 4:
+					p.stream(kindFinish, 1+n%4)
+				case 5:
+					p.stream(kindAbort, 1+n%4)
+				case 6:
+					p.result(uint64(1+n%2), "1")
+				case 7:
+					time.Sleep(time.Millisecond) // for what is under way
+				}
+			}
+		})
+		var calls sync.WaitGroup
+		for range 2 {
+			calls.Go(func() {
+				result, err := c.Execute(t.Context(), Call{Timeout: time.Minute, Network: echoes{}})
+				checkFuzzed(t, result, err)
+			})
+		}
+		calls.Wait()
+		<-process.killed
+		<-c.done
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, s := range c.streams {
+			if !s.over {
+				t.Errorf("stream %d goes on", s.number)
+			}
+		}
+	})
+}
+
+// echoes is a Network whose connections give back what they get.
+type echoes struct{}
+
+func (echoes) Dial(context.Context, string, int) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	go func() { // ends with the connection
+		_, _ = io.Copy(theirs, theirs)
+		_ = theirs.Close()
+	}()
+	return ours, nil
 }

@@ -15,6 +15,7 @@ type Limits struct {
 	ConsoleLines int
 	ConsoleBytes int
 	Modules      []string // built-in modules that scripts may load; nil: the agent's default list
+	Streams      int      // connections of one call at once; 0: scripts have none, nor what makes them
 
 	Liveness Liveness // when a silent agent is given up
 }
@@ -38,14 +39,21 @@ const (
 )
 
 type daemonHello struct {
-	Version     int           `json:"version"`
-	Concurrency int           `json:"concurrency"`
-	Workers     int           `json:"workers"`
-	Heap        int           `json:"heap"`
-	Memory      int           `json:"memory"`
-	Result      int           `json:"result"`
-	Console     consoleLimits `json:"console"`
-	Modules     []string      `json:"modules,omitzero"`
+	Version     int            `json:"version"`
+	Concurrency int            `json:"concurrency"`
+	Workers     int            `json:"workers"`
+	Heap        int            `json:"heap"`
+	Memory      int            `json:"memory"`
+	Result      int            `json:"result"`
+	Console     consoleLimits  `json:"console"`
+	Modules     []string       `json:"modules,omitzero"`
+	Network     *networkLimits `json:"network,omitempty"`
+}
+
+// networkLimits are connections at once.
+type networkLimits struct {
+	Call      int `json:"call"`
+	Container int `json:"container"`
 }
 
 type consoleLimits struct {
@@ -54,6 +62,10 @@ type consoleLimits struct {
 }
 
 func encodeHello(l Limits) ([]byte, error) {
+	var network *networkLimits
+	if l.Streams > 0 {
+		network = &networkLimits{Call: l.Streams, Container: l.streamsAtOnce()}
+	}
 	return encodeFrame(kindHello, daemonHello{
 		Version:     Version,
 		Concurrency: l.Concurrency,
@@ -63,6 +75,7 @@ func encodeHello(l Limits) ([]byte, error) {
 		Result:      l.Result,
 		Console:     consoleLimits{Lines: l.ConsoleLines, Bytes: l.ConsoleBytes},
 		Modules:     l.Modules,
+		Network:     network,
 	}, nil)
 }
 

@@ -21,7 +21,7 @@ var testLimits = Limits{
 	Result: 1 << 20, ConsoleLines: 3, ConsoleBytes: 100,
 }
 
-const goodHello = `{"version":4,"node":"v26.10.0","modules":["assert"]}`
+const goodHello = `{"version":5,"node":"v26.10.0","modules":["assert"]}`
 
 // pipeProcess is the daemon's side of a scripted agent.
 type pipeProcess struct {

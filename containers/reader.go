@@ -37,6 +37,16 @@ func (c *Container) handle(f frame) error {
 		return c.handleEnded(f)
 	case kindPong:
 		return c.handlePong(f)
+	case kindOpen:
+		return c.handleOpen(f)
+	case kindData:
+		return c.handleData(f)
+	case kindCredit:
+		return c.handleCredit(f)
+	case kindFinish:
+		return c.handleFinish(f)
+	case kindAbort:
+		return c.handleAbort(f)
 	default:
 		return c.handleAnswer(f)
 	}
@@ -73,6 +83,7 @@ func (c *Container) take(id uint64, missed bool) *pendingCall {
 		return nil
 	}
 	delete(c.pending, id)
+	c.endStreamsLocked(call)
 	if call.opens {
 		call.session.answered = true
 	}

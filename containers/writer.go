@@ -20,23 +20,26 @@ type outgoing struct {
 	frame  []byte
 	call   *pendingCall // that the frame starts, if it starts one
 	reply  *callback    // that the frame answers, if it answers one
+	credit *stream      // that the frame, which is made when it is written, grants credit; or nil
+	closes *stream      // that the frame ends, if it ends one
 }
 
 // postLocked puts a frame in the outbox, which on a dead link nobody reads. Nothing waits there: calls
 // and cancels are bounded by the slots, replies by those that may be open, closes by the sessions, and of pings there
-// is one at a time.
+// is one at a time; of a stream there are four frames at most.
 func (c *Container) postLocked(o outgoing) {
 	if c.cause != nil {
 		return
 	}
 	c.outbox = append(c.outbox, o)
-	select {
-	case c.waiting <- struct{}{}:
-	default: // the writer has been told
-	}
+	c.wakeLocked()
 }
 
-// write sends what is in the outbox until the link is dead. Frames that wait together leave together.
+// wakeLocked tells the writer, unless it has been told.
+func (c *Container) wakeLocked() { signal(c.waiting) }
+
+// write sends what is in the outbox until the link is dead. Frames that wait together leave together. Data of
+// streams goes behind everything else, a little at a time.
 func (c *Container) write() {
 	var frames []outgoing
 	for {
@@ -46,7 +49,11 @@ func (c *Container) write() {
 			return
 		}
 		frames = c.gather(frames)
-		if err := writeFrames(c.process, frames); err != nil {
+		err := writeFrames(c.process, frames)
+		if err == nil {
+			err = c.writeData()
+		}
+		if err != nil {
 			c.end(fmt.Errorf("%w: writing to it: %w", errAgentEnded, err))
 			return
 		}
@@ -65,9 +72,15 @@ func (c *Container) gather(empty []outgoing) []outgoing {
 	defer c.mu.Unlock()
 	frames := c.outbox
 	c.outbox = empty
-	for _, o := range frames {
-		if o.call != nil {
+	for i := range frames {
+		o := &frames[i]
+		switch {
+		case o.call != nil:
 			o.call.sent = true
+		case o.credit != nil:
+			o.frame = o.credit.creditLocked()
+		case o.closes != nil:
+			o.closes.goneLocked()
 		}
 	}
 	return slices.DeleteFunc(frames, func(o outgoing) bool {
@@ -76,7 +89,7 @@ func (c *Container) gather(empty []outgoing) []outgoing {
 }
 
 func writeFrames(w io.Writer, frames []outgoing) error {
-	if len(frames) == 1 && frames[0].pieces == nil {
+	if len(frames) == 1 && frames[0].pieces == nil && len(frames[0].frame) > 0 {
 		_, err := w.Write(frames[0].frame)
 		return err
 	}

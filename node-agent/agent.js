@@ -14,11 +14,11 @@ const { isBuiltin } = require('node:module');
 const net = require('node:net');
 const path = require('node:path');
 const { Calls } = require('./calls.js');
-const { KIND, FrameReader, decode, writeFrame } = require('./frames.js');
-const { Modules, BUILT_INS } = require('./modules.js');
+const { CHUNK, KIND, FrameReader, decodeFrame, encodeData, writeFrame } = require('./frames.js');
+const { Modules } = require('./modules.js');
 const { Packages } = require('./trees.js');
 
-const VERSION = 4;
+const VERSION = 5;
 const MAX_FRAME = 17 * 1024 * 1024; // the daemon's largest client frame, and room for its header
 
 // packagesFolder is where the image has its packages, undefined where it has none. npm installs them beside
@@ -32,11 +32,10 @@ function packagesFolder() {
 }
 
 // available names what scripts may load here: built-ins, and packages that are installed.
-function available(allowed, folder) {
-  const modules = new Modules(allowed);
+function available({ modules: allowed, network }, folder) {
+  const modules = new Modules(allowed, network !== undefined);
   const packages = new Packages(folder).names();
-  const builtIns = allowed === undefined ? BUILT_INS : allowed.filter((name) => isBuiltin(name));
-  return [...builtIns, ...packages.filter((name) => modules.allowsPackage(name))];
+  return [...modules.names().filter((name) => isBuiltin(name)), ...packages.filter((name) => modules.allowsPackage(name))];
 }
 
 // giveUp ends the agent, and with it the container: the daemon sees its end, and stderr says why.
@@ -52,7 +51,7 @@ class Agent {
   #calls;
 
   start() {
-    const reader = new FrameReader(MAX_FRAME, (kind, payload) => this.#onFrame(kind, decode(payload)));
+    const reader = new FrameReader(MAX_FRAME, (kind, payload) => this.#onFrame(kind, decodeFrame(kind, payload)));
     this.#in.on('data', (chunk) => {
       try {
         reader.push(chunk);
@@ -75,6 +74,11 @@ class Agent {
       case KIND.reply: return this.#calls.reply(header, body);
       case KIND.ping: return this.#send(KIND.pong, {});
       case KIND.close: return this.#calls.closeSession(header.session);
+      case KIND.opened:
+      case KIND.data:
+      case KIND.credit:
+      case KIND.finish:
+      case KIND.closed: return this.#calls.stream(kind, header, body);
       case KIND.bundle: return this.#calls.addBundle(header, body);
       default: return giveUp(`unknown kind of frame ${kind}`);
     }
@@ -89,10 +93,13 @@ class Agent {
       print: ({ id }, level, text) => this.#send(KIND.print, { id, level }, text),
       callback: ({ id }, callback, name, args) => this.#send(KIND.callback, { id, callback, name }, args),
       ended: (session) => this.#send(KIND.ended, { session }),
+      send: (kind, header) => this.#send(kind, header),
+      sendData: (stream, bytes, sent) => this.#out.write(encodeData(stream, bytes), sent),
+      busy: () => this.#out.writableLength > 2 * CHUNK,
     };
     this.#calls = new Calls({ ...limits, packages, frame: MAX_FRAME }, link, (error) => {
       if (error !== undefined) return giveUp(error.message);
-      this.#send(KIND.hello, { version: VERSION, node: process.version, modules: available(limits.modules, packages) });
+      this.#send(KIND.hello, { version: VERSION, node: process.version, modules: available(limits, packages) });
     });
   }
 

@@ -10,6 +10,7 @@ const { CODE } = require('./failure.js');
 const { Pool } = require('./pool.js');
 const { Runner } = require('./runner.js');
 const { Sessions } = require('./sessions.js');
+const { Streams } = require('./streams.js');
 
 class Calls {
   #link;
@@ -18,18 +19,20 @@ class Calls {
   #runner;
   #pool;
   #sessions;
+  #streams;
 
   // link has answer(call, outcome), called once for each call, where outcome is {value, time} or a failure;
-  // print(call, level, text); callback(call, number, name, args); ended(session). onReady(error) is called
+  // print(call, level, text); callback(call, number, name, args); ended(session); and what Streams needs. onReady(error) is called
   // once, when the first call can run or none ever will; limits are those of the daemon's hello.
   constructor(limits, link, onReady) {
     this.#link = link;
     const finish = (call, outcome) => this.#finish(call, outcome);
+    if (limits.network !== undefined) this.#streams = new Streams(limits.network, link);
     this.#runner = new Runner(limits, this.#bundles, {
       finish,
       print: (call, level, text) => link.print(call, level, text),
       callback: (call, number, name, args) => link.callback(call, number, name, args),
-    });
+    }, this.#streams);
     this.#pool = new Pool(limits, this.#runner, finish, onReady);
     this.#sessions = new Sessions(this.#runner, finish, (session) => link.ended(session));
   }
@@ -58,6 +61,12 @@ class Calls {
   reply({ id, ...header }, body) {
     const call = this.#pending.get(id);
     if (call !== undefined) this.#runner.reply(call, header, body);
+  }
+
+  // stream takes what the daemon says of a connection.
+  stream(kind, header, body) {
+    if (this.#streams === undefined) throw new Error(`connection ${header.stream}, where there are none`);
+    this.#streams.fromDaemon(kind, header, body);
   }
 
   // closeSession ends a session, and the call that it is at.

@@ -17,12 +17,22 @@ const KIND = Object.freeze({
   ended: 14, // a session is gone
   ping: 15, // asks for a pong
   pong: 16,
+  open: 17, // a connection to a host
+  opened: 18,
+  data: 19, // of a connection: 4 bytes with its number, and no header
+  credit: 20, // how many bytes more the other side may send
+  finish: 21, // no more data from this side
+  abort: 22, // to the daemon: ends a connection
+  closed: 23, // to the agent: a connection is gone, and why
   // Between agent and worker only:
   started: 7, // evaluation begins, for calls that asked to be told
   idle: 8, // the worker takes a call; {"ready": contexts made ahead, "refilling": true while making more}
 });
 
 const LARGE = 64 * 1024;
+const CHUNK = 16 * 1024; // bytes in a frame of data, at most
+const WINDOW = Object.freeze({ in: 256 * 1024, out: 64 * 1024 }); // bytes of a connection that need no credit yet, as the worker sees it
+const NUMBER = 4; // bytes of a connection's number in front of its data
 const HEAD = 5;
 const NEWLINE = 0x0a;
 
@@ -53,6 +63,23 @@ function decode(payload) {
   const header = JSON.parse(line.toString());
   if (header === null || typeof header !== 'object' || Array.isArray(header)) throw new Error('a header has to be an object');
   return { header, body: newline < 0 ? undefined : payload.subarray(newline + 1) };
+}
+
+// encodeData is encode for bytes of a connection.
+function encodeData(stream, bytes) {
+  const frame = Buffer.allocUnsafe(HEAD + NUMBER + bytes.length);
+  frame.writeUInt32BE(NUMBER + bytes.length, 0);
+  frame[4] = KIND.data;
+  frame.writeUInt32BE(stream, HEAD);
+  frame.set(bytes, HEAD + NUMBER);
+  return frame;
+}
+
+// decodeFrame is decode for a frame of any kind: the header of data says its stream.
+function decodeFrame(kind, payload) {
+  if (kind !== KIND.data) return decode(payload);
+  if (payload.length <= NUMBER || payload.length > NUMBER + CHUNK) throw new Error(`data of ${payload.length} bytes`);
+  return { header: { stream: payload.readUInt32BE(0) }, body: payload.subarray(NUMBER) };
 }
 
 // FrameReader cuts a byte stream into frames. push calls onFrame(kind, payload) for each whole one
@@ -128,4 +155,4 @@ function writeFrame(stream, kind, header, body, written) {
   stream.write(body, written);
 }
 
-module.exports = { KIND, FrameReader, decode, encode, writeFrame };
+module.exports = { CHUNK, KIND, WINDOW, FrameReader, decode, decodeFrame, encode, encodeData, writeFrame };

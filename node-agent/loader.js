@@ -8,7 +8,6 @@ const { builtinModules, isBuiltin } = require('node:module');
 const path = require('node:path');
 const url = require('node:url');
 const vm = require('node:vm');
-const { NOT_LISTED } = require('./modules.js');
 const { ownFrames } = require('./failure.js');
 const { ModuleFiles } = require('./module-files.js');
 const { Unresolved } = require('./resolve.js');
@@ -130,6 +129,7 @@ class Loader {
       httpNames: () => JSON.stringify({ methods: http.METHODS, statuses: http.STATUS_CODES }),
       builtInNames: () => JSON.stringify(builtinModules),
       isBuiltIn: (name) => isBuiltin(name),
+      refusal: (name) => this.#modules.refusal(name),
       buffer: (text) => this.#context.host.borrow('Buffer').from(text),
       readPackageFile: (name) => { const file = packageFile(name); return file === undefined ? undefined : this.#packages.read(file); },
       packageFileKind: (name) => {
@@ -246,7 +246,7 @@ class Loader {
     const id = this.#files.find(specifier, from, 'import');
     if (!id.startsWith('node:')) return id;
     const found = this.#builtIn(id.slice(5), from);
-    if (found.refused !== undefined) throw new Unresolved(specifier, NOT_LISTED);
+    if (found.refused !== undefined) throw new Unresolved(specifier, this.#modules.refusal(id.slice(5)));
     if (!this.#instances.has(id)) this.#instances.set(id, this.#synthetic(id, Object.keys(require(id)), () => this.#inRealm().load(found)));
     return id;
   }

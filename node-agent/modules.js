@@ -11,6 +11,12 @@ const BUILT_INS = Object.freeze([
   'stream', 'stream/promises', 'stream/web', 'string_decoder', 'timers', 'timers/promises', 'url', 'util', 'util/types', 'zlib',
 ]);
 
+// What scripts may load besides, and find as globals, where there are hosts to reach.
+const NETWORK = Object.freeze({
+  modules: Object.freeze(['http', 'https', 'net', 'tls']),
+  globals: Object.freeze(['fetch', 'FormData', 'Headers', 'Request', 'Response', 'WebSocket', 'CloseEvent']),
+});
+
 const LAZY_GLOBALS = Object.freeze([
   'AbortController', 'AbortSignal', 'Blob', 'Buffer', 'ByteLengthQueuingStrategy', 'CompressionStream', 'CountQueuingStrategy', 'CryptoKey', 'SubtleCrypto',
   'ReadableByteStreamController', 'ReadableStreamBYOBReader', 'ReadableStreamBYOBRequest', 'ReadableStreamDefaultController', 'ReadableStreamDefaultReader',
@@ -37,6 +43,7 @@ const SHARED_CLASSES = Object.freeze([
 ]);
 
 const NOT_LISTED = 'it is not in the list of modules that scripts may use (jsd serve --modules)';
+const NO_HOSTS = 'there are no hosts that scripts may reach (jsd serve --hosts)';
 
 const MAX_DEPTH = 4;
 const MAX_OBJECTS = 4000;
@@ -127,16 +134,33 @@ class Modules {
   #borrowed = new Set(); // names given to the call that runs
   #activity = new Activity();
   #hidden = hidden();
+  #network;
+  #connect;
+  #connected = false;
   #released = false;
 
   // allowed are names of built-ins and packages; undefined stands for the default list and all packages.
-  constructor(allowed) {
-    this.#allowed = new Set(allowed ?? BUILT_INS);
+  // network says whether there are hosts to reach, connect() makes the modules for that reach them.
+  constructor(allowed, network = false, connect = () => {}) {
+    this.#allowed = new Set(allowed ?? [...BUILT_INS, ...(network ? NETWORK.modules : [])]);
+    if (!network) for (const name of NETWORK.modules) this.#allowed.delete(name);
+    this.#network = network;
+    this.#connect = connect;
     this.#allPackages = allowed === undefined;
   }
 
   allows(name) {
     return this.#allowed.has(name);
+  }
+
+  // names are those that may be loaded, as far as a list says them.
+  names() {
+    return [...this.#allowed];
+  }
+
+  // refusal says why a name may not be loaded.
+  refusal(name) {
+    return NETWORK.modules.includes(name) && !this.#network ? NO_HOSTS : NOT_LISTED;
   }
 
   allowsPackage(name) {
@@ -150,13 +174,24 @@ class Modules {
 
   // require gives {module} or {refused: why}; it never throws.
   require(name) {
+    if (NETWORK.modules.includes(name) && this.#allowed.has(name)) return { module: this.#lendNetwork(() => require(`node:${name}`)) };
     if (this.#allowed.has(name)) return { module: this.#lend(name, () => require(`node:${name}`)) };
-    return { refused: `Cannot find module '${name.slice(0, 200)}': ${NOT_LISTED}` };
+    return { refused: `Cannot find module '${name.slice(0, 200)}': ${this.refusal(name)}` };
   }
 
   // borrow gives a global of the host.
   borrow(name) {
+    if (NETWORK.globals.includes(name)) return this.#lendNetwork(() => globalThis[name]);
     return this.#lend(`global ${name}`, () => globalThis[name]);
+  }
+
+  // #lendNetwork gives what has pools of connections, caches of TLS sessions and the like in it, where no
+  // property shows them: a worker that gave it is not used again.
+  #lendNetwork(make) {
+    if (!this.#connected) this.#connect();
+    this.#connected = true;
+    if (!this.#released) this.taint();
+    return make();
   }
 
   // taint says that the call does what may outlast it.
@@ -203,4 +238,4 @@ class Modules {
 // isInstance says whether an object is of the worker's own class of that name.
 const isInstance = (name, object) => SHARED_CLASSES.includes(name) && object instanceof globalThis[name];
 
-module.exports = { Modules, BUILT_INS, LAZY_GLOBALS, NOT_LISTED, SHARED_CLASSES, isInstance };
+module.exports = { Modules, LAZY_GLOBALS, NETWORK, NOT_LISTED, SHARED_CLASSES, isInstance };

@@ -4,7 +4,7 @@
 const { spawn } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
-const { FrameReader, decode, writeFrame } = require('./frames.js');
+const { FrameReader, decodeFrame, encodeData, writeFrame } = require('./frames.js');
 
 const RESULT_ROOM = 256 * 1024; // bytes a result frame may have beyond the value: its header
 
@@ -25,6 +25,12 @@ const flags = ({ heap, packages }) => [
   '--allow-fs-write=/proc/self/oom_score_adj',
 ];
 
+// environment is what a worker gets of the agent's: who made the image may want more certificates to be trusted.
+const environment = () => {
+  const { NODE_EXTRA_CA_CERTS } = process.env;
+  return NODE_EXTRA_CA_CERTS === undefined ? {} : { NODE_EXTRA_CA_CERTS };
+};
+
 class WorkerProcess {
   #child;
   #socket;
@@ -37,6 +43,7 @@ class WorkerProcess {
   owner; // whoever says which calls it runs: the pool, or a session
   proven = false;
   call; // while busy
+  streams; // its connections: see streams.js
   timer; // settling too long, or idle too long
 
   // onFrame(worker, kind, header, body) for each frame; onExit(worker, {code, signal}) once.
@@ -51,7 +58,7 @@ class WorkerProcess {
     try {
       this.#child = spawn(process.execPath, [...flags(limits), path.join(__dirname, 'worker.js'), JSON.stringify(limits)], {
         stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
-        env: {},
+        env: environment(),
         cwd: '/',
       });
     } catch (error) {
@@ -64,7 +71,7 @@ class WorkerProcess {
     if (this.#socket === undefined) return; // it could not be started: 'error' follows
     const reader = new FrameReader(limits.result + RESULT_ROOM, (kind, payload) => {
       if (this.state === 'dead') return;
-      const { header, body } = decode(payload);
+      const { header, body } = decodeFrame(kind, payload);
       onFrame(this, kind, header, body);
     });
     this.#socket.on('data', (chunk) => {
@@ -84,6 +91,10 @@ class WorkerProcess {
 
   send(kind, header, body) {
     writeFrame(this.#socket, kind, header, body);
+  }
+
+  sendData(stream, bytes) {
+    this.#socket.write(encodeData(stream, bytes));
   }
 
   kill() {

@@ -88,7 +88,7 @@
   const standIns = create(null);
   const standIn = (name, path = name) => {
     if (path in standIns) return standIns[path];
-    const refuse = () => { throw refusal({ message: `${path} is not available: '${name}' is not in the list of modules that scripts may use (jsd serve --modules)`, code: 'ERR_ACCESS_DENIED' }); };
+    const refuse = () => { throw refusal({ message: `${path} is not available: ${host.refusal(name)}`, code: 'ERR_ACCESS_DENIED' }); };
     const stand = new RealmProxy(function () {}, {
       get(target, key) {
         if (typeof key === 'symbol' || key === 'then' || key === '__esModule') return undefined;

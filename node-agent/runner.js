@@ -41,15 +41,17 @@ class Runner {
   #limits;
   #bundles;
   #link;
+  #streams; // undefined where there are no hosts to reach
   #workers = new Set(); // all that live, whoever owns them
   #watchTimer;
 
   // link has finish(call, outcome), called once for each call that was started, print(call, level, text)
-  // and callback(call, number, name, args).
-  constructor(limits, bundles, link) {
+  // and callback(call, number, name, args); streams are the connections of calls.
+  constructor(limits, bundles, link, streams) {
     this.#limits = limits;
     this.#bundles = bundles;
     this.#link = link;
+    this.#streams = streams;
   }
 
   // spawn starts a worker. Its owner has keeps, where a worker's memory is worth something, and onIdle(worker) for when it can take a call, and onGone(worker, how)
@@ -135,6 +137,7 @@ class Runner {
 
   #finish(call, outcome) {
     clearTimeout(call.timer);
+    this.#streams?.endCall(call);
     call.worker.call = undefined;
     this.#link.finish(call, outcome);
   }
@@ -160,6 +163,13 @@ class Runner {
       case KIND.failure:
         if (call === undefined) throw new Error('an outcome without a call');
         return this.#outcome(worker, kind === KIND.result ? { value: body ?? Buffer.from('null'), time: timeOf(header), cpu: cpuOf(header) } : failureOf(header));
+      case KIND.open:
+      case KIND.data:
+      case KIND.credit:
+      case KIND.finish:
+      case KIND.abort:
+        if (this.#streams === undefined) throw new Error('a connection, where there are none');
+        return this.#streams.fromWorker(worker, call, kind, header, body);
       default:
         throw new Error(`an unknown kind ${kind}`);
     }

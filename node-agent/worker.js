@@ -5,14 +5,15 @@
 
 const fs = require('node:fs');
 const net = require('node:net');
-const { KIND, FrameReader, encode, decode } = require('./frames.js');
+const { KIND, FrameReader, decodeFrame, encode, encodeData } = require('./frames.js');
 const { Contexts } = require('./contexts.js');
 const { hostOf } = require('./host.js');
-const { LAZY_GLOBALS, Modules } = require('./modules.js');
+const { LAZY_GLOBALS, Modules, NETWORK } = require('./modules.js');
 const { Resolver } = require('./resolve.js');
 const { Run } = require('./run.js');
 const { ScriptCache } = require('./scripts.js');
 const { Folder, Packages } = require('./trees.js');
+const { Tunnels } = require('./tunnels.js');
 
 const PAUSE = new Int32Array(new SharedArrayBuffer(4));
 
@@ -26,6 +27,11 @@ class Worker {
     print: (text, level) => this.#print(text, level),
     callback: (name, args) => this.#send(KIND.callback, { name }, args),
   };
+  #tunnels = new Tunnels(
+    () => this.#busy && this.#run?.settled === false,
+    (kind, header) => this.#send(kind, header),
+    (stream, bytes) => this.#socket.write(encodeData(stream, bytes)),
+  );
   #kept; // the context of the session, where this is the worker of one
   #run; // the call that runs, or ran last
   #streams = false; // whether it wants its console at once
@@ -33,7 +39,8 @@ class Worker {
   #refilling = false;
 
   constructor(limits) {
-    const modules = new Modules(limits.modules);
+    const network = limits.network !== undefined;
+    const modules = new Modules(limits.modules, network, () => require('./network.js').install(this.#tunnels, limits.network.call));
     const packages = new Packages(limits.packages);
     const imports = { current: () => this.#run.loader };
     this.#shared = {
@@ -44,11 +51,12 @@ class Worker {
       resolver: new Resolver(packages, (name) => modules.allowsPackage(name)),
       scripts: new ScriptCache((specifier) => imports.current().importFromScript(specifier)),
     };
-    this.#contexts = new Contexts(() => hostOf(modules, LAZY_GLOBALS));
+    const globals = network ? [...LAZY_GLOBALS, ...NETWORK.globals] : LAZY_GLOBALS;
+    this.#contexts = new Contexts(() => hostOf(modules, globals));
   }
 
   start() {
-    const reader = new FrameReader(this.#shared.limits.frame, (kind, payload) => this.#onFrame(kind, decode(payload)));
+    const reader = new FrameReader(this.#shared.limits.frame, (kind, payload) => this.#onFrame(kind, decodeFrame(kind, payload)));
     this.#socket.on('data', (chunk) => reader.push(chunk));
     this.#socket.on('end', () => process.exit(0));
     this.#socket.on('error', () => process.exit(0));
@@ -65,7 +73,8 @@ class Worker {
   #onFrame(kind, { header, body }) {
     if (kind === KIND.bundle) this.#onBundle(header, body);
     else if (kind === KIND.reply) this.#run?.reply(header, body);
-    else this.#onCall(header, body);
+    else if (kind === KIND.call) this.#onCall(header, body);
+    else this.#tunnels.frame(kind, header, body);
   }
 
   // A bundle comes in parts, each with some of its files, before the first call that names it.
@@ -98,6 +107,7 @@ class Worker {
   // report answers at once; what the script still does on this turn is nobody's. The next turn comes
   // only if the script lets it: until `idle` the agent counts this worker as occupied.
   #report({ value, ...header }) {
+    this.#tunnels.end();
     this.#send(value === undefined ? KIND.failure : KIND.result, header, value, () => setImmediate(() => this.#settle()));
   }
 

@@ -51,6 +51,7 @@ func (s *Server) begin(ctx context.Context, cancel func(), r *run) waiting {
 	if r.call.Stream || len(r.call.Callbacks) > 0 {
 		r.call.Host = newHost(r, x.name.id, blank)
 	}
+	r.call.Execution = x.name.id
 	task := r.start(blank)
 	if r.detach {
 		s.goBackground(func() {

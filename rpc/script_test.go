@@ -132,7 +132,10 @@ func TestScriptPassesOn(t *testing.T) {
 		for _, test := range tests {
 			a.expectOutcome(execute, test.params, one)
 			got := <-r.runner.seen
-			test.want.Script = json.RawMessage(test.script)
+			if got.Execution == "" {
+				t.Errorf("%s: its execution has no name", test.params)
+			}
+			test.want.Script, test.want.Execution = json.RawMessage(test.script), got.Execution
 			if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", test.want) {
 				t.Errorf("%s\ngot  %s %+v\nwant %s %+v", test.params, got.Script, got, test.script, test.want)
 			}

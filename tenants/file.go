@@ -128,7 +128,7 @@ func plain(tokens token.Tokens) error {
 	for i, t := range tokens {
 		switch t.Type {
 		case token.AnchorType, token.AliasType, token.MergeKeyType:
-			return at(t, errors.New("anchors and aliases (& * <<) are not taken: write it out, or as defaults"))
+			return at(t, errors.New("anchors and aliases (& * <<) are not taken: write it out, or as defaults; put quotes around *.example.com"))
 		case token.TagType, token.DirectiveType, token.MappingKeyType:
 			return at(t, fmt.Errorf("%.20q is not taken: write keys and plain values", t.Value))
 		case token.DocumentHeaderType, token.DocumentEndType:

@@ -2,12 +2,15 @@ package tenants
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/jsd-project/jsd/egress"
 )
 
 const (
@@ -33,6 +36,8 @@ func limits(languages []string) []limit {
 		{"pids", counts(func(p *Policy) *int { return &p.PIDs }, 1)},
 		{"tmp", mebibytes(func(p *Policy) *int { return &p.Tmp })},
 		{"modules", lists(func(p *Policy) *[]string { return &p.Modules }, nil)},
+		{"hosts", parsed(func(p *Policy) *[]egress.Host { return &p.Hosts }, egress.ParseHost)},
+		{"networks", parsed(func(p *Policy) *[]netip.Prefix { return &p.Networks }, egress.ParseNetwork)},
 		{"concurrency", counts(func(p *Policy) *int { return &p.Concurrency }, 1)},
 		{"containers", counts(func(p *Policy) *int { return &p.Containers }, 1)},
 		{"weight", counts(func(p *Policy) *int { return &p.Weight }, 1)},
@@ -157,6 +162,30 @@ func lists(of func(*Policy) *[]string, check func([]string) error) func(*Policy,
 			}
 		}
 		*of(p) = names
+		return nil
+	}
+}
+
+// parsed takes a list of what parse takes, whose errors say what that is.
+func parsed[T any](of func(*Policy) *[]T, parse func(string) (T, error)) func(*Policy, ast.Node) error {
+	return func(p *Policy, value ast.Node) error {
+		list, ok := value.(*ast.SequenceNode)
+		if !ok {
+			return hasToBe("a list, such as [one, two]")
+		}
+		all := []T{}
+		for _, item := range list.Values {
+			text, ok := textOf(item)
+			if !ok {
+				return hasToBe("a list of texts, such as [one, two]")
+			}
+			one, err := parse(text)
+			if err != nil {
+				return err
+			}
+			all = append(all, one)
+		}
+		*of(p) = all
 		return nil
 	}
 }

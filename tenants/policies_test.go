@@ -3,6 +3,7 @@ package tenants
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/jsd-project/jsd/egress"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -54,6 +57,18 @@ func open(t *testing.T, content string) *Policies {
 	return ps
 }
 
+func hosts(t *testing.T, texts ...string) (all []egress.Host) {
+	t.Helper()
+	for _, text := range texts {
+		h, err := egress.ParseHost(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, h)
+	}
+	return all
+}
+
 func TestEveryKey(t *testing.T) {
 	ps := open(t, `
 tenants:
@@ -66,6 +81,8 @@ tenants:
     pids: 64
     tmp: 32
     modules: [lodash, url]
+    hosts: [api.example.com, "*.example.org:8443", 10.1.0.7:80, "[fd00::1]:80"]
+    networks: [10.1.0.0/16, "fd00::/8"]
     concurrency: 4
     containers: 3
     weight: 5
@@ -96,6 +113,8 @@ tenants:
 `)
 	want := Policy{
 		Image: "acme-runtime:2", Runtime: "runsc", Memory: 512, Heap: 128, CPUs: 1.5, PIDs: 64, Tmp: 32, Modules: []string{"lodash", "url"},
+		Hosts:       hosts(t, "api.example.com", "*.example.org:8443", "10.1.0.7:80", "[fd00::1]:80"),
+		Networks:    []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00::/8")},
 		Concurrency: 4, Containers: 3, Weight: 5, Languages: []string{"typescript"}, Reuse: ReuseCall,
 		Timeout: 5 * time.Second, MaxTimeout: 2 * time.Minute, CPUBudget: 1500 * time.Millisecond,
 		Queue: 10, QueueTime: 90 * time.Second, Rate: 0.5, Burst: 100,

@@ -3,9 +3,12 @@ package tenants
 import (
 	"fmt"
 	"math"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/jsd-project/jsd/egress"
 )
 
 // What of a container may be used again: Policy.Reuse.
@@ -24,6 +27,9 @@ type Policy struct {
 	PIDs    int
 	Tmp     int      // MiB
 	Modules []string // that scripts may load; nil: the default list
+
+	Hosts    []egress.Host  // that scripts may connect to
+	Networks []netip.Prefix // where these may be, besides public addresses
 
 	Concurrency int // calls at once in a container
 	Containers  int // at once, besides those used once

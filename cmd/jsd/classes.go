@@ -29,9 +29,17 @@ func classOf(p *tenants.Policy) class {
 		Spec: docker.Spec{Image: p.Image, Runtime: p.Runtime, Memory: p.Memory, CPUs: p.CPUs, PIDs: p.PIDs, Tmp: p.Tmp},
 		Limits: containers.Limits{
 			Concurrency: p.Concurrency, Workers: workers(p), Heap: p.Heap, Memory: p.Memory,
-			Result: p.Result, ConsoleLines: p.ConsoleLines, ConsoleBytes: p.ConsoleBytes, Modules: p.Modules,
+			Result: p.Result, ConsoleLines: p.ConsoleLines, ConsoleBytes: p.ConsoleBytes, Modules: p.Modules, Streams: connections(p),
 		},
 	}
+}
+
+// connections is how many connections a call may have at once.
+func connections(p *tenants.Policy) int {
+	if len(p.Hosts) == 0 {
+		return 0
+	}
+	return 32
 }
 
 // workers is how many processes of a container wait ready: as many as it may use processors, since

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/jsd-project/jsd/egress"
 	"github.com/jsd-project/jsd/rpc"
 )
 
@@ -20,6 +21,8 @@ type metrics struct {
 	queue    prometheus.Histogram     // seconds
 	run      prometheus.Histogram     // likewise
 	starts   *prometheus.HistogramVec // likewise; result
+	egress   *prometheus.CounterVec   // outcome
+	bytes    *prometheus.CounterVec   // direction
 }
 
 // newMetrics counts the calls of so many tenants by name.
@@ -42,11 +45,23 @@ func newMetrics(tenants int) *metrics {
 			Name: "jsd_container_start_seconds", Help: "How long starts of containers took until they were ready or had failed.",
 			Buckets: []float64{.025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{"result"}),
+		egress: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "jsd_egress_connections_total", Help: "Connections that scripts asked for, by what came of it: connected, refused (by the policy), failed, dropped (no longer wanted).",
+		}, []string{"outcome"}),
+		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "jsd_egress_bytes_total", Help: "Bytes that scripts sent and received on connections that have ended.",
+		}, []string{"direction"}),
 	}
-	m.registry.MustRegister(m.calls, m.queue, m.run, m.starts,
+	m.registry.MustRegister(m.calls, m.queue, m.run, m.starts, m.egress, m.bytes,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, result := range []string{startOK, startFailed} {
 		m.starts.WithLabelValues(result) // so that both are there from the beginning
+	}
+	for _, outcome := range []egress.Outcome{egress.Connected, egress.Refused, egress.Failed, egress.Dropped} {
+		m.egress.WithLabelValues(string(outcome))
+	}
+	for _, direction := range []string{sent, received} {
+		m.bytes.WithLabelValues(direction)
 	}
 	return m
 }
@@ -65,6 +80,18 @@ func (m *metrics) call(r *rpc.Report) {
 		m.queue.Observe(r.Queue.Seconds())
 		m.run.Observe(r.Run.Seconds())
 	}
+}
+
+// Directions of bytes, as a script sees it.
+const (
+	sent     = "sent"
+	received = "received"
+)
+
+func (m *metrics) connection(e *connection) {
+	m.egress.WithLabelValues(string(e.outcome)).Inc()
+	m.bytes.WithLabelValues(sent).Add(float64(e.sent))
+	m.bytes.WithLabelValues(received).Add(float64(e.received))
 }
 
 const (

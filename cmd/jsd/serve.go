@@ -20,6 +20,7 @@ import (
 	"github.com/jsd-project/jsd/containers"
 	"github.com/jsd-project/jsd/containers/docker"
 	"github.com/jsd-project/jsd/credentials"
+	"github.com/jsd-project/jsd/egress"
 	"github.com/jsd-project/jsd/rpc"
 	"github.com/jsd-project/jsd/scheduler"
 	"github.com/jsd-project/jsd/tenants"
@@ -52,6 +53,7 @@ type daemon struct {
 	failed      func(error)                      // told why a container does not start; or nil
 	served      chan error
 	watched     watched
+	dialer      egress.Dialer // of connections that scripts ask for
 	began       time.Time
 }
 
@@ -163,7 +165,7 @@ func (d *daemon) serve() {
 	})
 	d.scheduler.Open()
 	d.rpc = rpc.New(rpc.Config{
-		Runner: d.scheduler, Version: buildVersion(), Boot: rand.Text(),
+		Runner: &networked{d.scheduler, d}, Version: buildVersion(), Boot: rand.Text(),
 		Listen: d.listener.Addr(), Origins: c.Origin, Hosts: c.Host, Authenticate: d.authenticate,
 		Modules: d.modules,
 		Limits:  d.limits, Policy: d.rpcPolicy,

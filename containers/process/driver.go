@@ -26,7 +26,8 @@ const (
 	oldestMinor = 8  // the minor one of that: the first that links vm modules at once
 	entry       = "agent.js"
 
-	packagesVariable = "JSD_PACKAGES" // tells the agent where packages are
+	packagesVariable     = "JSD_PACKAGES"        // tells the agent where packages are
+	certificatesVariable = "NODE_EXTRA_CA_CERTS" // the file that it names has certificates that Node trusts besides its own
 
 	versionTime = 10 * time.Second // for node --version; some ms is usual
 )
@@ -168,7 +169,11 @@ func writeAgent(agent fs.FS) (dir string, err error) {
 
 // environment is all that a child gets to see of the daemon's, which may hold secrets.
 func environment() []string {
-	return []string{"PATH=/usr/local/bin:/usr/bin:/bin", "NODE_ENV=production"}
+	variables := []string{"PATH=/usr/local/bin:/usr/bin:/bin", "NODE_ENV=production"}
+	if file := os.Getenv(certificatesVariable); file != "" {
+		variables = append(variables, certificatesVariable+"="+file)
+	}
+	return variables
 }
 
 // Start starts an agent.

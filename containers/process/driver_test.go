@@ -161,6 +161,7 @@ func TestKillMoreThanOnce(t *testing.T) {
 }
 
 func TestAgentSeesNothingOfTheDaemon(t *testing.T) {
+	t.Setenv(certificatesVariable, "") // which it may see
 	t.Setenv("SECRET", "do not tell")
 	t.Setenv("NODE_OPTIONS", "--no-such-option")
 	const spy = `

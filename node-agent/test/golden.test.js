@@ -3,17 +3,18 @@
 
 const { test } = require('node:test');
 const assert = require('node:assert/strict');
-const { KIND, FrameReader, encode, decode } = require('../frames.js');
+const { KIND, FrameReader, decodeFrame, encode, encodeData } = require('../frames.js');
 
 const frames = require('../../containers/testdata/frames/frames.json');
 
 for (const { name, kind, header, body, hex } of frames) {
   test(`golden frame: ${name}`, () => {
-    assert.equal(encode(kind, header, body).toString('hex'), hex);
+    const frame = kind === KIND.data ? encodeData(header.stream, Buffer.from(body)) : encode(kind, header, body);
+    assert.equal(frame.toString('hex'), hex);
     const seen = [];
     new FrameReader(1 << 20, (...frame) => seen.push(frame)).push(Buffer.from(hex, 'hex'));
     assert.equal(seen.length, 1);
-    const read = decode(seen[0][1]);
+    const read = decodeFrame(...seen[0]);
     assert.deepEqual([seen[0][0], read.header, read.body?.toString()], [kind, header, body]);
   });
 }
@@ -24,6 +25,7 @@ test('golden frames have every kind of the link, under the numbers it has here',
     hello: 'hello to agent', call: 'call with code', cancel: 'cancel', result: 'result', failure: 'exception', bundle: 'bundle, last part',
     print: 'print', callback: 'callback', reply: 'reply', close: 'close', ended: 'ended',
     ping: 'ping', pong: 'pong',
+    open: 'open', opened: 'opened', data: 'data to agent', credit: 'credit to agent', finish: 'finish to agent', abort: 'abort', closed: 'closed',
   };
   const kindOf = (name) => frames.find((frame) => frame.name === name).kind;
   assert.deepEqual(Object.fromEntries(Object.entries(golden).map(([kind, name]) => [kind, kindOf(name)])), link);

@@ -3,7 +3,8 @@
 
 const { spawn } = require('node:child_process');
 const path = require('node:path');
-const { KIND, FrameReader, encode, decode } = require('../frames.js');
+const { KIND, FrameReader, decodeFrame, encode } = require('../frames.js');
+const { Gateway } = require('./gateway.js');
 
 const LIMITS = { concurrency: 8, workers: 2, heap: 64, memory: 256, result: 1024 * 1024, console: { lines: 20, bytes: 4096 } };
 
@@ -45,6 +46,8 @@ async function start(limits = {}, env = {}) {
   child.stdin.on('error', () => {});
   const send = (kind, header, body) => child.stdin.write(encode(kind, header, body));
 
+  const gateway = new Gateway((frame) => child.stdin.write(frame));
+
   async function answer(call, { id, callback, name, args }) {
     call.onCallback({ callback, name, args });
     if (call.host[name] === undefined) return;
@@ -58,7 +61,8 @@ async function start(limits = {}, env = {}) {
   }
 
   const reader = new FrameReader(32 * 1024 * 1024, (kind, payload) => {
-    const { header, body } = decode(payload);
+    const { header, body } = decodeFrame(kind, payload);
+    if (gateway.frame(kind, header, body)) return undefined;
     if (kind === KIND.hello) return onHello(header);
     if (kind === KIND.pong) return onPong.shift()();
     if (kind === KIND.ended) {
@@ -71,17 +75,19 @@ async function start(limits = {}, env = {}) {
     if (kind === KIND.print) return call.prints.push([rest.level, body.toString()]);
     if (kind === KIND.callback) return answer(call, { ...header, args: JSON.parse(body) });
     calls.delete(id);
+    gateway.endCall(id);
     ends.push(`call ${id}`);
     return call.resolve(body === undefined ? rest : { ...rest, value: JSON.parse(body) });
   });
   child.stdout.on('data', (chunk) => reader.push(chunk));
-  send(KIND.hello, { version: 4, ...LIMITS, ...limits });
+  send(KIND.hello, { version: 5, ...LIMITS, ...limits });
 
   const agent = {
     hello: await hello,
     child,
     exited,
     strays,
+    gateway,
     ends,
     send,
     // ping gives a promise of the pong.
@@ -114,6 +120,7 @@ async function start(limits = {}, env = {}) {
       };
     },
     async close() {
+      gateway.close();
       child.stdin.end();
       return exited;
     },

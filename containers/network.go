@@ -1,0 +1,225 @@
+package containers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+)
+
+// A Network opens connections for a script.
+type Network interface {
+	// Dial connects to a host, whose name may be anything of up to 255 characters, and a port from 1 to 65535.
+	// It is called in a goroutine of its own, which is waited for, and has to end soon after ctx does: when
+	// the script gives the connection up, or its call ends. An error is told to the script: a *DialError as it
+	// is, any other without its text. The connection is closed in any case; where it has CloseWrite, that is
+	// called once the script has sent its last byte.
+	Dial(ctx context.Context, host string, port int) (net.Conn, error)
+}
+
+// A DialError says why there is no connection: Code as Node has it.
+type DialError struct {
+	Code    string
+	Message string
+}
+
+func (e *DialError) Error() string { return e.Message }
+
+const (
+	// windowToAgent and windowToDaemon are how many bytes of a stream may be sent before the other side has
+	// granted more. The daemon holds what it gets, so it takes less.
+	windowToAgent  = 256 << 10
+	windowToDaemon = 64 << 10
+
+	streamChunk  = 16 << 10 // bytes in a frame of data, at most
+	streamNumber = 4        // bytes in front of them
+
+	maxHost    = 255  // characters
+	maxStreams = 256  // of a container at once
+	maxCode    = 64   // bytes of a DialError's Code
+	maxWhy     = 1000 // bytes of its Message
+)
+
+type openHeader struct {
+	ID     uint64 `json:"id"` // of the call
+	Stream uint32 `json:"stream"`
+	Host   string `json:"host"`
+	Port   int    `json:"port"`
+}
+
+type openedHeader struct {
+	Stream  uint32 `json:"stream"`
+	Address string `json:"address,omitempty"`
+}
+
+type creditHeader struct {
+	Stream uint32 `json:"stream"`
+	Bytes  int    `json:"bytes"`
+}
+
+// streamHeader is that of finish and abort.
+type streamHeader struct {
+	Stream uint32 `json:"stream"`
+}
+
+type closedHeader struct {
+	Stream  uint32 `json:"stream"`
+	Code    string `json:"code,omitempty"`
+	Message string `json:"message,omitempty"`
+}
+
+// streamsAtOnce is how many streams of all calls there may be: each of them may have l.Streams, within reason.
+func (l Limits) streamsAtOnce() int {
+	return min(l.Streams*max(1, l.Concurrency), max(l.Streams, maxStreams))
+}
+
+// handleOpen starts a stream. An agent counts what is open, as it is told to, so more than may be is against
+// the rules; as is a stream of a call that it has answered.
+func (c *Container) handleOpen(f frame) error {
+	var h openHeader
+	if err := decodeSmall(f, c.limits, &h); err != nil {
+		return err
+	}
+	if h.Host == "" || len(h.Host) > 4*maxHost || h.Port < 1 || h.Port > 65535 {
+		return fmt.Errorf("%w: a stream to %.100q port %d", errProtocol, h.Host, h.Port)
+	}
+	call, err := c.find(h.ID)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case call == nil:
+		return fmt.Errorf("%w: a stream of call %d, which has been answered", errProtocol, h.ID)
+	case h.Stream != c.lastStream+1:
+		return fmt.Errorf("%w: stream %d, where %d is next", errProtocol, h.Stream, c.lastStream+1)
+	case len(c.streams) >= c.limits.streamsAtOnce() || call.streams >= c.limits.Streams:
+		return fmt.Errorf("%w: %d streams, of call %d %d", errProtocol, len(c.streams), h.ID, call.streams)
+	case c.cause != nil:
+		return nil
+	}
+	c.lastStream = h.Stream
+	s := newStream(c, call, h)
+	c.streams[s.number] = s
+	call.streams++
+	switch {
+	case call.abandoned != nil:
+		s.endLocked(&DialError{"ECONNABORTED", "the call has ended"})
+	case call.network == nil:
+		s.endLocked(&DialError{"EACCES", fmt.Sprintf("connect to %s:%d is not allowed: there are no hosts that this script may reach", clip(h.Host, maxHost), h.Port)})
+	default:
+		c.streaming.Go(func() { s.run(h.Host, h.Port) })
+	}
+	return nil
+}
+
+// handleStream takes what the agent says of a stream it has opened. One that has ended here may live on there for
+// a while.
+func (c *Container) handleStream(f frame, number uint32, take func(*stream) error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if number == 0 || number > c.lastStream {
+		return fmt.Errorf("%w: a frame of kind %d of stream %d, which was not opened", errProtocol, f.kind, number)
+	}
+	s := c.streams[number]
+	if s == nil || s.over {
+		return nil
+	}
+	return take(s)
+}
+
+func (c *Container) handleData(f frame) error {
+	number, data, err := dataOf(f)
+	if err != nil {
+		return err
+	}
+	return c.handleStream(f, number, func(s *stream) error { return s.takeLocked(data) })
+}
+
+func (c *Container) handleCredit(f frame) error {
+	var h creditHeader
+	if err := decodeSmall(f, c.limits, &h); err != nil {
+		return err
+	}
+	return c.handleStream(f, h.Stream, func(s *stream) error { return s.grantedLocked(h.Bytes) })
+}
+
+func (c *Container) handleFinish(f frame) error {
+	var h streamHeader
+	if err := decodeSmall(f, c.limits, &h); err != nil {
+		return err
+	}
+	return c.handleStream(f, h.Stream, (*stream).finishedLocked)
+}
+
+func (c *Container) handleAbort(f frame) error {
+	var h streamHeader
+	if err := decodeSmall(f, c.limits, &h); err != nil {
+		return err
+	}
+	return c.handleStream(f, h.Stream, func(s *stream) error {
+		s.endLocked(nil)
+		return nil
+	})
+}
+
+// endStreamsLocked ends those of a call, of all calls for nil.
+func (c *Container) endStreamsLocked(call *pendingCall) {
+	if call != nil && call.streams == 0 {
+		return
+	}
+	for _, s := range c.streams {
+		if call == nil || s.call == call {
+			s.endLocked(nil)
+		}
+	}
+}
+
+// gatherData takes frames of data to be written behind others: a few, of as many streams, in the order in which they
+// came. Each stream has one at most, so that all get their turn.
+func (c *Container) gatherData(turn []*stream) []*stream {
+	const most = 4 // what a call waits for that comes now
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	turn = turn[:0]
+	for len(c.data) > 0 && len(turn) < most {
+		s := c.data[0]
+		c.data[0] = nil
+		if c.data = c.data[1:]; len(c.data) == 0 {
+			c.data = nil
+		}
+		if !s.over {
+			turn = append(turn, s)
+		}
+	}
+	if len(c.data) > 0 {
+		c.wakeLocked()
+	}
+	return turn
+}
+
+// writeData writes what gatherData gives.
+func (c *Container) writeData() error {
+	var few [4]*stream
+	for _, s := range c.gatherData(few[:0]) {
+		if _, err := c.process.Write(s.frame); err != nil {
+			return err
+		}
+		s.written <- struct{}{}
+	}
+	return nil
+}
+
+// closeOf makes the last frame of a stream.
+func closeOf(number uint32, why error) ([]byte, error) {
+	h := closedHeader{Stream: number}
+	var said *DialError
+	switch {
+	case errors.As(why, &said):
+		h.Code, h.Message = clip(said.Code, maxCode), clip(said.Message, maxWhy)
+	case why != nil:
+		h.Code, h.Message = "ECONNREFUSED", "the connection could not be made"
+	}
+	return encodeFrame(kindClosed, h, nil)
+}

@@ -1,0 +1,182 @@
+'use strict';
+// Gives Node's own modules, in this worker, the daemon's connections in place of sockets: `net` and `tls`, and
+// what stands on them, http, https and fetch. A container has no network, so that nothing is lost by it.
+
+const net = require('node:net');
+const { isIP } = net;
+
+const TUNNEL = Symbol('tunnel');
+
+const refused = (message) => Object.assign(new Error(message), { code: 'EACCES', syscall: 'connect' });
+
+// placeOf is where options want to go. Names are looked up by the daemon alone.
+function placeOf({ host, port }) {
+  const number = typeof port === 'string' && /^\d+$/.test(port) ? Number(port) : port;
+  if (!Number.isInteger(number) || number < 1 || number > 65535) {
+    throw Object.assign(new RangeError(`Port should be > 0 and < 65536. Received ${String(port).slice(0, 100)}.`), { code: 'ERR_SOCKET_BAD_PORT' });
+  }
+  return { host: host === undefined || host === null || host === '' ? 'localhost' : String(host), port: number };
+}
+
+// connected makes a socket one end of a tunnel.
+function connected(socket, tunnels, { host, port }) {
+  const opened = (address) => {
+    socket.connecting = false;
+    socket._peername = { address, port, family: isIP(address) === 6 ? 'IPv6' : 'IPv4' };
+    socket._unrefTimer();
+    socket.emit('connect');
+    socket.emit('ready');
+    if (socket.readable && !socket.isPaused()) socket.read(0);
+  };
+  const tunnel = tunnels.open(host, port, {
+    onOpened: opened,
+    onData: (chunk) => {
+      socket._unrefTimer();
+      return socket.push(chunk);
+    },
+    onEnd: () => {
+      socket.push(null);
+      socket.read(0);
+    },
+    onClosed: (error) => socket.destroy(error),
+  });
+  socket[TUNNEL] = tunnel;
+  Object.defineProperties(socket, properties);
+}
+
+// Node's own look into a handle, which such a socket has not.
+const properties = {
+  pending: { get() { return this.connecting; }, configurable: true },
+  bytesRead: { get() { return this[TUNNEL].bytesRead; }, configurable: true },
+  bytesWritten: { get() { return this[TUNNEL].bytesWritten; }, configurable: true },
+};
+
+const bytesOf = (data, encoding) => (typeof data === 'string' ? Buffer.from(data, encoding) : data);
+
+// Methods of a socket, for those that are an end of a tunnel.
+const methods = {
+  _read() {
+    this[TUNNEL].read();
+  },
+  _writeGeneric(writev, data, encoding, done) {
+    this._unrefTimer();
+    const bytes = writev ? Buffer.concat(data.map((each) => bytesOf(each.chunk, each.encoding))) : bytesOf(data, encoding);
+    this[TUNNEL].write(bytes, done);
+  },
+  _final(done) {
+    this[TUNNEL].finish();
+    done();
+  },
+  _getsockname() {
+    return {};
+  },
+  ref() {
+    return this;
+  },
+  unref() {
+    return this;
+  },
+  _destroy(error, done) {
+    this.connecting = false;
+    this.setTimeout(0);
+    this[TUNNEL].abort();
+    done(error);
+    process.nextTick(() => this.emit('close', Boolean(error)));
+  },
+  resetAndDestroy() {
+    return this.destroy();
+  },
+};
+
+function patchSocket(tunnels) {
+  const { prototype } = net.Socket;
+  for (const [name, method] of Object.entries(methods)) {
+    const own = prototype[name];
+    prototype[name] = { [name](...args) { return Reflect.apply(this[TUNNEL] === undefined ? own : method, this, args); } }[name];
+  }
+  prototype.connect = function connect(...args) {
+    const [options, listener] = Array.isArray(args[0]) ? args[0] : net._normalizeArgs(args);
+    const place = options.path ? undefined : placeOf(options);
+    if (listener !== null) this.once('connect', listener);
+    this._undestroy(); // it may have been used before
+    this.connecting = true;
+    this._unrefTimer();
+    try {
+      if (this.encrypted) throw refused('a TLSSocket connects by tls.connect'); // it would send plain text
+      if (place === undefined) throw refused(`connect to ${String(options.path).slice(0, 200)} is not possible: there are no local sockets`);
+      this._host = place.host;
+      connected(this, tunnels, place);
+    } catch (error) {
+      process.nextTick(() => this.destroy(error)); // who connects has no listeners yet
+    }
+    return this;
+  };
+}
+
+// patchTls has TLS sockets stand on sockets of ours: those of Node's making connect by themselves.
+function patchTls() {
+  const tls = require('node:tls');
+  const { connect: own } = tls;
+  tls.connect = function connect(...args) {
+    const [given, listener] = net._normalizeArgs(args);
+    let options = { ...given, ...args.find((arg, i) => i > 0 && typeof arg === 'object' && arg !== null) };
+    let socket;
+    if (options.socket === undefined || options.socket === null) {
+      const { path, host, port, allowHalfOpen } = options;
+      socket = net.connect(path ? { path } : { host, port, allowHalfOpen });
+      options = { ...options, socket };
+    }
+    const secure = own(options, ...(listener === null ? [] : [listener]));
+    if (socket !== undefined && options.timeout) secure.setTimeout(options.timeout);
+    return secure;
+  };
+  const { prototype } = tls.TLSSocket;
+  const { _init: init } = prototype;
+  prototype._init = function _init(socket, wrap) {
+    Reflect.apply(init, this, [socket, wrap]);
+    if (socket?.[TUNNEL] !== undefined && !socket.connecting) this.connecting = false; // though it has no handle
+  };
+}
+
+const DISPATCHERS = [2, 1].map((version) => Symbol.for(`undici.globalDispatcher.${version}`));
+const IDLE = 1000; // ms that fetch keeps a connection for another request
+
+// patchFetch has a failed fetch say why. And fetch opens a connection for each request and keeps it for seconds,
+// so that many requests at once would wait for places which others do not use any more: it gets a share of them
+// for each origin, and shorter patience.
+function patchFetch(most) {
+  const { fetch: own } = globalThis;
+  void globalThis.Request; // which makes the dispatcher
+  const symbol = DISPATCHERS.find((name) => name in globalThis);
+  const Agent = globalThis[symbol]?.constructor;
+  if (Agent !== undefined) globalThis[symbol] = new Agent({ connections: Math.max(1, most >> 2), keepAliveTimeout: IDLE, keepAliveMaxTimeout: IDLE });
+  globalThis.fetch = async function fetch(input, init) {
+    try {
+      return await own(input, init);
+    } catch (error) {
+      const { cause, stack } = error;
+      if (cause?.syscall === 'connect' && error.message === 'fetch failed') {
+        error.message += `: ${cause.message}`;
+        error.stack = stack.replace('fetch failed', () => error.message);
+      }
+      throw error;
+    }
+  };
+}
+
+function patchServer() {
+  net.Server.prototype.listen = function listen() {
+    throw Object.assign(new Error('listen is not possible: there is no network'), { code: 'EACCES', syscall: 'listen' });
+  };
+}
+
+// install is called once, before a script gets any of these modules. most is how many connections a call may
+// have at once.
+function install(tunnels, most) {
+  patchSocket(tunnels);
+  patchTls();
+  patchFetch(most);
+  patchServer();
+}
+
+module.exports = { install };
