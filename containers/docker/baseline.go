@@ -36,16 +36,16 @@ func (s Spec) containerConfig(instance string) *container.Config {
 	}
 }
 
-// hostConfig is the baseline: what keeps a container's inside from everything outside. SecurityOpt
-// names no seccomp profile, which leaves the engine's default on; checkEngine sees that there is one.
-func (s Spec) hostConfig() *container.HostConfig {
+// hostConfig is the baseline: what keeps a container's inside from everything outside. seccomp is the
+// option that seccompOption gives.
+func (s Spec) hostConfig(seccomp string) *container.HostConfig {
 	yes, no := true, false
 	pids := int64(s.PIDs)
 	memory := int64(s.Memory) * mebibyte
 	return &container.HostConfig{
 		Runtime:        s.Runtime,
 		CapDrop:        []string{"ALL"},
-		SecurityOpt:    []string{"no-new-privileges"},
+		SecurityOpt:    []string{"no-new-privileges", seccomp},
 		ReadonlyRootfs: true,
 		Tmpfs: map[string]string{
 			"/tmp": fmt.Sprintf("rw,noexec,nosuid,nodev,size=%dm,nr_inodes=%d,mode=1777", s.Tmp, tmpInodes),

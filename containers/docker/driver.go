@@ -41,7 +41,7 @@ const (
 )
 
 // Reasons why there can be no driver, or no container of a spec. Each error of New and Check that wraps one
-// is a line that says the way out.
+// is a line that says the way out; ErrProfile comes from Start alone.
 var (
 	ErrNoEngine   = errors.New("no Docker engine answers")
 	ErrNoImage    = errors.New("no such image")
@@ -49,6 +49,7 @@ var (
 	ErrNoRuntime  = errors.New("no such OCI runtime")
 	ErrNoLimit    = errors.New("every limit has to be above 0, and the instance named")
 	ErrUnconfined = errors.New("the Docker engine runs containers without seccomp")
+	ErrProfile    = errors.New("the Docker engine cannot take the seccomp profile of containers")
 )
 
 // Config says whose containers a driver starts.
@@ -64,6 +65,7 @@ type Driver struct {
 	engine   *client.Client
 	removals *removals
 	id       string // the engine's
+	seccomp  string // the option of every container
 }
 
 // New connects to the engine that the environment names (DOCKER_HOST and so on, else the local one)
@@ -72,11 +74,15 @@ func New(ctx context.Context, config Config) (*Driver, error) {
 	if config.Instance == "" {
 		return nil, fmt.Errorf("%w: instance %q", ErrNoLimit, config.Instance)
 	}
+	seccomp, err := seccompOption(seccompList)
+	if err != nil {
+		return nil, err
+	}
 	engine, err := connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	d := &Driver{config: config, engine: engine, removals: newRemovals(engine, config.Log)}
+	d := &Driver{config: config, engine: engine, removals: newRemovals(engine, config.Log), seccomp: seccomp}
 	if err := d.checkEngine(ctx); err != nil {
 		_ = engine.Close()
 		return nil, err
@@ -106,7 +112,7 @@ func (d *Driver) checkEngine(ctx context.Context) error {
 	}
 	d.id = cmp.Or(info.ID, d.engine.DaemonHost())
 	if !slices.ContainsFunc(info.SecurityOptions, confines) {
-		return fmt.Errorf("%w: start it without --seccomp-profile=unconfined, on a kernel with seccomp", ErrUnconfined)
+		return fmt.Errorf("%w: run it on a kernel with seccomp", ErrUnconfined)
 	}
 	return nil
 }
@@ -123,7 +129,8 @@ func (d *Driver) info(ctx context.Context) (system.Info, error) {
 func (d *Driver) Engine() string { return d.id }
 
 func confines(option string) bool {
-	return strings.HasPrefix(option, "name=seccomp") && !strings.Contains(option, "profile=unconfined")
+	name, _, _ := strings.Cut(option, ",") // what follows is a profile of the engine's, which containers here do not have
+	return name == "name=seccomp"
 }
 
 // Start creates a container of the spec and starts it. It checks of the spec only its limits. The engine is not interrupted in the middle of a step,
@@ -172,7 +179,7 @@ func (d *Driver) create(ctx context.Context, p *process) error {
 	created, err := d.engine.ContainerCreate(ctx, client.ContainerCreateOptions{
 		Name:       p.id,
 		Config:     p.spec.containerConfig(d.config.Instance),
-		HostConfig: p.spec.hostConfig(),
+		HostConfig: p.spec.hostConfig(d.seccomp),
 	})
 	switch {
 	case err == nil:
@@ -207,7 +214,11 @@ func (d *Driver) attach(ctx context.Context, p *process) error {
 }
 
 func (d *Driver) start(ctx context.Context, p *process) error {
-	if _, err := d.engine.ContainerStart(ctx, p.id, client.ContainerStartOptions{}); err != nil {
+	_, err := d.engine.ContainerStart(ctx, p.id, client.ContainerStartOptions{})
+	if err != nil && strings.Contains(err.Error(), "seccomp") { // engines and runtimes have but words for it
+		return fmt.Errorf("%w; update it, its OCI runtime and libseccomp: %w", ErrProfile, err)
+	}
+	if err != nil {
 		return fmt.Errorf("start container of image %s: %w", p.spec.Image, err)
 	}
 	return nil

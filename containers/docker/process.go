@@ -40,11 +40,19 @@ func (p *process) Read(b []byte) (int, error) {
 	if n > 0 {
 		p.spoke.Store(true)
 	}
+	if err != nil && !p.spoke.Load() {
+		err = fmt.Errorf("%w%s", err, saidNothing)
+	}
 	if err != nil {
 		err = p.stderr.End(err)
 	}
 	return n, err
 }
+
+// saidNothing follows the end of an agent that has said nothing. Of a process that the kernel ended for a
+// system call nothing else tells.
+const saidNothing = ", before it said anything: has its image an agent, and does all that it starts with do " +
+	"with the system calls that containers may make?"
 
 var errNoStats = errors.New("the engine does not know")
 
