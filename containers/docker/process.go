@@ -40,19 +40,18 @@ func (p *process) Read(b []byte) (int, error) {
 	if n > 0 {
 		p.spoke.Store(true)
 	}
-	if err != nil && !p.spoke.Load() {
-		err = fmt.Errorf("%w%s", err, saidNothing)
+	if err == nil {
+		return n, nil
 	}
-	if err != nil {
-		err = p.stderr.End(err)
+	end := p.stderr.End(err)
+	if end == err && !p.spoke.Load() { // no last words either
+		end = fmt.Errorf("%w, before it said anything: %s", err, saidNothing)
 	}
-	return n, err
+	return n, end
 }
 
-// saidNothing follows the end of an agent that has said nothing. Of a process that the kernel ended for a
-// system call nothing else tells.
-const saidNothing = ", before it said anything: has its image an agent, and does all that it starts with do " +
-	"with the system calls that containers may make?"
+// saidNothing is for an agent that ended in silence, as one does that the kernel ended for a system call.
+const saidNothing = "has its image an agent, and is all in there made for this machine and the system calls of containers?"
 
 var errNoStats = errors.New("the engine does not know")
 
