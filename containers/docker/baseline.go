@@ -3,6 +3,7 @@ package docker
 import (
 	"cmp"
 	"fmt"
+	"strings"
 
 	"github.com/moby/moby/api/types/container"
 )
@@ -17,6 +18,8 @@ const (
 	tmpInodes = 4096
 
 	mebibyte = 1 << 20
+
+	gVisor = "runsc" // how the names of its runtimes begin, as runsc-kvm
 )
 
 func (s Spec) containerConfig(instance string) *container.Config {
@@ -36,11 +39,20 @@ func (s Spec) containerConfig(instance string) *container.Config {
 	}
 }
 
+// hostPIDs bounds what the host counts for a container. gVisor's kernel has threads of its own there, and
+// beside each thread in the container up to three more; without room for them it ends with all calls in it.
+func (s Spec) hostPIDs() int64 {
+	if strings.HasPrefix(s.Runtime, gVisor) {
+		return 4*int64(s.PIDs) + 128
+	}
+	return int64(s.PIDs)
+}
+
 // hostConfig is the baseline: what keeps a container's inside from everything outside. seccomp is the
 // option that seccompOption gives.
 func (s Spec) hostConfig(seccomp string) *container.HostConfig {
 	yes, no := true, false
-	pids := int64(s.PIDs)
+	pids := s.hostPIDs()
 	memory := int64(s.Memory) * mebibyte
 	return &container.HostConfig{
 		Runtime:        s.Runtime,
