@@ -36,7 +36,8 @@ type doctorCommand struct {
 
 // Help is what stands behind the flags in --help.
 func (doctorCommand) Help() string {
-	return `One line for each thing looked at: ok, missing or warn, what was found, and how to get what is not there. Nothing is changed.
+	return `One line for each thing looked at: ok, missing or warn, what was found, and how to get what is not there. Nothing is
+changed; where an engine can run containers, one is started and removed.
 
 Exit status:
 

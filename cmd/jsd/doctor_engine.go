@@ -15,24 +15,24 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/jsd-project/jsd"
+	"github.com/jsd-project/jsd/containers"
 	"github.com/jsd-project/jsd/containers/docker"
 )
 
 const (
 	engineTime = 10 * time.Second // for an engine's answers, all together
+	proofTime  = 60 * time.Second // for a container to start and to be removed
 	gVisor     = "runsc"
 )
 
-// examineEngine looks at the Docker engine and the image. usable says whether serve could start
-// containers, which the driver itself judges; only the default image may still have to be made.
-func (c *doctorCommand) examineEngine(ctx context.Context) (found []finding, usable bool) {
-	ctx, cancel := context.WithTimeout(ctx, engineTime)
+// examineEngine looks at the Docker engine and the image, and starts a container where it can. usable says
+// whether serve could, which the driver itself judges; only the default image may still have to be made.
+func (c *doctorCommand) examineEngine(whole context.Context) (found []finding, usable bool) {
+	ctx, cancel := context.WithTimeout(whole, engineTime)
 	defer cancel()
 	driver, judged := docker.New(ctx, docker.Config{Instance: "doctor", Log: zerolog.Nop()})
 	if judged == nil {
-		_, judged = driver.Check(ctx, docker.Spec{
-			Image: c.Image, Runtime: c.Runtime, Memory: c.Memory, CPUs: c.CPUs, PIDs: c.PIDs, Tmp: c.Tmp,
-		})
+		_, judged = driver.Check(ctx, c.spec())
 		judged = errors.Join(judged, driver.Close())
 	}
 	if errors.Is(judged, docker.ErrNoEngine) || errors.Is(judged, docker.ErrNoLimit) || errors.Is(judged, docker.ErrBadLimit) {
@@ -50,7 +50,52 @@ func (c *doctorCommand) examineEngine(ctx context.Context) (found []finding, usa
 	found = append(found, describeEngine(info.Info, engine, judged))
 	found = append(found, describeRuntimes(info.Info, c.Runtime, judged))
 	image, makeable := c.describeImage(ctx, engine, judged)
-	return append(found, image), judged == nil || makeable
+	found = append(found, image)
+	if judged != nil || image.State != stateOK { // one with another agent may have nothing to say to this jsd
+		return found, judged == nil || makeable
+	}
+	container := c.tryContainer(whole)
+	return append(found, container), container.State == stateOK
+}
+
+func (c *doctorCommand) spec() docker.Spec {
+	return docker.Spec{Image: c.Image, Runtime: c.Runtime, Memory: c.Memory, CPUs: c.CPUs, PIDs: c.PIDs, Tmp: c.Tmp}
+}
+
+// tryContainer is the proof: nothing else shows that engine, runtime and kernel take a container's baseline,
+// the profile of system calls above all, and that the agent can do with it.
+func (c *doctorCommand) tryContainer(ctx context.Context) finding {
+	ctx, cancel := context.WithTimeout(ctx, proofTime)
+	defer cancel()
+	begun := time.Now()
+	if err := c.startContainer(ctx); err != nil {
+		f := finding{"container", stateMissing, oneLine(err), "see the engine's log"}
+		if errors.Is(err, docker.ErrProfile) {
+			f.Remedy = "" // the error says it
+		}
+		return f
+	}
+	took := time.Since(begun).Round(time.Millisecond)
+	return finding{"container", stateOK, fmt.Sprintf("one started and was removed in %v, with jsd's seccomp profile", took), ""}
+}
+
+func (c *doctorCommand) startContainer(ctx context.Context) error {
+	driver, err := docker.New(ctx, docker.Config{Instance: "doctor", Log: zerolog.Nop()})
+	if err != nil {
+		return err
+	}
+	process, err := driver.Start(ctx, c.spec())
+	if err != nil {
+		return errors.Join(err, driver.Close())
+	}
+	limits := containers.Limits{
+		Concurrency: 1, Workers: 1, Heap: c.Heap, Memory: c.Memory, Result: 1 << 10, ConsoleLines: 1, ConsoleBytes: 1 << 10,
+	}
+	container, err := containers.Open(ctx, process, limits, zerolog.Nop())
+	if err == nil {
+		err = container.Close()
+	}
+	return errors.Join(err, driver.Close())
 }
 
 func describeEngine(info system.Info, engine *moby.Client, judged error) finding {

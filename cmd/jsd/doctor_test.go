@@ -72,6 +72,7 @@ func TestDoctorWithAnEngine(t *testing.T) {
 	wantLine(t, got.out, "docker", stateOK, "seccomp")
 	wantLine(t, got.out, "runtimes", stateOK, "runc")
 	wantLine(t, got.out, "image", stateOK, "its agent is current")
+	wantLine(t, got.out, "container", stateOK, "with jsd's seccomp profile")
 	wantLine(t, got.out, "port", stateOK, "is served by jsd")
 
 	got = command(t, "", "doctor", "--node", fakeNode(t), "--runtime", "no-such-runtime")
@@ -85,6 +86,13 @@ func TestDoctorWithAnEngine(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	wantLine(t, got.out, "image", stateMissing, "pull or build it")
+
+	// What keeps a container from starting shows in no list of what the engine has.
+	got = command(t, "", "doctor", "--node", fakeNode(t), "--pids", "1")
+	if got.status != statusProcessOnly {
+		t.Errorf("got %+v", got)
+	}
+	wantLine(t, got.out, "container", stateMissing, "; see the engine's log")
 }
 
 func TestDoctorAndThePort(t *testing.T) {

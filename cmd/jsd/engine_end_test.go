@@ -20,6 +20,7 @@ func TestOnAnEngineOfItsOwn(t *testing.T) {
 		{"SIGKILL leaves nothing after the next start", sigkillLeavesNothing},
 		{"daemons on one engine", daemonsOnOneEngine},
 		{"SIGTERM drains", sigtermDrains},
+		{"gVisor", onGVisor},
 		{"SIGTERM with an engine that is stopped", sigtermWithoutEngine},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -121,7 +121,7 @@ func (e *ownEngine) start(more ...string) {
 	// What an engine that was killed left would have the next one wait for a process that is gone.
 	_ = os.Remove(in("pid"))
 	_ = os.Remove(in("exec/containerd/containerd.pid"))
-	if err := os.WriteFile(in("daemon.json"), []byte("{}"), 0o600); err != nil {
+	if err := os.WriteFile(in("daemon.json"), ownEngineSettings(), 0o600); err != nil {
 		e.t.Fatal(err)
 	}
 	log, err := os.OpenFile(in("log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -148,6 +148,15 @@ func (e *ownEngine) start(more ...string) {
 	eventually(e.t, "the engine answers", func() bool {
 		return e.command("version").Run() == nil
 	})
+}
+
+// ownEngineSettings has gVisor as a second runtime where it is installed. Its platform ptrace runs on any machine.
+func ownEngineSettings() []byte {
+	path, err := exec.LookPath(gVisor)
+	if err != nil {
+		return []byte("{}")
+	}
+	return fmt.Appendf(nil, `{"runtimes": {%q: {"path": %q, "runtimeArgs": ["--platform=ptrace", "--network=none"]}}}`, gVisor, path)
 }
 
 func (e *ownEngine) cgroup() string { return "/" + filepath.Base(e.dir) }

@@ -28,8 +28,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// selfSigned makes a certificate for localhost that signs itself, with its PEM.
-func selfSigned(t *testing.T) (tls.Certificate, string) {
+// localCertificate makes one for localhost that signs itself, with its PEM.
+func localCertificate(t *testing.T) (tls.Certificate, string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -85,7 +85,7 @@ func newSite(t *testing.T) *site {
 	})
 	plain := httptest.NewServer(mux)
 	t.Cleanup(plain.Close)
-	cert, ca := selfSigned(t)
+	cert, ca := localCertificate(t)
 	secure := httptest.NewUnstartedServer(mux)
 	secure.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
 	secure.EnableHTTP2 = true

@@ -3,6 +3,7 @@ package docker
 import (
 	"cmp"
 	"fmt"
+	"strings"
 
 	"github.com/moby/moby/api/types/container"
 )
@@ -17,6 +18,8 @@ const (
 	tmpInodes = 4096
 
 	mebibyte = 1 << 20
+
+	gVisor = "runsc" // how the names of its runtimes begin, as runsc-kvm
 )
 
 func (s Spec) containerConfig(instance string) *container.Config {
@@ -36,16 +39,25 @@ func (s Spec) containerConfig(instance string) *container.Config {
 	}
 }
 
-// hostConfig is the baseline: what keeps a container's inside from everything outside. SecurityOpt
-// names no seccomp profile, which leaves the engine's default on; checkEngine sees that there is one.
-func (s Spec) hostConfig() *container.HostConfig {
+// hostPIDs bounds what the host counts for a container. gVisor's kernel has threads of its own there, and
+// beside each thread in the container up to three more; without room for them it ends with all calls in it.
+func (s Spec) hostPIDs() int64 {
+	if strings.HasPrefix(s.Runtime, gVisor) {
+		return 4*int64(s.PIDs) + 128
+	}
+	return int64(s.PIDs)
+}
+
+// hostConfig is the baseline: what keeps a container's inside from everything outside. seccomp is the
+// option that seccompOption gives.
+func (s Spec) hostConfig(seccomp string) *container.HostConfig {
 	yes, no := true, false
-	pids := int64(s.PIDs)
+	pids := s.hostPIDs()
 	memory := int64(s.Memory) * mebibyte
 	return &container.HostConfig{
 		Runtime:        s.Runtime,
 		CapDrop:        []string{"ALL"},
-		SecurityOpt:    []string{"no-new-privileges"},
+		SecurityOpt:    []string{"no-new-privileges", seccomp},
 		ReadonlyRootfs: true,
 		Tmpfs: map[string]string{
 			"/tmp": fmt.Sprintf("rw,noexec,nosuid,nodev,size=%dm,nr_inodes=%d,mode=1777", s.Tmp, tmpInodes),

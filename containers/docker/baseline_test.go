@@ -30,7 +30,7 @@ func TestBaselineAsInspected(t *testing.T) {
 		{"capabilities dropped", h.CapDrop, []string{"ALL"}},
 		{"capabilities added", len(h.CapAdd), 0},
 		{"privileged", h.Privileged, false},
-		{"security options: seccomp left at the engine's default", h.SecurityOpt, []string{"no-new-privileges"}},
+		{"security options", h.SecurityOpt, []string{"no-new-privileges", d.seccomp}},
 		{"read-only root", h.ReadonlyRootfs, true},
 		{"tmpfs", h.Tmpfs, map[string]string{"/tmp": "rw,noexec,nosuid,nodev,size=16m,nr_inodes=4096,mode=1777"}},
 		{"network", h.NetworkMode, container.NetworkMode("none")},

@@ -41,7 +41,7 @@ const (
 )
 
 // Reasons why there can be no driver, or no container of a spec. Each error of New and Check that wraps one
-// is a line that says the way out.
+// is a line that says the way out; ErrProfile comes from Start alone.
 var (
 	ErrNoEngine   = errors.New("no Docker engine answers")
 	ErrNoImage    = errors.New("no such image")
@@ -50,6 +50,7 @@ var (
 	ErrNoLimit    = errors.New("every limit has to be above 0, and the instance named")
 	ErrBadLimit   = errors.New("the Docker engine cannot hold this limit")
 	ErrUnconfined = errors.New("the Docker engine runs containers without seccomp")
+	ErrProfile    = errors.New("the Docker engine cannot take the seccomp profile of containers")
 )
 
 // Config says whose containers a driver starts.
@@ -66,6 +67,7 @@ type Driver struct {
 	removals *removals
 	id       string // the engine's
 	cpus     int    // it has; 0: it does not say
+	seccomp  string // the option of every container
 }
 
 // New connects to the engine that the environment names (DOCKER_HOST and so on, else the local one)
@@ -74,11 +76,15 @@ func New(ctx context.Context, config Config) (*Driver, error) {
 	if config.Instance == "" {
 		return nil, fmt.Errorf("%w: instance %q", ErrNoLimit, config.Instance)
 	}
+	seccomp, err := seccompOption(seccompList)
+	if err != nil {
+		return nil, err
+	}
 	engine, err := connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	d := &Driver{config: config, engine: engine, removals: newRemovals(engine, config.Log)}
+	d := &Driver{config: config, engine: engine, removals: newRemovals(engine, config.Log), seccomp: seccomp}
 	if err := d.checkEngine(ctx); err != nil {
 		_ = engine.Close()
 		return nil, err
@@ -108,7 +114,7 @@ func (d *Driver) checkEngine(ctx context.Context) error {
 	}
 	d.id, d.cpus = cmp.Or(info.ID, d.engine.DaemonHost()), info.NCPU
 	if !slices.ContainsFunc(info.SecurityOptions, confines) {
-		return fmt.Errorf("%w: start it without --seccomp-profile=unconfined, on a kernel with seccomp", ErrUnconfined)
+		return fmt.Errorf("%w: run it on a kernel with seccomp", ErrUnconfined)
 	}
 	return nil
 }
@@ -125,7 +131,8 @@ func (d *Driver) info(ctx context.Context) (system.Info, error) {
 func (d *Driver) Engine() string { return d.id }
 
 func confines(option string) bool {
-	return strings.HasPrefix(option, "name=seccomp") && !strings.Contains(option, "profile=unconfined")
+	name, _, _ := strings.Cut(option, ",") // what follows is a profile of the engine's, which containers here do not have
+	return name == "name=seccomp"
 }
 
 // Start creates a container of the spec and starts it. It checks of the spec only its limits. The engine is not interrupted in the middle of a step,
@@ -174,7 +181,7 @@ func (d *Driver) create(ctx context.Context, p *process) error {
 	created, err := d.engine.ContainerCreate(ctx, client.ContainerCreateOptions{
 		Name:       p.id,
 		Config:     p.spec.containerConfig(d.config.Instance),
-		HostConfig: p.spec.hostConfig(),
+		HostConfig: p.spec.hostConfig(d.seccomp),
 	})
 	switch {
 	case err == nil:
@@ -209,7 +216,11 @@ func (d *Driver) attach(ctx context.Context, p *process) error {
 }
 
 func (d *Driver) start(ctx context.Context, p *process) error {
-	if _, err := d.engine.ContainerStart(ctx, p.id, client.ContainerStartOptions{}); err != nil {
+	_, err := d.engine.ContainerStart(ctx, p.id, client.ContainerStartOptions{})
+	if err != nil && strings.Contains(err.Error(), "seccomp") { // engines and runtimes have but words for it
+		return fmt.Errorf("%w; update it, its OCI runtime and libseccomp: %w", ErrProfile, err)
+	}
+	if err != nil {
 		return fmt.Errorf("start container of image %s: %w", p.spec.Image, err)
 	}
 	return nil

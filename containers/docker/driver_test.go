@@ -215,7 +215,9 @@ func TestConfines(t *testing.T) {
 	for option, want := range map[string]bool{
 		"name=seccomp,profile=default":    true,
 		"name=seccomp,profile=builtin":    true,
-		"name=seccomp,profile=unconfined": false,
+		"name=seccomp,profile=unconfined": true,
+		"name=seccomp":                    true,
+		"name=seccompless":                false,
 		"name=apparmor":                   false,
 	} {
 		if got := confines(option); got != want {

@@ -143,16 +143,17 @@ func inside(t *testing.T, engine *client.Client, id, command string) string {
 	return strings.TrimSpace(said.String())
 }
 
-// buildFrom makes an image of the runtime image with more lines, and removes it after the test.
-func buildFrom(t *testing.T, engine *client.Client, lines string) string {
+// buildFrom makes an image of the runtime image with more lines, which may copy the files, and removes it
+// after the test.
+func buildFrom(t *testing.T, engine *client.Client, lines string, files ...string) string {
 	t.Helper()
-	return buildAs(t, engine, fmt.Sprintf("jsd-test-%d-%s", os.Getpid(), strings.ToLower(strings.ReplaceAll(t.Name(), "/", "-"))), lines)
+	return buildAs(t, engine, fmt.Sprintf("jsd-test-%d-%s", os.Getpid(), strings.ToLower(strings.ReplaceAll(t.Name(), "/", "-"))), lines, files...)
 }
 
-func buildAs(t *testing.T, engine *client.Client, tag, lines string) string {
+func buildAs(t *testing.T, engine *client.Client, tag, lines string, files ...string) string {
 	t.Helper()
 	file := &bytes.Buffer{}
-	packTar(t, file, "Dockerfile", "FROM "+DefaultImage+"\n"+lines)
+	packTar(t, file, append([]string{"Dockerfile", "FROM " + DefaultImage + "\n" + lines}, files...)...)
 	built, err := engine.ImageBuild(t.Context(), file, client.ImageBuildOptions{Tags: []string{tag}, Remove: true})
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -18,14 +19,17 @@ import (
 	"github.com/jsd-project/jsd"
 )
 
-func packTar(t *testing.T, w io.Writer, name, content string) {
+// packTar packs files, each a name and its content, which all may run.
+func packTar(t *testing.T, w io.Writer, files ...string) {
 	t.Helper()
 	packed := tar.NewWriter(w)
-	if err := packed.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.WriteString(packed, content); err != nil {
-		t.Fatal(err)
+	for file := range slices.Chunk(files, 2) {
+		if err := packed.WriteHeader(&tar.Header{Name: file[0], Mode: 0o755, Size: int64(len(file[1]))}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(packed, file[1]); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := packed.Close(); err != nil {
 		t.Fatal(err)

@@ -40,13 +40,21 @@ func (p *process) Read(b []byte) (int, error) {
 	if n > 0 {
 		p.spoke.Store(true)
 	}
-	if err != nil {
-		err = p.stderr.End(err)
+	if err == nil {
+		return n, nil
 	}
-	return n, err
+	end := p.stderr.End(err)
+	if end == err && !p.spoke.Load() { // no last words either
+		end = fmt.Errorf("%w, before it said anything: %s", err, saidNothing)
+	}
+	return n, end
 }
 
-var errNoStats = errors.New("the engine does not know")
+// saidNothing is for an agent that ended in silence, as one does that the kernel ended for a system call.
+const saidNothing = "has its image an agent, and is all in there made for this machine and the system calls of containers?"
+
+// ErrNoCount is in the error of CPU where the engine cannot look into containers of the runtime.
+var ErrNoCount = errors.New("the engine does not know")
 
 // CPU is what all processes of the container have used, by the engine's count, which nothing inside can
 // change. An engine may look once a second only, and answer no sooner.
@@ -61,7 +69,7 @@ func (p *process) CPU(ctx context.Context) (time.Duration, error) {
 		return 0, fmt.Errorf("read the processor time of container %s: %w", p.id, err)
 	}
 	if got.CPUStats.CPUUsage.TotalUsage == 0 { // where it cannot look, it sends the fields empty
-		return 0, fmt.Errorf("the processor time of container %s: %w", p.id, errNoStats)
+		return 0, fmt.Errorf("the processor time of container %s: %w", p.id, ErrNoCount)
 	}
 	return time.Duration(got.CPUStats.CPUUsage.TotalUsage), nil
 }

@@ -20,7 +20,7 @@ type Spec struct {
 	Runtime string // OCI runtime by the name the engine knows it by, such as runsc
 	Memory  int    // MiB, swap included
 	CPUs    float64
-	PIDs    int
+	PIDs    int // processes and threads; on gVisor, whose own are counted as well, the bound is not sharp
 	Tmp     int // MiB of /tmp
 }
 

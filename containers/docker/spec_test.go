@@ -33,6 +33,14 @@ func TestSpecsSideBySide(t *testing.T) {
 	}
 }
 
+func TestPIDsOnTheHost(t *testing.T) {
+	for runtime, want := range map[string]int64{"": 100, "runc": 100, "runsc": 528, "runsc-kvm": 528} {
+		if got := *(Spec{Runtime: runtime, PIDs: 100}).hostConfig("").PidsLimit; got != want {
+			t.Errorf("%s: %d, want %d", runtime, got, want)
+		}
+	}
+}
+
 // What Check saw stays what containers are made of, also when the name moves on or is gone.
 func TestImageIsTheOneThatWasChecked(t *testing.T) {
 	_, engine := needDriver(t)
