@@ -168,20 +168,21 @@ func (c *Container) end(cause error) {
 	}
 }
 
-// endFor is end on account of a call that goes on although the agent was told to stop it, unless the
-// agent has said nothing since then: whether it is slow or dead is for watch to find out.
-func (c *Container) endFor(cause error, call *pendingCall, asked time.Duration) {
+// endFor is end on account of what goes on although the agent was told to stop it, unless the agent has
+// said nothing since then: whether it is slow or dead is for watch to find out. stillLocked gives the timer
+// that it is called by, nil where nothing goes on any more.
+func (c *Container) endFor(cause error, asked time.Duration, stillLocked func() *time.Timer) {
 	c.mu.Lock()
-	if c.pending[call.id] != call {
-		c.mu.Unlock()
-		return
+	timer := stillLocked()
+	if timer != nil && c.words.last() < asked {
+		timer.Reset(cancelGrace)
+		timer = nil
 	}
-	if c.words.last() < asked {
-		call.abandoned.Reset(cancelGrace)
-		c.mu.Unlock()
-		return
+	var lost []*pendingCall
+	died := false
+	if timer != nil {
+		lost, died = c.dieLocked(cause)
 	}
-	lost, died := c.dieLocked(cause)
 	c.mu.Unlock()
 	if died {
 		c.tell(cause, lost)
@@ -204,25 +205,6 @@ func (c *Container) dieLocked(cause error) (lost []*pendingCall, died bool) {
 	c.outbox, c.data = nil, nil
 	close(c.dead)
 	return lost, true
-}
-
-// endUnclosed does the same for a session that was closed and goes on.
-func (c *Container) endUnclosed(s *session, asked time.Duration) {
-	c.mu.Lock()
-	if c.sessions[s.id] != s {
-		c.mu.Unlock()
-		return
-	}
-	if c.words.last() < asked {
-		s.unclosed.Reset(cancelGrace)
-		c.mu.Unlock()
-		return
-	}
-	lost, died := c.dieLocked(errUnclosed)
-	c.mu.Unlock()
-	if died {
-		c.tell(errUnclosed, lost)
-	}
 }
 
 func (c *Container) tell(cause error, lost []*pendingCall) {

@@ -215,7 +215,14 @@ func (c *Container) abandon(pending *pendingCall, cause error) bool {
 	}
 	asked := c.words.now()
 	c.endStreamsLocked(pending)
-	pending.abandoned = time.AfterFunc(cancelGrace, func() { c.endFor(cause, pending, asked) })
+	pending.abandoned = time.AfterFunc(cancelGrace, func() {
+		c.endFor(cause, asked, func() *time.Timer {
+			if c.pending[pending.id] != pending {
+				return nil
+			}
+			return pending.abandoned
+		})
+	})
 	c.postLocked(outgoing{frame: encoded})
 	c.pingLocked()
 	return true

@@ -102,7 +102,14 @@ func (s *session) Close() {
 	close(s.over)
 	if c.sessions[s.id] == s { // else the agent has not heard of it
 		asked := c.words.now()
-		s.unclosed = time.AfterFunc(cancelGrace, func() { c.endUnclosed(s, asked) })
+		s.unclosed = time.AfterFunc(cancelGrace, func() {
+			c.endFor(errUnclosed, asked, func() *time.Timer {
+				if c.sessions[s.id] != s {
+					return nil
+				}
+				return s.unclosed
+			})
+		})
 		c.postLocked(outgoing{frame: encoded})
 		c.pingLocked()
 	}

@@ -48,6 +48,7 @@ type request struct {
 	size   int    // bytes
 	tenant string // of a call, once its params said it; empty: it is none, or not known to be one yet
 	trace  string // traceparent, likewise
+	most   shares // set with the tenant's policy, before it may be in flight
 	number uint64 // what jsonrpc2 knows it by
 
 	// Guarded by client.mu.

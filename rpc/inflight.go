@@ -62,12 +62,11 @@ func (c *client) takeSlot(req *request, cancel func()) error {
 
 // countLocked judges a call by what its tenant may have of this connection, and of all of them.
 func (c *client) countLocked(req *request) error {
-	policy := c.server.cfg.policy(req.tenant)
-	bounded := policy.InFlight < c.server.cfg.MaxInFlight
-	if bounded && c.ofTenant[req.tenant] >= policy.InFlight {
+	bounded := req.most.inFlight < c.server.cfg.MaxInFlight
+	if bounded && c.ofTenant[req.tenant] >= req.most.inFlight {
 		return busy("too many calls of the tenant in flight on the connection", retryFull)
 	}
-	if err := c.server.join(c, req.tenant, policy.Connections); err != nil {
+	if err := c.server.join(c, req.tenant, req.most.connections); err != nil {
 		return err
 	}
 	if req.counted = bounded; bounded {

@@ -63,13 +63,16 @@ func (p *Policy) cpu(timeout time.Duration) time.Duration {
 	return timeout
 }
 
+// shares are what a tenant may have of connections, by its policy when the request was judged.
+type shares struct{ connections, inFlight int }
+
 // policyOf makes a request one of the tenant's, unless it is too long for that.
 func (s *Server) policyOf(tenant string, req *request) (Policy, error) {
 	p := s.cfg.policy(tenant)
 	if int64(req.size) > p.Frame {
 		return p, errFrameLimit
 	}
-	req.tenant = tenant
+	req.tenant, req.most = tenant, shares{p.Connections, p.InFlight}
 	return p, nil
 }
 

@@ -112,7 +112,7 @@ func (d *Driver) checkEngine(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.id, d.cpus = cmp.Or(info.ID, d.engine.DaemonHost()), info.NCPU
+	d.id, d.cpus = cmp.Or(info.ID, d.engine.DaemonHost())+" "+info.DockerRootDir, info.NCPU // engines of one machine may share an ID
 	if !slices.ContainsFunc(info.SecurityOptions, confines) {
 		return fmt.Errorf("%w: run it on a kernel with seccomp", ErrUnconfined)
 	}
