@@ -26,6 +26,10 @@ import (
 
 const (
 	headerTime = 10 * time.Second // for a client to send its request's header
+	readTime   = 30 * time.Second // and the rest of it; package rpc has a rule of its own for scripts
+	writeTime  = time.Minute      // for a client to take an answer, likewise
+	idleTime   = 2 * time.Minute  // that a connection may be kept between requests
+	maxHeader  = 64 << 10         // bytes of a header
 	closeTime  = 20 * time.Second // for containers to be removed when the daemon ends
 )
 
@@ -42,6 +46,7 @@ type daemon struct {
 	rpc       *rpc.Server
 	http      *http.Server
 	listener  net.Listener
+	limited   net.Listener                     // the same, with a bound
 	hello     atomic.Pointer[containers.Hello] // of the newest container of the default class
 	imageGone chan struct{}                    // has one element when a container's image was not there
 	failed    func(error)                      // told why a container does not start; or nil
@@ -152,12 +157,14 @@ func (d *daemon) serve() {
 		Modules: d.modules,
 		Limits:  d.limits, Policy: d.rpcPolicy,
 		MaxAllBundles: int64(c.AllBundles) << 20, KeepAllBytes: int64(max(c.Keep, keepAll)) << 20,
-		MaxFrame: c.MaxFrame, MaxConnections: c.MaxConnections, MaxInFlight: c.MaxInFlight,
+		MaxFrame: c.MaxFrame, MaxConnections: c.MaxConnections, MaxInFlight: c.MaxInFlight, MaxBuffered: int64(c.Buffers) << 20,
 		Log: d.log, Observe: d.watched.observer(),
 	})
 	d.watched.serve(d)
-	d.http = &http.Server{Handler: d.rpc, ReadHeaderTimeout: headerTime}
-	go func() { d.served <- d.http.Serve(d.listener) }()
+	d.http = newHTTPServer(endOfBody(d.rpc))
+	d.http.WriteTimeout = writeTime
+	d.limited = limitListener(d.listener, c.MaxConnections, d.log)
+	go func() { d.served <- d.http.Serve(d.limited) }()
 }
 
 // schedulerPolicy is what a tenant may have of the scheduler.
