@@ -48,6 +48,7 @@ type Container struct {
 	outbox      []outgoing // what the writer takes next, in this order
 	replyBytes  int        // of replies in the outbox
 	pinged      bool       // the agent owes a pong
+	late        int        // frames about answered calls since the last answer
 	cause       error      // why the link is dead; nil while it lives
 }
 

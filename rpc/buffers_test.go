@@ -2,9 +2,12 @@ package rpc
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -236,6 +239,9 @@ func TestSlowFrames(t *testing.T) {
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil || resp.StatusCode != http.StatusRequestTimeout || !resp.Close {
 			t.Errorf("got %v, %v", resp, err)
+		}
+		if _, err := io.Copy(io.Discard, conn); err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error("the connection goes on behind the answer")
 		}
 	})
 	r.eventually("both have gone", func() bool { return open(r) == 0 })

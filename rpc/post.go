@@ -30,7 +30,7 @@ func (p *post) read() ([]byte, error) {
 		return nil, io.EOF
 	}
 	frame, err := io.ReadAll(p.body)
-	p.pace.read()
+	p.pace.read(err == nil)
 	p.unread.Store(false)
 	var tooLong *http.MaxBytesError
 	if errors.As(err, &tooLong) {
@@ -104,13 +104,15 @@ func (p *pace) givenUp() bool {
 }
 
 // read is for a body that is there, or is not going to be. From here on it counts for the requests in it.
-func (p *pace) read() {
+// The deadline has to go, since it would end the calls, too; but not where net/http still has to wait for the
+// rest of a body.
+func (p *pace) read(whole bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.over {
-		p.over = true
-		_ = p.response.SetReadDeadline(time.Time{}) // which would end the calls, too
+	if !p.over && whole {
+		_ = p.response.SetReadDeadline(time.Time{})
 	}
+	p.over = true
 	p.buffer.change(-p.counted)
 }
 
