@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,8 +14,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/coder/websocket"
 )
 
 const hostileSecret = "s3cret-of-the-daemon"
@@ -280,23 +277,6 @@ func many(n, k int, f func(i int)) {
 		})
 	}
 	all.Wait()
-}
-
-// closes reads a client's connection to its end, which has this code.
-func closes(t *testing.T, c *websocket.Conn, want websocket.StatusCode) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	for {
-		_, _, err := c.Read(ctx)
-		if err == nil {
-			continue
-		}
-		if got := websocket.CloseStatus(err); got != want {
-			t.Errorf("closed with %v (%v), want %v", got, err, want)
-		}
-		return
-	}
 }
 
 func request(id int, params string) string {
