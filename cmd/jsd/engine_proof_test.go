@@ -125,8 +125,11 @@ func onlyCallsInWhatDiedAreLost(t *testing.T, engine *ownEngine) {
 func breakContainers(t *testing.T, engine *ownEngine, j *jsdProcess, tenants int) (paused string) {
 	var broken []string
 	for _, breakIt := range []func(id string){func(id string) { engine.docker("kill", id) }, engine.pause} {
-		eventually(t, "a container for each, and a spare", func() bool { return len(engine.containers()) == tenants+1 })
-		all := engine.containers()
+		var all []string
+		eventually(t, "a container for each, and a spare", func() bool {
+			all = engine.containers() // the one that was killed may still be there
+			return len(all) == tenants+1 && !slices.ContainsFunc(all, func(id string) bool { return slices.Contains(broken, id) })
+		})
 		oldest := all[len(all)-1] // the spare is the newest
 		breakIt(oldest)
 		broken = append(broken, oldest)

