@@ -53,6 +53,7 @@ type Container struct {
 	lastStream  uint32
 	data        []*stream // that have a frame for the writer, each once, first come first
 	pinged      bool      // the agent owes a pong
+	late        int       // frames about answered calls since the last answer
 	cause       error     // why the link is dead; nil while it lives
 }
 

@@ -45,6 +45,8 @@ type peer struct {
 	t    *testing.T
 	conn net.Conn
 	r    *bufio.Reader
+
+	killed <-chan struct{} // once the daemon has hung up
 }
 
 // next gives the daemon's next frame, but for pings, which it answers. It may be called by any goroutine.
@@ -98,7 +100,11 @@ func (p *peer) send(k kind, header, body string) {
 	p.raw(string([]byte{byte(len(payload) >> 24), byte(len(payload) >> 16), byte(len(payload) >> 8), byte(len(payload)), byte(k)}) + payload)
 }
 
-func (p *peer) raw(bytes string) { _, _ = io.WriteString(p.conn, bytes) }
+// raw reports whether the daemon reads it.
+func (p *peer) raw(bytes string) bool {
+	_, err := io.WriteString(p.conn, bytes)
+	return err == nil
+}
 
 func (p *peer) result(id uint64, value string) {
 	p.send(kindResult, fmt.Sprintf(`{"id":%d,"time":1}`, id), value)
@@ -116,7 +122,7 @@ func newPeer(t *testing.T, script func(*peer)) *pipeProcess {
 	go func() {
 		defer close(finished)
 		defer theirs.Close()
-		script(&peer{t: t, conn: theirs, r: bufio.NewReader(theirs)})
+		script(&peer{t: t, conn: theirs, r: bufio.NewReader(theirs), killed: process.killed})
 	}()
 	t.Cleanup(func() {
 		_ = process.Kill()

@@ -84,11 +84,16 @@ func (c *Container) take(id uint64, missed bool) *pendingCall {
 	}
 	delete(c.pending, id)
 	c.endStreamsLocked(call)
+	c.late = 0
 	if call.opens {
 		call.session.answered = true
 	}
 	return call
 }
+
+// maxLate bounds the frames, between two answers, about calls that have been answered. An agent sends none; one
+// that never stops would cost the daemon processor time for nothing.
+const maxLate = 10_000
 
 // find gives the call that a frame of the agent is about, or nil where it has been answered.
 func (c *Container) find(id uint64) (*pendingCall, error) {
@@ -96,6 +101,9 @@ func (c *Container) find(id uint64) (*pendingCall, error) {
 	defer c.mu.Unlock()
 	call := c.pending[id]
 	if call == nil && id > 0 && id <= c.lastID {
+		if c.late++; c.late > maxLate {
+			return nil, fmt.Errorf("%w: %d frames about calls that have been answered", errProtocol, c.late)
+		}
 		return nil, nil
 	}
 	if call == nil || !call.sent {

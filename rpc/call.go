@@ -54,8 +54,10 @@ func (s *Server) begin(ctx context.Context, cancel func(), r *run) waiting {
 	r.call.Execution = x.name.id
 	task := r.start(blank)
 	if r.detach {
+		held := r.client.detach(r.req)
 		s.goBackground(func() {
 			defer cancel()
+			defer s.load.give(r.req.tenant, held)
 			s.run(runCtx, x, task, r, blank)
 		})
 		return joined(ctx, x)

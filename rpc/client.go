@@ -54,6 +54,7 @@ type request struct {
 	// Guarded by client.mu.
 	cancel  func() // while it has a slot in flight
 	counted bool   // among those of its tenant in flight
+	held    int64  // bytes of the server's load
 }
 
 // A client is one connection, or one POST, as jsonrpc2 sees it: its ObjectStream and Handler.

@@ -3,6 +3,7 @@ package rpc
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 
 	"github.com/sourcegraph/jsonrpc2"
@@ -23,11 +24,12 @@ func (duplex) decode(raw []byte) (in incoming, err error) {
 	if !wellFormed(raw) {
 		return in, errors.New("a Duplex frame is JSON")
 	}
+	size := len(raw)
 	raw = raw[skipSpace(raw, 0):]
 	if kind(raw) != '{' {
 		return in, errors.New("a Duplex frame is an object")
 	}
-	req := &request{size: len(raw)}
+	req := &request{size: size}
 	var frameType string
 	var failed json.RawMessage
 	var more bool
@@ -55,6 +57,7 @@ func (duplex) decode(raw []byte) (in incoming, err error) {
 	case frameType == "rep":
 		if !more { // only the last reply to a callback counts
 			in.responses = []response{duplexResponse(req, failed)}
+			in.own(size)
 		}
 		return in, nil
 	case frameType != "req":
@@ -63,6 +66,9 @@ func (duplex) decode(raw []byte) (in incoming, err error) {
 		return in, errors.New("the method of a Duplex request is a string")
 	case req.id != nil && !isDuplexID(req.id):
 		return in, errors.New("the id of a Duplex request is an integer from 1")
+	}
+	if len(req.ext) > maxEcho {
+		req.ext, req.err = nil, invalidRequest(fmt.Sprintf("ext must be at most %d bytes long", maxEcho))
 	}
 	in.requests = []*request{req}
 	return in, nil

@@ -55,6 +55,11 @@ func (c *client) takeSlot(req *request, cancel func()) error {
 			return err
 		}
 	}
+	if req.held = req.cost(); !c.server.load.take(req.tenant, req.held) {
+		req.held = 0
+		c.uncountLocked(req)
+		return busy("the scripts of all calls in flight take too much memory", retryFull)
+	}
 	c.inFlight++
 	req.cancel = cancel
 	return nil
@@ -75,6 +80,31 @@ func (c *client) countLocked(req *request) error {
 	return nil
 }
 
+func (c *client) uncountLocked(req *request) {
+	if !req.counted {
+		return
+	}
+	req.counted = false
+	if c.ofTenant[req.tenant]--; c.ofTenant[req.tenant] == 0 {
+		delete(c.ofTenant, req.tenant)
+	}
+}
+
+func (c *client) giveBackLocked(req *request) {
+	if req.held > 0 {
+		c.server.load.give(req.tenant, req.held)
+		req.held = 0
+	}
+}
+
+// detach leaves it to the caller to give back what a call in flight takes, since it outlives its request.
+func (c *client) detach(req *request) (held int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	held, req.held = req.held, 0
+	return held
+}
+
 // release frees the slot of one request, and the ids of all those that are answered with it.
 func (c *client) release(req *request, answered []*request) {
 	c.mu.Lock()
@@ -83,12 +113,8 @@ func (c *client) release(req *request, answered []*request) {
 		req.cancel = nil
 		c.inFlight--
 	}
-	if req.counted {
-		req.counted = false
-		if c.ofTenant[req.tenant]--; c.ofTenant[req.tenant] == 0 {
-			delete(c.ofTenant, req.tenant)
-		}
-	}
+	c.giveBackLocked(req)
+	c.uncountLocked(req)
 	for _, r := range answered {
 		if c.ids[string(r.id)] == r {
 			delete(c.ids, string(r.id))
@@ -102,6 +128,7 @@ func (c *client) settle(frame []byte, req *request) {
 		c.wire.write(frame)
 	}
 	c.mu.Lock()
+	c.giveBackLocked(req) // where the connection was gone, and so nothing released
 	delete(c.requests, req.number)
 	drained := c.draining && len(c.requests) == 0
 	c.mu.Unlock()

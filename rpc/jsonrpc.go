@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -10,6 +11,9 @@ import (
 
 // maxBatch bounds the requests of a batch: each costs an answer, however small it is itself.
 const maxBatch = 10_000
+
+// maxEcho bounds an id, and what Duplex sends back beside it: each line of a console says them again.
+const maxEcho = 64 << 10
 
 var null = json.RawMessage("null")
 
@@ -27,12 +31,16 @@ func (d jsonRPC) decode(frame []byte) (incoming, error) {
 	if !wellFormed(frame) {
 		return alone(errParse), nil
 	}
+	size := len(frame) // a part of it holds all of it, be that spaces
 	frame = frame[skipSpace(frame, 0):]
 	if kind(frame) == '[' {
 		return d.decodeBatch(frame), nil
 	}
 	var in incoming
-	in.add(frame)
+	if req := in.add(frame); req != nil {
+		req.size = size
+	}
+	in.own(size)
 	return in, nil
 }
 
@@ -42,7 +50,11 @@ func alone(err error) incoming { return incoming{requests: []*request{{id: null,
 func (d jsonRPC) decodeBatch(frame []byte) (in incoming) {
 	b := &batch{room: d.maxBatchReply, replies: map[*request][]byte{}}
 	count := 0
+	large := len(frame) > unnoticed
 	for element := range elements(frame) {
+		if large {
+			element = bytes.Clone(element) // the one that takes longest would hold all the others
+		}
 		if count++; count > maxBatch {
 			return alone(invalidRequest(fmt.Sprintf("a batch has at most %d requests", maxBatch)))
 		}
@@ -64,11 +76,23 @@ func (in *incoming) add(raw json.RawMessage) *request {
 		in.responses = append(in.responses, responseOf(req.id, result, failed, err))
 		return nil
 	}
-	if req.err = err; err != nil && !isID(req.id) {
+	if req.err = err; err != nil && (!isID(req.id) || len(req.id) > maxEcho) {
 		req.id = null
 	}
 	in.requests = append(in.requests, req)
 	return req
+}
+
+// own makes responses hold no more than they say, of a frame of this size.
+func (in *incoming) own(size int) {
+	for i := range in.responses {
+		if r := &in.responses[i]; size > 2*len(r.value)+unnoticed {
+			r.value = bytes.Clone(r.value)
+		}
+		if r := &in.responses[i]; r.err != nil && r.err.Data != nil && size > 2*len(r.err.Data)+unnoticed {
+			r.err.Data = bytes.Clone(r.err.Data)
+		}
+	}
 }
 
 func responseOf(id, result, failed json.RawMessage, err error) response {
@@ -129,6 +153,8 @@ func (r *request) check() error {
 		return invalidRequest("method must be a string")
 	case r.id != nil && !isID(r.id):
 		return invalidRequest("id must be a string, a number or null")
+	case len(r.id) > maxEcho:
+		return invalidRequest(fmt.Sprintf("id must be at most %d bytes long", maxEcho))
 	}
 	switch kind(r.params) {
 	case 0, 'n', '{', '[':

@@ -11,12 +11,17 @@ import (
 type outbox struct {
 	maxFrames, maxBytes int
 
+	buffer *buffer // which counts frames and writing
+
 	wake chan struct{} // of one element: there may be something for next
 
 	mu     sync.Mutex // guards all below
 	frames [][]byte
 	bytes  int
 	ending *ending
+
+	writing int   // bytes of the frame that next gave last
+	counted int64 // in buffer
 }
 
 // An ending is the close frame behind all others.
@@ -25,8 +30,8 @@ type ending struct {
 	reason string
 }
 
-func newOutbox(maxFrames, maxBytes int) *outbox {
-	return &outbox{maxFrames: maxFrames, maxBytes: maxBytes, wake: make(chan struct{}, 1)}
+func newOutbox(maxFrames, maxBytes int, b *buffer) *outbox {
+	return &outbox{maxFrames: maxFrames, maxBytes: maxBytes, buffer: b, wake: make(chan struct{}, 1)}
 }
 
 // add takes a frame, or says that there is no room. One that comes after the end is dropped. An
@@ -42,6 +47,7 @@ func (o *outbox) add(frame []byte) bool {
 	}
 	o.frames = append(o.frames, frame)
 	o.bytes += len(frame)
+	o.countLocked()
 	o.wakeLocked()
 	return true
 }
@@ -83,6 +89,8 @@ func (o *outbox) next(ctx context.Context) ([]byte, *ending) {
 func (o *outbox) take() ([]byte, *ending) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.writing = 0
+	defer o.countLocked()
 	if len(o.frames) == 0 {
 		o.frames = nil
 		return nil, o.ending
@@ -91,5 +99,17 @@ func (o *outbox) take() ([]byte, *ending) {
 	o.frames[0] = nil
 	o.frames = o.frames[1:]
 	o.bytes -= len(frame)
+	o.writing = len(frame)
 	return frame, nil
+}
+
+// countLocked brings the buffer up to date. The outbox may be that of the connection which is evicted for
+// it, which is ended without the lock.
+func (o *outbox) countLocked() {
+	held := int64(o.bytes + o.writing)
+	if held <= unnoticed {
+		held = 0
+	}
+	o.buffer.change(held - o.counted)
+	o.counted = held
 }

@@ -60,7 +60,8 @@ type Config struct {
 	MaxInFlight     int           // calls of one connection; default 1,024
 	MaxUnsent       int           // bytes waiting for one client before it is disconnected; default 64 MiB
 	MaxUnsentFrames int           // frames likewise; default 65,536
-	PingInterval    time.Duration // and how long the answer may take; default 30 s
+	MaxBuffered     int64         // bytes that all connections hold of frames and replies under way, and again all requests in flight, a quarter of that each tenant's; default 1 GiB
+	PingInterval    time.Duration // and how long the answer may take, and a frame, a body or its reply without haste; default 30 s
 	CloseGrace      time.Duration // for a peer to take its last replies and answer a close; default 5 s
 
 	Log    zerolog.Logger
@@ -78,6 +79,7 @@ func (c Config) withDefaults() Config {
 	c.MaxInFlight = cmp.Or(c.MaxInFlight, 1024)
 	c.MaxUnsent = cmp.Or(c.MaxUnsent, 64<<20)
 	c.MaxUnsentFrames = cmp.Or(c.MaxUnsentFrames, 65_536)
+	c.MaxBuffered = cmp.Or(c.MaxBuffered, 1<<30)
 	c.PingInterval = cmp.Or(c.PingInterval, 30*time.Second)
 	c.CloseGrace = cmp.Or(c.CloseGrace, 5*time.Second)
 	return c
@@ -91,6 +93,8 @@ type Server struct {
 	methods    map[string]method
 	bundles    *bundles.Store
 	executions *executions
+	buffers    *buffers
+	load       *load
 	document   json.RawMessage    // what rpc.discover answers
 	background context.Context    // of detached calls
 	abandon    context.CancelFunc // ends it
@@ -119,6 +123,7 @@ func New(cfg Config) *Server {
 		Tenant: func(tenant string) int64 { return s.cfg.policy(tenant).Bundles }, Total: cfg.MaxAllBundles,
 	})
 	s.executions = newExecutions(&s.cfg)
+	s.buffers, s.load = newBuffers(s.cfg.MaxBuffered), newLoad(s.cfg.MaxBuffered)
 	s.background, s.abandon = context.WithCancel(context.Background())
 	methods := s.allMethods()
 	s.methods, s.document = byName(methods), appendJSON(nil, describeAll(s.cfg.Version, methods))
@@ -188,7 +193,7 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, who Identit
 	if err != nil {
 		return // and Accept has answered
 	}
-	socket := newSocket(conn, &s.cfg)
+	socket := newSocket(conn, &s.cfg, s.buffers)
 	defer socket.close()
 	c := newClient(context.Background(), s, who)
 	c.wire, c.trace = socket, traceparentOf(r.Header)

@@ -24,19 +24,24 @@ type socket struct {
 	abort   context.CancelFunc // ends the connection without a word, and with it reader and writer
 	written chan struct{}      // closed when the writer is done
 	heard   atomic.Int64       // when something came last, in Unix ns
+	buffer  *buffer
+
+	since atomic.Int64 // when the frame began that has not come wholly, in Unix ns; 0: there is none
+	got   atomic.Int64 // bytes of it so far
 }
 
-func newSocket(conn *websocket.Conn, cfg *Config) *socket {
+func newSocket(conn *websocket.Conn, cfg *Config, all *buffers) *socket {
 	conn.SetReadLimit(-1) // read has the limit: the library would close in front of replies still to be written
 	s := &socket{
 		conn:    conn,
 		max:     cfg.MaxFrame,
 		grace:   cfg.CloseGrace,
-		out:     newOutbox(cfg.MaxUnsentFrames, cfg.MaxUnsent),
 		log:     cfg.Log,
 		written: make(chan struct{}),
 	}
 	s.ctx, s.abort = context.WithCancel(context.Background())
+	s.buffer = &buffer{all: all, evict: s.evict}
+	s.out = newOutbox(cfg.MaxUnsentFrames, cfg.MaxUnsent, s.buffer)
 	go s.writer()
 	return s
 }
@@ -46,6 +51,13 @@ func (s *socket) close() {
 	<-s.written
 	s.abort()
 	_ = s.conn.CloseNow() // it is closed already, unless the writer was told to abort
+	s.buffer.leave()
+}
+
+// evict makes room for others.
+func (s *socket) evict(held int64) {
+	s.log.Warn().Int64("held", held).Msg("client disconnected: all connections together hold too much, and this one most")
+	s.abort()
 }
 
 func (s *socket) read() ([]byte, error) {
@@ -57,7 +69,12 @@ func (s *socket) read() ([]byte, error) {
 		s.end(websocket.StatusUnsupportedData, "frames are text")
 		return nil, io.EOF
 	}
-	frame, err := io.ReadAll(io.LimitReader(listener{r, &s.heard}, s.max+1))
+	s.got.Store(0)
+	s.since.Store(time.Now().UnixNano())
+	l := &listener{Reader: r, heard: &s.heard, got: &s.got, buffer: s.buffer}
+	frame, err := io.ReadAll(io.LimitReader(l, s.max+1))
+	s.since.Store(0)
+	s.buffer.change(-l.counted) // from here on it counts for the requests in it
 	if err == nil && int64(len(frame)) > s.max {
 		s.end(websocket.StatusMessageTooBig, fmt.Sprintf("a frame has at most %d bytes", s.max))
 		err = io.EOF
@@ -72,13 +89,34 @@ const listened = 32 << 10
 // library fills what it is given before it returns, so it gets little at a time.
 type listener struct {
 	io.Reader
-	heard *atomic.Int64
+	heard, got *atomic.Int64
+	buffer     *buffer
+	counted    int64 // bytes, in buffer
 }
 
-func (l listener) Read(p []byte) (int, error) {
+func (l *listener) Read(p []byte) (int, error) {
 	n, err := l.Reader.Read(p[:min(len(p), listened)])
 	l.heard.Store(time.Now().UnixNano())
+	if got := l.got.Add(int64(n)); got > unnoticed {
+		l.buffer.change(got - l.counted)
+		l.counted = got
+	}
 	return n, err
+}
+
+// leastRate is what a peer has to send and take on average, in bytes a second, once the first interval of a
+// frame, a body or a reply is over. Each holds a connection and memory for as long as it is under way.
+const leastRate = 64 << 10
+
+// paced is how long n bytes may take.
+func paced(interval time.Duration, n int64) time.Duration {
+	return interval + time.Duration(n)*time.Second/leastRate
+}
+
+// lingers tells that a frame comes too slowly.
+func (s *socket) lingers(interval time.Duration) bool {
+	since := s.since.Load()
+	return since != 0 && time.Since(time.Unix(0, since)) > paced(interval, s.got.Load())
 }
 
 // write disconnects a client that does not read, rather than wait for it.
@@ -124,6 +162,10 @@ func (s *socket) keepAlive(ended <-chan struct{}, interval time.Duration) {
 		case <-ended:
 			return
 		case <-ticker.C:
+		}
+		if s.lingers(interval) {
+			s.log.Info().Msg("client disconnected: a frame of its took too long to come")
+			s.end(websocket.StatusPolicyViolation, "a frame took too long to come")
 		}
 		if !s.alive(interval) {
 			s.abort()

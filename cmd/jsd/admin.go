@@ -38,7 +38,7 @@ func openAdmin(address string) (*admin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--admin-listen %s: %w; choose another with --admin-listen", address, err)
 	}
-	return &admin{listener: listener, http: &http.Server{ReadHeaderTimeout: headerTime}, served: make(chan error, 1)}, nil
+	return &admin{listener: listener, http: newHTTPServer(nil), served: make(chan error, 1)}, nil
 }
 
 func (a *admin) serve(d *daemon) {
@@ -57,10 +57,10 @@ func (a *admin) serve(d *daemon) {
 	routes.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, "jsd %s. /metrics for Prometheus, /status for jsd status, /debug/pprof/ for go tool pprof\n", buildVersion())
 	})
-	a.http.Handler = forThisMachine(routes)
+	a.http.Handler = endOfBody(forThisMachine(routes))
 	go func() {
 		defer close(a.served)
-		a.served <- a.http.Serve(a.listener)
+		a.served <- a.http.Serve(limitListener(a.listener, adminConnections, d.log))
 	}()
 }
 

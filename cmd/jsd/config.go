@@ -61,6 +61,7 @@ type serveCommand struct {
 	MaxFrame       int64         `default:"16777216" env:"JSD_MAX_FRAME" placeholder:"BYTES" help:"Largest frame from a client (${default} bytes)."`
 	MaxConnections int           `default:"10000" env:"JSD_MAX_CONNECTIONS" help:"Connections at once."`
 	MaxInFlight    int           `default:"1024" env:"JSD_MAX_IN_FLIGHT" help:"Calls in flight on one connection."`
+	Buffers        int           `default:"1024" env:"JSD_BUFFERS" placeholder:"MIB" help:"Memory that all clients together may take by frames and replies on their way (${default} MiB), and again by calls in flight."`
 	ImageCheck     time.Duration `default:"10s" env:"JSD_IMAGE_CHECK" help:"How often to look whether an image's name stands for another image (docker); 0: only on SIGHUP. New containers are of that one, the others are replaced."`
 	DrainTimeout   time.Duration `default:"30s" env:"JSD_DRAIN_TIMEOUT" help:"How long calls in flight may go on after SIGTERM."`
 
@@ -147,7 +148,7 @@ func (c *serveCommand) check() error {
 		"--max-containers": c.MaxContainers, "--result": c.Result, "--console-lines": c.ConsoleLines,
 		"--console-bytes": c.ConsoleBytes, "--max-connections": c.MaxConnections, "--max-in-flight": c.MaxInFlight,
 		"--queue-tenant": c.QueueTenant, "--queue-all": c.QueueAll, "--max-frame": int(c.MaxFrame),
-		"--bundles": c.Bundles, "--all-bundles": c.AllBundles, "--sessions": c.Sessions, "--keep": c.Keep,
+		"--bundles": c.Bundles, "--all-bundles": c.AllBundles, "--sessions": c.Sessions, "--buffers": c.Buffers, "--keep": c.Keep,
 		"--session-idle": int(c.SessionIdle), "--keep-time": int(c.KeepTime),
 		"--timeout": int(c.Timeout), "--max-timeout": int(c.MaxTimeout), "--queue-time": int(c.QueueTime),
 	} {

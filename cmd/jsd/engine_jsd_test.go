@@ -60,11 +60,16 @@ func launchOn(t *testing.T, engine *ownEngine, arguments ...string) (j *jsdProce
 	if err != nil {
 		t.Fatal(err)
 	}
+	rest, err := os.Create(j.said + "-out")
+	if err != nil {
+		t.Fatal(err)
+	}
 	printed := bufio.NewReader(out)
 	line, _ = printed.ReadString('\n')
 	go func() {
 		defer close(j.ended)
-		_, _ = io.Copy(io.Discard, printed)
+		_, _ = io.Copy(rest, printed)
+		_ = rest.Close()
 		_ = j.cmd.Wait()
 	}()
 	t.Cleanup(func() {
@@ -75,6 +80,15 @@ func launchOn(t *testing.T, engine *ownEngine, arguments ...string) (j *jsdProce
 		}
 	})
 	return j, line
+}
+
+// printed is what it printed after the first line.
+func (j *jsdProcess) printed() string {
+	text, err := os.ReadFile(j.said + "-out")
+	if err != nil {
+		j.t.Error(err)
+	}
+	return string(text)
 }
 
 func (j *jsdProcess) log() string {

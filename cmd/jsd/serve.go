@@ -28,6 +28,10 @@ import (
 
 const (
 	headerTime = 10 * time.Second // for a client to send its request's header
+	readTime   = 30 * time.Second // and the rest of it; package rpc has a rule of its own for scripts
+	writeTime  = time.Minute      // for a client to take an answer, likewise
+	idleTime   = 2 * time.Minute  // that a connection may be kept between requests
+	maxHeader  = 64 << 10         // bytes of a header
 	closeTime  = 20 * time.Second // for containers to be removed when the daemon ends
 )
 
@@ -47,6 +51,7 @@ type daemon struct {
 	rpc         *rpc.Server
 	http        *http.Server
 	listener    net.Listener
+	limited     net.Listener                     // the same, with a bound
 	hello       atomic.Pointer[containers.Hello] // of the newest container of the default class
 	imageGone   chan struct{}                    // has one element when a container's image was not there
 	tryTime     time.Duration                    // for a container of a new image to get a place and say hello
@@ -170,16 +175,18 @@ func (d *daemon) serve() {
 		Modules: d.modules,
 		Limits:  d.limits, Policy: d.rpcPolicy,
 		MaxAllBundles: int64(c.AllBundles) << 20, KeepAllBytes: int64(max(c.Keep, keepAll)) << 20,
-		MaxFrame: c.MaxFrame, MaxConnections: c.MaxConnections, MaxInFlight: c.MaxInFlight,
+		MaxFrame: c.MaxFrame, MaxConnections: c.MaxConnections, MaxInFlight: c.MaxInFlight, MaxBuffered: int64(c.Buffers) << 20,
 		Log: d.log, Observe: d.watched.observer(),
 	})
 	d.watched.serve(d)
-	d.http = &http.Server{Handler: d.rpc, ReadHeaderTimeout: headerTime, ErrorLog: serverLog(d.log)}
-	listener := d.listener
+	d.http = newHTTPServer(endOfBody(d.rpc))
+	d.http.WriteTimeout, d.http.ErrorLog = writeTime, serverLog(d.log)
+	d.limited = limitListener(d.listener, c.MaxConnections, d.log)
+	served := d.limited
 	if d.certificate != nil {
-		listener = d.certificate.listener(listener)
+		served = d.certificate.listener(served)
 	}
-	go func() { d.served <- d.http.Serve(listener) }()
+	go func() { d.served <- d.http.Serve(served) }()
 }
 
 // schedulerPolicy is what a tenant may have of the scheduler.

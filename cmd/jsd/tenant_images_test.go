@@ -21,6 +21,16 @@ import (
 // derivedImage makes an image with one package more than the default one, until the test ends.
 func derivedImage(t *testing.T) string {
 	t.Helper()
+	return imageOf(t, "tenant", map[string]string{
+		"Dockerfile":           "FROM " + docker.DefaultImage + "\nCOPY of-acme /usr/local/lib/node_modules/of-acme\n",
+		"of-acme/package.json": `{"name": "of-acme", "version": "1.0.0", "main": "main.js"}`,
+		"of-acme/main.js":      `exports.greet = (name) => "hello " + name`,
+	})
+}
+
+// imageOf builds an image from files, on top of the default one, until the test ends.
+func imageOf(t *testing.T, name string, files map[string]string) string {
+	t.Helper()
 	_, err := docker.EnsureImage(t.Context(), docker.Build{Files: jsd.Runtime, Progress: t.Output()})
 	if errors.Is(err, docker.ErrNoEngine) && os.Getenv("JSD_TEST_REQUIRE") != "all" {
 		t.Skip(err)
@@ -29,17 +39,13 @@ func derivedImage(t *testing.T) string {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	for name, content := range map[string]string{
-		"Dockerfile":           "FROM " + docker.DefaultImage + "\nCOPY of-acme /usr/local/lib/node_modules/of-acme\n",
-		"of-acme/package.json": `{"name": "of-acme", "version": "1.0.0", "main": "main.js"}`,
-		"of-acme/main.js":      `exports.greet = (name) => "hello " + name`,
-	} {
+	for name, content := range files {
 		path := filepath.Join(dir, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	tag := fmt.Sprintf("jsd-test-tenant-%d", os.Getpid())
+	tag := fmt.Sprintf("jsd-test-%s-%d", name, os.Getpid())
 	build := exec.CommandContext(t.Context(), "docker", "build", "--quiet", "--network", "none", "--tag", tag, dir)
 	build.Env = append(os.Environ(), "DOCKER_BUILDKIT=0")
 	if out, err := build.CombinedOutput(); err != nil {

@@ -1,0 +1,292 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// underRace is set where the race detector is built in.
+var underRace bool
+
+const hostileSecret = "s3cret-of-the-daemon"
+
+// A besieged is a daemon as a process of its own that clients attack, with another client whose calls go on
+// all the while.
+type besieged struct {
+	*jsdProcess
+	admin string
+	rest  figures // with nobody there but the neighbour
+	slow  int     // connections of clients that are slow all along, at most
+
+	stop, stopped chan struct{} // of the neighbour
+	mu            sync.Mutex    // guards what follows
+	calls         int           // of the neighbour's, answered
+	slowest       time.Duration
+}
+
+// figures are of the daemon's process; sizes in MiB.
+type figures struct{ rss, peak, files, goroutines int }
+
+func besiege(t *testing.T, arguments ...string) *besieged {
+	t.Helper()
+	t.Setenv("JSD_SECRET", hostileSecret)
+	j, line := launchOn(t, &ownEngine{host: os.Getenv("DOCKER_HOST")}, append([]string{
+		"--listen", "127.0.0.1:0", "--driver", "process", "--admin-listen", "127.0.0.1:0", "--drain-timeout", "1s",
+		"--min-containers", "1", "--spare", "1", "--max-containers", "3"}, arguments...)...)
+	found := servesAt.FindStringSubmatch(line)
+	if found == nil {
+		<-j.ended
+		if log := j.log(); os.Getenv("JSD_TEST_REQUIRE") == "all" || !strings.Contains(log, "Node") {
+			t.Fatalf("jsd does not serve: %s", log)
+		}
+		t.Skip(j.log())
+	}
+	j.address = found[1]
+	b := &besieged{jsdProcess: j, stop: make(chan struct{}), stopped: make(chan struct{})}
+	eventually(t, "the admin address is told", func() bool {
+		if found := regexp.MustCompile(`profiles on http://(\S+)`).FindStringSubmatch(j.printed()); found != nil {
+			b.admin = found[1]
+		}
+		return b.admin != ""
+	})
+	neighbour := b.dial(t, "json-rpc")
+	if got := neighbour.execute(script{"code": "1", "tenant": "neighbour"}).String(); got != "1" {
+		t.Fatalf("the neighbour's first call got %s", got)
+	}
+	go b.live(neighbour)
+	t.Cleanup(func() {
+		close(b.stop)
+		<-b.stopped
+	})
+	b.rest = b.figures()
+	return b
+}
+
+func (b *besieged) dial(t *testing.T, dialect string) *client {
+	t.Helper()
+	return dial(t, b.address, dialect, http.Header{"X-Runtime-Secret": {hostileSecret}})
+}
+
+// live makes the neighbour's calls, one after the other.
+func (b *besieged) live(c *client) {
+	defer close(b.stopped)
+	for n := 0; ; n++ {
+		select {
+		case <-b.stop:
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+		began := time.Now()
+		if got := c.execute(script{"code": "n * 2", "globals": script{"n": n}, "tenant": "neighbour", "timeout": 20_000}).String(); got != strconv.Itoa(2*n) {
+			b.t.Errorf("the neighbour's call %d got %s", n, got)
+		}
+		b.mu.Lock()
+		b.calls++
+		b.slowest = max(b.slowest, time.Since(began))
+		b.mu.Unlock()
+	}
+}
+
+// served is how many calls of the neighbour's were answered, and the slowest of those under attack.
+func (b *besieged) served() (calls int, slowest time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.calls, b.slowest
+}
+
+var statusLine = regexp.MustCompile(`(?m)^(VmRSS|VmHWM):\s+(\d+) kB`)
+
+func (b *besieged) figures() (f figures) {
+	b.t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.cmd.Process.Pid))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, found := range statusLine.FindAllStringSubmatch(string(status), -1) {
+		n, _ := strconv.Atoi(found[2])
+		if found[1] == "VmRSS" {
+			f.rss = n >> 10
+		} else {
+			f.peak = n >> 10
+		}
+	}
+	f.files = b.files()
+	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}).Get("http://" + b.admin + "/debug/pprof/goroutine?debug=1")
+	if err != nil {
+		return f // the attack is on this address
+	}
+	defer res.Body.Close()
+	head, _ := bufio.NewReader(res.Body).ReadString('\n')
+	_, _ = fmt.Sscanf(head, "goroutine profile: total %d", &f.goroutines)
+	return f
+}
+
+// withstands runs an attack, which may make the daemon's memory grow by so many MiB, and waits until nothing
+// of it is left.
+func (b *besieged) withstands(t *testing.T, most int, attack func(t *testing.T)) {
+	t.Helper()
+	forgetPeak := []byte("5")
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", b.cmd.Process.Pid), forgetPeak, 0); err != nil {
+		t.Fatal(err)
+	}
+	before := b.figures()
+	b.mu.Lock()
+	calls := b.calls
+	b.slowest = 0
+	b.mu.Unlock()
+	began := time.Now()
+	attack(t)
+	took := time.Since(began)
+	eventually(t, "the neighbour is served", func() bool {
+		now, _ := b.served()
+		return now > calls+2
+	})
+	now, slowest := b.served()
+	var after figures // with one container more, perhaps, which takes some files and goroutines
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		after = b.figures()
+		if after.goroutines != 0 && after.files <= b.rest.files+b.slow+8 && after.goroutines <= b.rest.goroutines+2*b.slow+15 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("left behind: %+v, at rest %+v", after, b.rest)
+		}
+	}
+	t.Logf("%v, %d MiB, then %d MiB at most; the neighbour had %d calls, the slowest %v", took.Round(time.Millisecond), before.rss, after.peak, now-calls, slowest)
+	if underRace {
+		return
+	}
+	if after.peak > before.rss+most || after.peak > b.rest.rss+max(most, growth+little) {
+		t.Errorf("memory grew from %d MiB, %d at rest, to %d, may grow by %d", before.rss, b.rest.rss, after.peak, most)
+	}
+}
+
+// A raw is a TCP connection to the daemon.
+type raw struct {
+	net.Conn
+	t      testing.TB
+	reader *bufio.Reader
+}
+
+func (b *besieged) raw(t testing.TB, address string) *raw {
+	t.Helper()
+	conn, err := net.DialTimeout("tcp", address, 20*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(50 * time.Second))
+	return &raw{conn, t, bufio.NewReader(conn)}
+}
+
+const upgradeRequest = "GET / HTTP/1.1\r\nHost: localhost\r\nX-Runtime-Secret: " + hostileSecret + "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Extensions: permessage-deflate\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+
+// say writes; that the daemon no longer listens is no error.
+func (r *raw) say(text string) bool {
+	_, err := io.WriteString(r, text)
+	return err == nil
+}
+
+func (r *raw) response() (*http.Response, string) {
+	r.t.Helper()
+	res, err := http.ReadResponse(r.reader, nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		return res, ""
+	}
+	body, _ := io.ReadAll(res.Body)
+	_ = res.Body.Close()
+	return res, string(body)
+}
+
+func (r *raw) upgrade() *raw {
+	r.t.Helper()
+	r.say(upgradeRequest)
+	if res, body := r.response(); res.StatusCode != http.StatusSwitchingProtocols || res.Header.Get("Sec-WebSocket-Extensions") != "" {
+		r.t.Fatalf("got %v %s", res, body)
+	}
+	return r
+}
+
+// frame is one of a WebSocket, with a mask that changes nothing. The first byte has flags and opcode.
+func frameOf(first byte, payload string) string {
+	n := len(payload)
+	head := []byte{first, 0x80 | 127, byte(n >> 56), byte(n >> 48), byte(n >> 40), byte(n >> 32), byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}
+	if n < 126 {
+		head = []byte{first, 0x80 | byte(n)}
+	}
+	return string(append(head, 0, 0, 0, 0)) + payload
+}
+
+// closed waits until the daemon closes the connection, and gives the code that it says.
+func (r *raw) closed() (code int) {
+	r.t.Helper()
+	for {
+		var head [2]byte
+		if _, err := io.ReadFull(r.reader, head[:]); err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				r.t.Error("the connection goes on")
+			}
+			return code
+		}
+		size, more := int(head[1]), 0
+		switch size {
+		case 126:
+			more = 2
+		case 127:
+			more = 8
+		}
+		if more > 0 {
+			size = 0
+		}
+		for range more {
+			b, _ := r.reader.ReadByte()
+			size = size<<8 | int(b)
+		}
+		payload := make([]byte, size)
+		_, _ = io.ReadFull(r.reader, payload)
+		if head[0] == 0x88 && size >= 2 {
+			code = int(payload[0])<<8 | int(payload[1])
+			r.say(frameOf(0x88, string(payload[:2])))
+		}
+	}
+}
+
+// reset drops the connection without a word.
+func (r *raw) reset() {
+	_ = r.Conn.(*net.TCPConn).SetLinger(0)
+	_ = r.Close()
+}
+
+// many runs f n times, k at once.
+func many(n, k int, f func(i int)) {
+	var all sync.WaitGroup
+	for worker := range k {
+		all.Go(func() {
+			for i := worker; i < n; i += k {
+				f(i)
+			}
+		})
+	}
+	all.Wait()
+}
+
+func request(id int, params string) string {
+	return fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"runtime.execute","params":%s}`, id, params)
+}
+
+func repeated(s string, n int) string { return strings.Repeat(s, n) }
