@@ -18,6 +18,7 @@ const { CHUNK, KIND, FrameReader, decodeFrame, encodeData, writeFrame } = requir
 const { Modules } = require('./modules.js');
 const { Packages } = require('./trees.js');
 
+const PIPES = Object.freeze({ in: '/run/jsd/in', out: '/run/jsd/out' });
 const VERSION = 5;
 const MAX_FRAME = 17 * 1024 * 1024; // the daemon's largest client frame, and room for its header
 
@@ -51,8 +52,23 @@ class Agent {
   #calls;
 
   start() {
+    this.#listen(this.#in);
+    const gone = () => process.exit(0);
+    this.#out.on('error', gone);
+    try {
+      const [ours, theirs] = [fs.openSync(PIPES.in, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK), fs.openSync(PIPES.out, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK)];
+      this.#listen(new net.Socket({ fd: ours, readable: true, writable: false }));
+      this.#out = new net.Socket({ fd: theirs, readable: false, writable: true });
+      this.#out.on('error', gone);
+    } catch {
+      // the standard streams are the link
+    }
+    process.on('exit', () => this.#calls?.close());
+  }
+
+  #listen(socket) {
     const reader = new FrameReader(MAX_FRAME, (kind, payload) => this.#onFrame(kind, decodeFrame(kind, payload)));
-    this.#in.on('data', (chunk) => {
+    socket.on('data', (chunk) => {
       try {
         reader.push(chunk);
       } catch (error) {
@@ -60,9 +76,7 @@ class Agent {
       }
     });
     const gone = () => process.exit(0);
-    this.#in.on('end', gone).on('error', gone);
-    this.#out.on('error', gone);
-    process.on('exit', () => this.#calls?.close());
+    socket.on('end', gone).on('error', gone);
   }
 
   #onFrame(kind, { header, body }) {

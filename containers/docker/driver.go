@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http/httptrace"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -155,6 +156,12 @@ func (d *Driver) Start(ctx context.Context, spec Spec) (containers.Process, erro
 		stderr:   containers.NewStderr(d.config.Log.With().Str("container", name).Logger()),
 	}
 	p.kill = sync.OnceValue(p.remove)
+	if folder := os.Getenv("JSD_PIPES"); folder != "" {
+		var err error
+		if p.pipes, err = makePipes(folder, name); err != nil {
+			return nil, err
+		}
+	}
 	for _, step := range []func(context.Context, *process) error{d.create, d.attach, d.start} {
 		err := ctx.Err()
 		if err == nil {
@@ -178,10 +185,12 @@ func (d *Driver) create(ctx context.Context, p *process) error {
 		GotConn:              func(httptrace.GotConnInfo) { asked.Store(true) },
 		GotFirstResponseByte: func() { answered.Store(true) },
 	})
+	host := p.spec.hostConfig(d.seccomp)
+	host.Mounts = p.pipes.mounts()
 	created, err := d.engine.ContainerCreate(ctx, client.ContainerCreateOptions{
 		Name:       p.id,
 		Config:     p.spec.containerConfig(d.config.Instance),
-		HostConfig: p.spec.hostConfig(d.seccomp),
+		HostConfig: host,
 	})
 	switch {
 	case err == nil:

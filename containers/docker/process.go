@@ -26,17 +26,55 @@ type process struct {
 	doubt    time.Duration // as removeContainer wants it
 	conn     net.Conn      // nil before attach
 	stdout   demultiplexer
+	pipes    *pipes // nil: none
+	rest     []byte // of what came first
+	chosen   bool
+	ended    <-chan error
 	spoke    atomic.Bool // something was read
 	stderr   *containers.Stderr
 	kill     func() error // remove, once
 }
 
-func (p *process) ID() string                  { return p.id }
-func (p *process) Kill() error                 { return p.kill() }
-func (p *process) Write(b []byte) (int, error) { return p.conn.Write(b) }
+func (p *process) ID() string  { return p.id }
+func (p *process) Kill() error { return p.kill() }
+
+func (p *process) Write(b []byte) (int, error) {
+	if p.pipes != nil && p.pipes.used.Load() {
+		return p.pipes.write.Write(b)
+	}
+	return p.conn.Write(b)
+}
+
+func (p *process) read(b []byte) (int, error) {
+	if p.pipes == nil {
+		return p.stdout.Read(b)
+	}
+	if !p.chosen {
+		p.chosen = true
+		var first chunk
+		first, p.ended = p.pipes.choose(&p.stdout)
+		if first.err != nil {
+			return 0, first.err
+		}
+		p.rest = first.bytes
+	}
+	if len(p.rest) > 0 {
+		n := copy(b, p.rest)
+		p.rest = p.rest[n:]
+		return n, nil
+	}
+	if p.ended == nil {
+		return p.stdout.Read(b)
+	}
+	n, err := p.pipes.read.Read(b)
+	if err != nil {
+		return n, <-p.ended
+	}
+	return n, nil
+}
 
 func (p *process) Read(b []byte) (int, error) {
-	n, err := p.stdout.Read(b)
+	n, err := p.read(b)
 	if n > 0 {
 		p.spoke.Store(true)
 	}
@@ -78,6 +116,7 @@ func (p *process) CPU(ctx context.Context) (time.Duration, error) {
 // gives up. An agent that has said nothing yet is a start that failed: that waits for no engine.
 func (p *process) remove() error {
 	if p.conn != nil {
+		p.pipes.close()
 		_ = p.conn.Close() // frees Read and Write; what the peer thinks of it does not matter
 	}
 	if p.spoke.Load() {
