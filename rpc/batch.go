@@ -3,8 +3,6 @@ package rpc
 import (
 	"bytes"
 	"sync"
-
-	"github.com/sourcegraph/jsonrpc2"
 )
 
 // A batch gathers the replies to the requests of one frame.
@@ -17,14 +15,14 @@ type batch struct {
 }
 
 // add takes one reply. The last one gives the whole, and the requests it is for.
-func (b *batch) add(req *request, reply []byte) (frame []byte, answered []*request) {
+func (b *batch) add(req *request, one []byte) (frame []byte, answered []*request) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(reply) > b.room {
-		reply = jsonRPC{}.encode(req, &jsonrpc2.Response{Error: wireError(errBatchReply)})
+	if len(one) > b.room {
+		one = jsonRPC{}.encode(req, reply{err: wireError(errBatchReply)})
 	}
-	b.room -= len(reply)
-	b.replies[req] = reply
+	b.room -= len(one)
+	b.replies[req] = one
 	if len(b.replies) < len(b.requests) {
 		return nil, nil
 	}

@@ -2,10 +2,10 @@ package rpc
 
 import (
 	"encoding/json"
+	"io"
 	"testing"
 
 	"github.com/coder/websocket"
-	"github.com/sourcegraph/jsonrpc2"
 )
 
 // A loop is a wire without a network: it gives the same frame again and again, each when the one
@@ -19,7 +19,7 @@ type loop struct {
 func (l *loop) read() ([]byte, error) {
 	<-l.replied
 	if l.left--; l.left < 0 {
-		return nil, jsonrpc2.ErrClosed
+		return nil, io.EOF
 	}
 	return l.frame, nil
 }

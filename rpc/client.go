@@ -3,14 +3,11 @@ package rpc
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
-	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/coder/websocket"
-	"github.com/sourcegraph/jsonrpc2"
 )
 
 // A wire carries the frames of one connection.
@@ -24,7 +21,7 @@ type wire interface {
 type dialect interface {
 	// decode takes a frame apart. An error says that the connection cannot go on.
 	decode(frame []byte) (incoming, error)
-	encode(req *request, resp *jsonrpc2.Response) []byte
+	encode(req *request, r reply) []byte
 	print(h *host, level, text string) []byte // nil where the client cannot be told
 	ask(id uint64, h *host, name string, args json.RawMessage) []byte
 	lenient() bool // unknown fields are ignored
@@ -49,7 +46,6 @@ type request struct {
 	tenant string // of a call, once its params said it; empty: it is none, or not known to be one yet
 	trace  string // traceparent, likewise
 	most   shares // set with the tenant's policy, before it may be in flight
-	number uint64 // what jsonrpc2 knows it by
 
 	// Guarded by client.mu.
 	cancel  func() // while it has a slot in flight
@@ -57,11 +53,8 @@ type request struct {
 	held    int64  // bytes of the server's load
 }
 
-// A client is one connection, or one POST, as jsonrpc2 sees it: its ObjectStream and Handler.
-//
-// jsonrpc2 gets of a request no more than its method and a number, and of a reply the number:
-// decoding and encoding would cost it several passes over what may be megabytes, and it keeps only
-// ids that are strings or natural numbers.
+// A client is one connection, or one POST. Its reader is the goroutine that takes frames apart and
+// begins what they ask for; replies come from the goroutines of calls.
 type client struct {
 	server   *Server
 	wire     wire
@@ -74,13 +67,10 @@ type client struct {
 	ended    chan struct{}      // closed when the reader is done
 	calls    sync.WaitGroup     // goroutines of calls, started by the reader
 
-	unread  []*request         // of the last frame; the reader's
-	numbers uint64             // given so far; the reader's
-	uploads uploads            // of runtime.put; the reader's, until it is done
-	sending *jsonrpc2.Response // guarded by the lock that jsonrpc2 holds from OnSend to WriteObject
+	uploads uploads // of runtime.put; the reader's, until it is done
 
 	mu       sync.Mutex          // guards all below
-	requests map[uint64]*request // not answered yet
+	requests map[*request]bool   // not answered yet
 	ids      map[string]*request // those with an id, and answered ones whose batch is not
 	inFlight int                 // requests with a slot
 	ofTenant map[string]int      // those of them that are counted
@@ -88,6 +78,7 @@ type client struct {
 	asking   map[uint64]*question
 	sessions map[string]*session // by ID; nil once the connection is gone
 	draining bool
+	closed   bool // nothing is written any more
 
 	joined map[string]bool // tenants that it counts for; guarded by server.mu
 }
@@ -98,7 +89,7 @@ func newClient(ctx context.Context, s *Server, who Identity) *client {
 		identity: who,
 		ended:    make(chan struct{}),
 		uploads:  uploads{},
-		requests: map[uint64]*request{},
+		requests: map[*request]bool{},
 		ofTenant: map[string]int{},
 		ids:      map[string]*request{},
 		asking:   map[uint64]*question{},
@@ -108,54 +99,20 @@ func newClient(ctx context.Context, s *Server, who Identity) *client {
 	return c
 }
 
-// start begins to read. Whoever calls it waits for ended, then for calls.
+// start begins to read, until the wire or ctx ends. Whoever calls it waits for ended, then for calls.
 func (c *client) start() {
-	jsonrpc2.NewConn(c.ctx, c, c,
-		jsonrpc2.OnSend(func(_ *jsonrpc2.Request, resp *jsonrpc2.Response) { c.sending = resp }),
-		jsonrpc2.SetLogger(silent{}))
-}
-
-// silent keeps jsonrpc2 from writing to stderr.
-type silent struct{}
-
-func (silent) Printf(string, ...any) {}
-
-// ReadObject gives jsonrpc2 the next request that is one.
-func (c *client) ReadObject(v any) error {
-	err := c.readObject(v)
-	if err != nil {
-		close(c.ended) // jsonrpc2 reads no more after an error
-	}
-	return err
-}
-
-func (c *client) readObject(v any) error {
-	for {
-		for len(c.unread) > 0 {
-			req := c.unread[0]
-			c.unread = c.unread[1:]
-			if req.err == nil {
-				return json.Unmarshal(req.envelope(), v)
-			}
-			c.answer(req, responseTo(req))
+	closing := context.AfterFunc(c.ctx, c.close)
+	go func() {
+		defer c.close()
+		defer closing()
+		defer close(c.ended)
+		for c.readFrame() == nil {
 		}
-		if err := c.readFrame(); err != nil {
-			return err
-		}
-	}
+	}()
 }
 
 // responseTo is the answer to a request that something is wrong with.
-func responseTo(req *request) *jsonrpc2.Response {
-	return &jsonrpc2.Response{Error: wireError(req.err)}
-}
-
-// envelope is what jsonrpc2 gets to know of a request.
-func (r *request) envelope() []byte {
-	b := append(make([]byte, 0, 64), `{"method":`...)
-	b = append(append(b, r.method...), `,"id":`...)
-	return append(strconv.AppendUint(b, r.number, 10), '}')
-}
+func responseTo(req *request) reply { return reply{err: wireError(req.err)} }
 
 func (c *client) readFrame() error {
 	frame, err := c.wire.read()
@@ -180,6 +137,13 @@ func (c *client) readFrame() error {
 		return nil // JavaScript leaves out a result that is undefined
 	}
 	c.register(in.requests)
+	for _, req := range in.requests {
+		if req.err != nil {
+			c.answer(req, responseTo(req))
+		} else {
+			c.begin(req)
+		}
+	}
 	return nil
 }
 
@@ -193,37 +157,37 @@ func (c *client) shakeHands(codec string) error {
 	return nil
 }
 
-// Handle runs on the reader: it answers a request, or starts what will.
-func (c *client) Handle(ctx context.Context, conn *jsonrpc2.Conn, r *jsonrpc2.Request) {
-	req := c.request(r.ID)
-	method, ok := c.server.methods[r.Method]
+// begin answers a request, or starts what will.
+func (c *client) begin(req *request) {
+	name := unquote(req.method)
+	method, ok := c.server.methods[name]
 	if !ok || method.socket && c.post {
-		c.reply(ctx, conn, req, nil, errMethodNotFound)
+		c.reply(req, nil, errMethodNotFound)
 		return
 	}
 	result, later, err := c.handle(&method, req)
 	if err != nil && method.runs {
-		c.server.refuse(r.Method, req, err)
+		c.server.refuse(name, req, err)
 	}
 	if err != nil || later == nil {
-		c.reply(ctx, conn, req, result, err)
+		c.reply(req, result, err)
 		return
 	}
-	callCtx, cancel := context.WithCancelCause(ctx)
+	callCtx, cancel := context.WithCancelCause(c.ctx)
 	cancelled := func() { cancel(errCancelled) }
 	if err := c.takeSlot(req, cancelled); err != nil {
 		cancel(nil)
 		if method.runs {
-			c.server.refuse(r.Method, req, err)
+			c.server.refuse(name, req, err)
 		}
-		c.reply(ctx, conn, req, nil, err)
+		c.reply(req, nil, err)
 		return
 	}
 	wait := later(callCtx, cancelled)
 	c.calls.Go(func() {
 		defer cancel(nil)
 		result, err := wait()
-		c.reply(ctx, conn, req, result, err)
+		c.reply(req, result, err)
 	})
 }
 
@@ -236,36 +200,32 @@ func (c *client) handle(m *method, req *request) (json.RawMessage, later, error)
 	return m.handle(c, req)
 }
 
-// reply hands an outcome to jsonrpc2, which comes back with it to WriteObject, or has closed.
-func (c *client) reply(ctx context.Context, conn *jsonrpc2.Conn, req *request, result json.RawMessage, err error) {
-	resp := &jsonrpc2.Response{ID: jsonrpc2.ID{Num: req.number}}
+// reply answers a request with its outcome, unless the connection is gone.
+func (c *client) reply(req *request, result json.RawMessage, err error) {
+	r := reply{result: result}
 	if err != nil {
-		resp.Error = wireError(err)
-	} else {
-		resp.Result = &result
+		r = reply{err: wireError(err)}
 	}
-	if conn.SendResponse(ctx, resp) != nil {
+	if c.hasClosed() {
 		c.settle(nil, req)
+		return
 	}
+	c.answer(req, r)
 }
 
-// WriteObject gets the reply that jsonrpc2 showed in OnSend just before, in a type of its own.
-func (c *client) WriteObject(any) error {
-	resp := c.sending
-	if resp == nil {
-		return errors.New("only replies are written")
-	}
-	c.answer(c.request(resp.ID), resp)
-	return nil
+func (c *client) hasClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
 }
 
 // answer writes the reply to a request, if it wants one. Its id and slot are free before the
 // client can know of it.
-func (c *client) answer(req *request, resp *jsonrpc2.Response) {
+func (c *client) answer(req *request, r reply) {
 	var frame []byte
 	answered := []*request{req}
 	if req.id != nil {
-		frame = c.dialect.encode(req, resp)
+		frame = c.dialect.encode(req, r)
 		if req.batch != nil {
 			frame, answered = req.batch.add(req, frame)
 		}
@@ -276,15 +236,20 @@ func (c *client) answer(req *request, resp *jsonrpc2.Response) {
 
 func (c *client) goAway() { c.wire.end(websocket.StatusGoingAway, "shutting down") }
 
-// Close is called by jsonrpc2 when reading or ctx has ended.
-func (c *client) Close() error {
+// close ends the connection once, when reading or ctx has ended: calls in flight are cancelled.
+func (c *client) close() {
 	c.mu.Lock()
-	draining := c.draining
+	closed, draining := c.closed, c.draining
+	c.closed = true
 	c.mu.Unlock()
-	if draining {
+	switch {
+	case closed:
+		return
+	case draining:
+		c.hangUp()
 		c.goAway()
-	} else {
+	default:
+		c.hangUp()
 		c.wire.end(websocket.StatusNormalClosure, "")
 	}
-	return nil
 }

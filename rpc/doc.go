@@ -1,10 +1,10 @@
 // Package rpc accepts clients: JSON-RPC 2.0 and Duplex over WebSocket, JSON-RPC over POST.
 //
 //	                       ┌──────────────── client, one per connection ───────────────────┐
-//	socket ─► frame ─► dialect ─► request ─► jsonrpc2 ─► Handle ─► method ─► its own goroutine
+//	socket ─► frame ─► dialect ─► request ──────────────► begin ─► method ─► its own goroutine
 //	   ▲               decode  └► response   id of ours          checked here   where it has to wait
 //	   │                           to a callback                                        │     ▲
-//	   └─ writer ◄─ outbox ◄─ dialect ◄── the id it came with ◄── jsonrpc2 ◄────────────┘     │
+//	   └─ writer ◄─ outbox ◄─ dialect ◄── the id it came with ◄──────── reply ◄─────────┘     │
 //	      goroutine  bounded   encode ◄── host: console and callbacks ◄────────────────────── run
 //
 // A dialect is a codec: both reach the same methods. Everything up to the check of a request's

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-
-	"github.com/sourcegraph/jsonrpc2"
 )
 
 // The first frame of a Duplex connection.
@@ -99,16 +97,16 @@ func isDuplexID(v json.RawMessage) bool {
 	return err == nil && n >= 1
 }
 
-func (duplex) encode(req *request, resp *jsonrpc2.Response) []byte {
-	b := make([]byte, 0, replySize(req, resp))
+func (duplex) encode(req *request, r reply) []byte {
+	b := make([]byte, 0, replySize(req, r))
 	b = append(b, `{"type":"rep","id":`...)
 	b = append(b, req.id...)
-	if resp.Error != nil {
+	if r.err != nil {
 		b = append(b, `,"error":`...)
-		b = appendError(b, resp.Error)
+		b = appendError(b, r.err)
 	} else {
 		b = append(b, `,"payload":`...)
-		b = append(b, *resp.Result...)
+		b = append(b, r.result...)
 	}
 	if req.ext != nil {
 		b = append(b, `,"ext":`...)

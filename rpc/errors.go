@@ -7,8 +7,6 @@ import (
 	"math"
 	"time"
 
-	"github.com/sourcegraph/jsonrpc2"
-
 	"github.com/jsd-project/jsd/containers"
 )
 
@@ -19,6 +17,30 @@ const (
 	codeForbidden containers.Code = 1007
 	codeNotFound  containers.Code = 1009
 )
+
+// Codes of JSON-RPC itself, by its specification.
+const (
+	codeParseError     = -32700
+	codeInvalidRequest = -32600
+	codeMethodNotFound = -32601
+	codeInvalidParams  = -32602
+	codeInternalError  = -32603
+)
+
+// A reply is what a request comes to: a result, or an error.
+type reply struct {
+	result json.RawMessage
+	err    *replyError
+}
+
+// A replyError is an error as clients see it.
+type replyError struct {
+	Code    int64
+	Message string
+	Data    json.RawMessage // nil: none
+}
+
+func (e *replyError) Error() string { return e.Message }
 
 // Busy is an error that says when to come again. What a Runner returns may be one.
 type Busy interface {
@@ -42,11 +64,11 @@ func (r *refusal) Error() string {
 }
 
 func invalidRequest(why string) error {
-	return &refusal{code: jsonrpc2.CodeInvalidRequest, message: "Invalid Request: " + why}
+	return &refusal{code: codeInvalidRequest, message: "Invalid Request: " + why}
 }
 
 func invalidParams(why string) error {
-	return &refusal{code: jsonrpc2.CodeInvalidParams, message: "Invalid params: " + why}
+	return &refusal{code: codeInvalidParams, message: "Invalid params: " + why}
 }
 
 func forbidden(what string) error {
@@ -69,11 +91,11 @@ var (
 	errFrameLimit      = beyond("frame")
 	errKeptLimit       = beyond("kept")
 	errSessionLimit    = beyond("sessions")
-	errParse           = &refusal{code: jsonrpc2.CodeParseError, message: "Parse error"}
+	errParse           = &refusal{code: codeParseError, message: "Parse error"}
 	errCancelled       = &refusal{code: int64(containers.Cancelled), message: "Cancelled"}
 	errNotFound        = &refusal{code: int64(codeNotFound), message: "Not found"}
-	errInternal        = &refusal{code: jsonrpc2.CodeInternalError, message: "Internal error"}
-	errMethodNotFound  = &refusal{code: jsonrpc2.CodeMethodNotFound, message: "Method not found"}
+	errInternal        = &refusal{code: codeInternalError, message: "Internal error"}
+	errMethodNotFound  = &refusal{code: codeMethodNotFound, message: "Method not found"}
 )
 
 // details is the data of an error. What is empty is left out, and so is data that is all empty.
@@ -114,9 +136,9 @@ var failures = map[containers.Code]struct {
 }
 
 // wireError is what a client gets for err, the only place where this is decided.
-func wireError(err error) *jsonrpc2.Error {
+func wireError(err error) *replyError {
 	var (
-		told    *jsonrpc2.Error
+		told    *replyError
 		own     *refusal
 		failure *containers.Failure
 		lost    *containers.LostError
@@ -153,10 +175,10 @@ func causeOf(ctx context.Context, err error) error {
 	return err
 }
 
-func newError(code int64, message string, data details) *jsonrpc2.Error {
-	e := &jsonrpc2.Error{Code: code, Message: message}
+func newError(code int64, message string, data details) *replyError {
+	e := &replyError{Code: code, Message: message}
 	if raw := json.RawMessage(appendJSON(nil, data)); string(raw) != "{}" {
-		e.Data = &raw
+		e.Data = raw
 	}
 	return e
 }

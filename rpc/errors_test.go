@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"testing"
@@ -38,9 +37,8 @@ func TestWireError(t *testing.T) {
 		{context.DeadlineExceeded, `{"code":-32603,"message":"Internal error"}`},
 		{context.Canceled, `{"code":-32603,"message":"Internal error"}`},
 	} {
-		got, err := json.Marshal(wireError(test.err))
-		if err != nil || string(got) != test.want {
-			t.Errorf("%v:\ngot  %s, %v\nwant %s", test.err, got, err, test.want)
+		if got := string(appendError(nil, wireError(test.err))); got != test.want {
+			t.Errorf("%v:\ngot  %s\nwant %s", test.err, got, test.want)
 		}
 	}
 }

@@ -1,10 +1,6 @@
 package rpc
 
-import (
-	"time"
-
-	"github.com/sourcegraph/jsonrpc2"
-)
+import "time"
 
 // How long a client should wait that has too many calls in flight, or that meets a daemon about to
 // go. There is nothing to estimate them from: the first ends with any of its own calls.
@@ -19,9 +15,7 @@ func (c *client) register(requests []*request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, req := range requests {
-		c.numbers++
-		req.number = c.numbers
-		c.requests[req.number] = req
+		c.requests[req] = true
 		if req.id == nil || req.err != nil {
 			continue
 		}
@@ -31,13 +25,6 @@ func (c *client) register(requests []*request) {
 		}
 		c.ids[string(req.id)] = req
 	}
-	c.unread = requests
-}
-
-func (c *client) request(id jsonrpc2.ID) *request {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.requests[id.Num]
 }
 
 // takeSlot lets a request be in flight; answering it gives the slot back.
@@ -129,7 +116,7 @@ func (c *client) settle(frame []byte, req *request) {
 	}
 	c.mu.Lock()
 	c.giveBackLocked(req) // where the connection was gone, and so nothing released
-	delete(c.requests, req.number)
+	delete(c.requests, req)
 	drained := c.draining && len(c.requests) == 0
 	c.mu.Unlock()
 	if drained {
@@ -153,7 +140,7 @@ func (c *client) cancel(id string) bool {
 func (c *client) cancelAll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, req := range c.requests {
+	for req := range c.requests {
 		if req.cancel != nil {
 			req.cancel()
 		}

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-
-	"github.com/sourcegraph/jsonrpc2"
 )
 
 // maxBatch bounds the requests of a batch: each costs an answer, however small it is itself.
@@ -169,37 +167,33 @@ func isID(v json.RawMessage) bool {
 	return k == '"' || k == '0' || k == 'n'
 }
 
-func (jsonRPC) encode(req *request, resp *jsonrpc2.Response) []byte {
-	b := make([]byte, 0, replySize(req, resp))
+func (jsonRPC) encode(req *request, r reply) []byte {
+	b := make([]byte, 0, replySize(req, r))
 	b = append(b, `{"jsonrpc":"2.0","id":`...)
 	b = append(b, req.id...)
-	if resp.Error != nil {
+	if r.err != nil {
 		b = append(b, `,"error":`...)
-		b = appendError(b, resp.Error)
+		b = appendError(b, r.err)
 	} else {
 		b = append(b, `,"result":`...)
-		b = append(b, *resp.Result...)
+		b = append(b, r.result...)
 	}
 	return append(b, '}')
 }
 
 // replySize is about what a reply will take.
-func replySize(req *request, resp *jsonrpc2.Response) int {
-	size := 96 + len(req.id) + len(req.ext)
-	if resp.Result != nil {
-		size += len(*resp.Result)
-	}
-	return size
+func replySize(req *request, r reply) int {
+	return 96 + len(req.id) + len(req.ext) + len(r.result)
 }
 
-func appendError(b []byte, e *jsonrpc2.Error) []byte {
+func appendError(b []byte, e *replyError) []byte {
 	b = append(b, `{"code":`...)
 	b = strconv.AppendInt(b, e.Code, 10)
 	b = append(b, `,"message":`...)
 	b = appendJSON(b, e.Message)
 	if e.Data != nil {
 		b = append(b, `,"data":`...)
-		b = append(b, *e.Data...)
+		b = append(b, e.Data...)
 	}
 	return append(b, '}')
 }

@@ -72,7 +72,7 @@ func (o *outcome) size(name executionName) int64 {
 	size := keptOverhead + len(name.tenant) + len(name.id) + cap(o.result)
 	if o.err != nil {
 		if e := wireError(o.err); e.Data != nil {
-			size += len(e.Message) + len(*e.Data)
+			size += len(e.Message) + len(e.Data)
 		}
 	}
 	return int64(size)

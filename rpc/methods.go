@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"maps"
 	"reflect"
-
-	"github.com/sourcegraph/jsonrpc2"
 )
 
 // A method is what clients may call, and how rpc.discover describes it.
@@ -164,4 +162,4 @@ func (s *Server) stop(c *client, _ *request, p stopParams) (json.RawMessage, lat
 }
 
 // anyErrors are the codes of errors that any request may get.
-var anyErrors = []int64{jsonrpc2.CodeInvalidRequest, jsonrpc2.CodeInvalidParams, jsonrpc2.CodeInternalError}
+var anyErrors = []int64{codeInvalidRequest, codeInvalidParams, codeInternalError}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-	"github.com/sourcegraph/jsonrpc2"
 
 	"github.com/jsd-project/jsd/containers"
 )
@@ -78,7 +77,7 @@ func (s *Server) tell(report Report, err error) {
 // isFault says no where a container was lost because somebody wanted it to end.
 func isFault(code int64, err error) bool {
 	switch code {
-	case jsonrpc2.CodeInternalError:
+	case codeInternalError:
 		return true
 	case int64(codeLost):
 		return !errors.Is(err, containers.ErrClosed)
