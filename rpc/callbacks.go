@@ -102,7 +102,7 @@ func callbackError(object json.RawMessage) *containers.CallbackError {
 	var e containers.CallbackError
 	var message, code bool
 	for name, value := range members(object) {
-		switch name {
+		switch string(name) {
 		case "message":
 			if message = kind(value) == '"'; message {
 				e.Message = unquote(value)

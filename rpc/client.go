@@ -159,15 +159,14 @@ func (c *client) shakeHands(codec string) error {
 
 // begin answers a request, or starts what will.
 func (c *client) begin(req *request) {
-	name := unquote(req.method)
-	method, ok := c.server.methods[name]
+	method, ok := c.server.methods[string(unquoted(req.method))]
 	if !ok || method.socket && c.post {
 		c.reply(req, nil, errMethodNotFound)
 		return
 	}
 	result, later, err := c.handle(&method, req)
 	if err != nil && method.runs {
-		c.server.refuse(name, req, err)
+		c.server.refuse(method.name, req, err)
 	}
 	if err != nil || later == nil {
 		c.reply(req, result, err)
@@ -178,7 +177,7 @@ func (c *client) begin(req *request) {
 	if err := c.takeSlot(req, cancelled); err != nil {
 		cancel(nil)
 		if method.runs {
-			c.server.refuse(name, req, err)
+			c.server.refuse(method.name, req, err)
 		}
 		c.reply(req, nil, err)
 		return

@@ -27,7 +27,7 @@ func shapeOf(params reflect.Type) *shape {
 			continue
 		}
 		name := f.Tag.Get("json")
-		s.byName[name] = len(s.fields)
+		s.byName[string(name)] = len(s.fields)
 		s.fields = append(s.fields, field{name, f.Index, f.Type.Elem(), f.Tag.Get("required") == "true"})
 	}
 	return s
@@ -43,7 +43,7 @@ func decodeParams[T any](s *shape, params json.RawMessage, lenient bool) (into T
 	values := make([]json.RawMessage, len(s.fields))
 	if params != nil {
 		for name, value := range members(params) {
-			if i, ok := s.byName[name]; ok {
+			if i, ok := s.byName[string(name)]; ok {
 				values[i] = value
 			} else if !lenient {
 				return into, invalidParams(fmt.Sprintf("unknown field %.100q", name))

@@ -32,7 +32,7 @@ func (duplex) decode(raw []byte) (in incoming, err error) {
 	var failed json.RawMessage
 	var more bool
 	for name, value := range members(raw) {
-		switch name {
+		switch string(name) {
 		case "type":
 			if kind(value) == '"' {
 				frameType = unquote(value)

@@ -20,7 +20,7 @@ func (f *folder) take(v json.RawMessage) bool {
 		return false
 	}
 	for path, source := range members(v) {
-		if f.sources[path] = source; len(f.sources) > bundles.MaxFiles {
+		if f.sources[string(path)] = source; len(f.sources) > bundles.MaxFiles {
 			f.wrong = fmt.Sprintf(", at most %d", bundles.MaxFiles)
 			return false
 		}

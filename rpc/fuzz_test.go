@@ -130,7 +130,7 @@ func checkReply(t *testing.T, req *request, reply []byte) {
 	}
 	for name, value := range members(reply) {
 		switch {
-		case name == "id" && !bytes.Equal(value, req.id), name == "ext" && !bytes.Equal(value, req.ext):
+		case string(name) == "id" && !bytes.Equal(value, req.id), string(name) == "ext" && !bytes.Equal(value, req.ext):
 			t.Fatalf("%s is %s", name, value)
 		}
 	}

@@ -115,7 +115,7 @@ func decodeMessage(raw json.RawMessage) (req *request, result, failed json.RawMe
 	}
 	var version json.RawMessage
 	for name, value := range members(raw) {
-		switch name {
+		switch string(name) {
 		case "jsonrpc":
 			version = value
 		case "id":
@@ -131,7 +131,7 @@ func decodeMessage(raw json.RawMessage) (req *request, result, failed json.RawMe
 		}
 	}
 	switch {
-	case kind(version) != '"' || unquote(version) != "2.0":
+	case kind(version) != '"' || string(unquoted(version)) != "2.0":
 		err = invalidRequest(`jsonrpc must be "2.0"`)
 	case req.method == nil && (result != nil || failed != nil):
 	default:

@@ -29,13 +29,13 @@ func kind(value []byte) byte {
 	}
 }
 
-// members goes through a well-formed object.
-func members(object []byte) iter.Seq2[string, json.RawMessage] {
-	return func(yield func(string, json.RawMessage) bool) {
+// members goes through a well-formed object. Names may be a part of it, not to be written to.
+func members(object []byte) iter.Seq2[[]byte, json.RawMessage] {
+	return func(yield func([]byte, json.RawMessage) bool) {
 		i := skipSpace(object, 0) + 1
 		for i = skipSpace(object, i); object[i] != '}'; i = nextItem(object, i) {
 			keyEnd := stringEnd(object, i)
-			key := unquote(object[i:keyEnd])
+			key := unquoted(object[i:keyEnd])
 			i = skipSpace(object, skipSpace(object, keyEnd)+1) // past the colon
 			end := valueEnd(object, i)
 			if !yield(key, object[i:end:end]) {
@@ -124,12 +124,16 @@ func stringEnd(data []byte, i int) int {
 }
 
 // unquote decodes a well-formed string.
-func unquote(quoted []byte) (s string) {
+func unquote(quoted []byte) string { return string(unquoted(quoted)) }
+
+// unquoted is the same, without a copy where it can do without.
+func unquoted(quoted []byte) []byte {
 	if bytes.IndexByte(quoted, '\\') < 0 {
-		return string(quoted[1 : len(quoted)-1])
+		return quoted[1 : len(quoted)-1]
 	}
+	var s string
 	_ = json.Unmarshal(quoted, &s) // a well-formed string always decodes
-	return s
+	return []byte(s)
 }
 
 // appendJSON appends v, which must be of a type that always has a JSON form.

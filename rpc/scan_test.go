@@ -21,7 +21,7 @@ func TestWalkAgreesWithDecoder(t *testing.T) {
 		}
 		got := map[string]json.RawMessage{}
 		for name, value := range members(object) {
-			got[name] = value
+			got[string(name)] = value
 		}
 		if len(got) != len(want) {
 			t.Fatalf("%d members, want %d in %s", len(got), len(want), object)

@@ -96,7 +96,7 @@ func (p *executeParams) check(c *client) error {
 
 func hasMember(o object, name string) bool {
 	for key := range members(o) {
-		if key == name {
+		if string(key) == name {
 			return true
 		}
 	}
