@@ -186,14 +186,15 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, who Identit
 		return
 	}
 	defer s.leave()
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+	upgraded := &hijacker{ResponseWriter: w}
+	conn, err := websocket.Accept(upgraded, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{"jsd"}, // never the one that is a token
 		InsecureSkipVerify: true,            // access has judged the Origin, and does not take the Host for it
 	})
 	if err != nil {
 		return // and Accept has answered
 	}
-	socket := newSocket(conn, &s.cfg, s.buffers)
+	socket := newSocket(conn, upgraded.conn, &s.cfg, s.buffers)
 	defer socket.close()
 	c := newClient(context.Background(), s, who)
 	c.wire, c.trace = socket, traceparentOf(r.Header)

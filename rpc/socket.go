@@ -1,10 +1,13 @@
 package rpc
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -30,7 +33,19 @@ type socket struct {
 	got   atomic.Int64 // bytes of it so far
 }
 
-func newSocket(conn *websocket.Conn, cfg *Config, all *buffers) *socket {
+// A hijacker keeps what a WebSocket is made over.
+type hijacker struct {
+	http.ResponseWriter
+	conn net.Conn
+}
+
+func (h *hijacker) Hijack() (conn net.Conn, buffered *bufio.ReadWriter, err error) {
+	h.conn, buffered, err = http.NewResponseController(h.ResponseWriter).Hijack()
+	return h.conn, buffered, err
+}
+
+// newSocket takes a WebSocket, and what it was made over.
+func newSocket(conn *websocket.Conn, under net.Conn, cfg *Config, all *buffers) *socket {
 	conn.SetReadLimit(-1) // read has the limit: the library would close in front of replies still to be written
 	s := &socket{
 		conn:    conn,
@@ -40,6 +55,7 @@ func newSocket(conn *websocket.Conn, cfg *Config, all *buffers) *socket {
 		written: make(chan struct{}),
 	}
 	s.ctx, s.abort = context.WithCancel(context.Background())
+	context.AfterFunc(s.ctx, func() { _ = under.Close() }) // reads and writes have no contexts, which cost the library memory for each
 	s.buffer = &buffer{all: all, evict: s.evict}
 	s.out = newOutbox(cfg.MaxUnsentFrames, cfg.MaxUnsent, s.buffer)
 	go s.writer()
@@ -61,7 +77,7 @@ func (s *socket) evict(held int64) {
 }
 
 func (s *socket) read() ([]byte, error) {
-	kind, r, err := s.conn.Reader(s.ctx)
+	kind, r, err := s.conn.Reader(context.Background())
 	if err != nil {
 		return nil, err
 	}
@@ -71,8 +87,8 @@ func (s *socket) read() ([]byte, error) {
 	}
 	s.got.Store(0)
 	s.since.Store(time.Now().UnixNano())
-	l := &listener{Reader: r, heard: &s.heard, got: &s.got, buffer: s.buffer}
-	frame, err := io.ReadAll(io.LimitReader(l, s.max+1))
+	l := &listener{socket: s, from: r, left: s.max + 1}
+	frame, err := io.ReadAll(l)
 	s.since.Store(0)
 	s.buffer.change(-l.counted) // from here on it counts for the requests in it
 	if err == nil && int64(len(frame)) > s.max {
@@ -88,17 +104,21 @@ const listened = 32 << 10
 // A listener notes when something was read. A long frame may keep a pong waiting behind it. The
 // library fills what it is given before it returns, so it gets little at a time.
 type listener struct {
-	io.Reader
-	heard, got *atomic.Int64
-	buffer     *buffer
-	counted    int64 // bytes, in buffer
+	socket  *socket
+	from    io.Reader
+	left    int64 // bytes that it may give
+	counted int64 // bytes, in the socket's buffer
 }
 
 func (l *listener) Read(p []byte) (int, error) {
-	n, err := l.Reader.Read(p[:min(len(p), listened)])
-	l.heard.Store(time.Now().UnixNano())
-	if got := l.got.Add(int64(n)); got > unnoticed {
-		l.buffer.change(got - l.counted)
+	if l.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := l.from.Read(p[:min(int64(len(p)), listened, l.left)])
+	l.left -= int64(n)
+	l.socket.heard.Store(time.Now().UnixNano())
+	if got := l.socket.got.Add(int64(n)); got > unnoticed {
+		l.socket.buffer.change(got - l.counted)
 		l.counted = got
 	}
 	return n, err
@@ -140,7 +160,7 @@ func (s *socket) writer() {
 		frame, end := s.out.next(s.ctx)
 		switch {
 		case frame != nil:
-			if err := s.conn.Write(s.ctx, websocket.MessageText, frame); err != nil {
+			if err := s.conn.Write(context.Background(), websocket.MessageText, frame); err != nil {
 				s.abort()
 				return
 			}
