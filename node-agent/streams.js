@@ -53,8 +53,8 @@ class Streams {
   #waiting = [];
   #ready = []; // that have data for the daemon, each once
 
-  // limits are {call, container}: connections at once. link has send(kind, header), sendData(number, bytes,
-  // sent), and busy(), which says whether data has to wait.
+  // limits are {call, container}: connections at once. link has send(kind, header), sendData(number, bytes), and
+  // busy(), which says whether data has to wait; when it need not any more, drained has to be called.
   constructor(limits, link) {
     this.#limits = limits;
     this.#link = link;
@@ -100,6 +100,10 @@ class Streams {
       default:
         return worker.send(kind, { stream: local });
     }
+  }
+
+  drained() {
+    this.#pump();
   }
 
   // endCall forgets the connections of a call that is about to be answered: the answer ends them.
@@ -195,7 +199,7 @@ class Streams {
     while (this.#ready.length > 0 && !this.#link.busy()) {
       const stream = this.#ready.shift();
       const piece = stream.going.shift();
-      if (piece !== undefined) this.#link.sendData(stream.number, piece.bytes.subarray(0, piece.filled), () => this.#pump());
+      if (piece !== undefined) this.#link.sendData(stream.number, piece.bytes.subarray(0, piece.filled));
       if (stream.going.length > 0) {
         this.#ready.push(stream);
         continue;

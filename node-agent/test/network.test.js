@@ -104,6 +104,21 @@ test('what is not taken waits with the script', async () => {
   await until(() => gateway.open === 0);
 });
 
+// Behind a value that the daemon is slow to take.
+test('what has to wait for the link goes on when that is free', async () => {
+  const { child } = agent;
+  const call = agent.start(inFunction(`${CONNECT} const s = connect('echo.test').on('data', (d) => cb(String(d))).on('connect', async () => {
+    await host.wait(); setTimeout(() => s.write('late'), 200); });`), { callbacks: ['wait'] });
+  const { callback } = await call.asked();
+  child.stdout.pause();
+  const value = agent.run({ code: `'x'.repeat(1000000)` });
+  agent.send(12, { id: call.id, callback }, '2');
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  child.stdout.resume();
+  assert.equal((await value).value.length, 1_000_000);
+  assert.equal((await call.outcome).value, 'late');
+});
+
 test('a call takes its connections with it, and a worker too', async () => {
   const { gateway } = agent;
   const many = `${CONNECT} for (const host of ['echo.test', 'endless.test', 'late.test']) connect(host).on('error', () => {});`;
