@@ -6,11 +6,9 @@
 //	open ─► waiting for a place ─► asked ─► opened … ─► closed, which frees the place
 //	          └─ too long, aborted, its call ended
 
-const { CHUNK, KIND, WINDOW } = require('./frames.js');
+const { CHUNK, CONNECTIONS, KIND, WINDOW } = require('./frames.js');
 
 const PATIENCE = 10_000; // ms that one waits for a place
-const NAME = 255; // characters of a host
-const MOST = 1000; // connections of a worker, those that wait among them
 const LAST = 2 ** 32 - 1;
 
 // A Stream is one connection.
@@ -113,8 +111,8 @@ class Streams {
 
   #open(worker, call, { stream: local, host, port }) {
     const { streams } = worker;
-    if (call === undefined || local !== streams.last + 1 || streams.open.size >= MOST) throw new Error('a connection that may not be opened');
-    if (typeof host !== 'string' || host === '' || host.length > NAME || !isCount(port) || port > 65535) throw new Error('a connection to no place');
+    if (call === undefined || local !== streams.last + 1 || streams.open.size >= CONNECTIONS.most) throw new Error('a connection that may not be opened');
+    if (typeof host !== 'string' || host === '' || host.length > CONNECTIONS.host || !isCount(port) || port > 65535) throw new Error('a connection to no place');
     streams.last = local;
     const stream = new Stream(worker, call, local, host, port);
     streams.open.set(local, stream);

@@ -70,10 +70,15 @@ for (const [name, code, want] of [
   ['a signal', `const c = new AbortController(); connect('late.test', { signal: c.signal }).on('error', (e) => cb(e.name)); setTimeout(() => c.abort(), 20);`, 'AbortError'],
   ['a write that never comes to be', `const s = connect('late.test'); s.write('x', (e) => cb(e.code)); setTimeout(() => s.destroy(), 20);`, 'ECONNRESET'],
   ['counted', `const s = connect('echo.test'); s.write('abc'); s.on('data', () => cb([s.bytesRead, s.bytesWritten]));`, [3, 3]],
+  ['connected twice', `const s = connect('endless.test', { allowHalfOpen: true }).once('connect', () => { s.connect(80, 'bye.test').resume().on('end', () => cb('once')); });`, 'once'],
+  ['a name of other letters', `connect('bücher.test').on('error', (e) => cb(e.host));`, 'xn--bcher-kva.test'],
+  ['a name that is too long', `connect('x'.repeat(256)).on('error', (e) => cb(e.code));`, 'ENOTFOUND'],
+  ['a buffer for what is read', `connect('bye.test', { onread: { buffer: Buffer.alloc(9), callback() {} } }).on('error', (e) => cb(e.message));`, 'connect with onread is not possible: listen to data'],
+  ['more than a call may have, one after the other', `let n = 0; const next = () => { if (n++ === 1100) return cb(n); connect('echo.test').on('connect', function () { this.destroy(); }).on('close', next); }; next();`, 1101],
   ['more than may be at once', `let n = 0; for (let i = 0; i < 12; i++) connect('bye.test').resume().on('close', () => { if (++n === 12) cb(n); });`, 12],
 ]) {
   test(`net: ${name}`, async () => {
-    const outcome = await agent.run(inFunction(`${CONNECT} let t = ''; ${code}`));
+    const outcome = await agent.run(inFunction(`${CONNECT} let t = ''; ${code}`), { timeout: 10_000 });
     assert.deepEqual(outcome.value, want, JSON.stringify(outcome));
     await until(() => agent.gateway.open === 0);
     assert.ok(agent.gateway.most <= 4, 'more than a call may have');
