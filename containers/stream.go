@@ -12,12 +12,15 @@ import (
 	"time"
 )
 
-// streamIdle ends a stream on which nothing moves.
-const streamIdle = 2 * time.Minute
+const (
+	streamIdle  = 2 * time.Minute // ends a stream on which nothing moves
+	streamDrain = 5 * time.Second // for the other side to take what the agent sent before it aborted
+)
 
 // A stream is a connection of a script.
 //
 //	opening ── Network.Dial ──► opened ─► finish from the agent, and the end of what the other side sends ─► over
+//	   │                           └────► abort, and what was sent before is written ────────────────────────┤
 //	   └─────────── abort, its call ends, an error, nothing moves, the container dies ───────────────────────┘
 //
 // Two goroutines copy. What goes to the agent is read when the agent has granted it and the frame before has
@@ -28,6 +31,8 @@ type stream struct {
 	number    uint32
 	ctx       context.Context // ends when it is over
 	stop      context.CancelFunc
+	reading   context.Context // ends when the agent wants no more of it, and with ctx
+	unread    context.CancelFunc
 
 	arrived chan struct{} // of one element: there is something in pending, or no more will be
 	granted chan struct{} // of one element: there is credit
@@ -41,6 +46,7 @@ type stream struct {
 	room     int    // bytes that the agent may send
 	pending  []byte // sent by it and not written to the connection
 	finished bool   // by it
+	aborted  bool   // likewise
 	owed     int    // bytes written to the connection, for which no credit was given
 	granting bool   // there is a frame with credit in the outbox
 }
@@ -51,6 +57,7 @@ func newStream(c *Container, call *pendingCall, h openHeader) *stream {
 		arrived: make(chan struct{}, 1), granted: make(chan struct{}, 1), written: make(chan struct{}, 1),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.reading, s.unread = context.WithCancel(s.ctx)
 	return s
 }
 
@@ -63,6 +70,10 @@ func (s *stream) run(host string, port int) {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(s.ctx, func() { _ = conn.Close() })()
+	defer context.AfterFunc(s.reading, func() {
+		_ = conn.SetReadDeadline(time.Now())
+		_ = conn.SetWriteDeadline(time.Now().Add(streamDrain))
+	})()
 	idle := time.AfterFunc(streamIdle, func() { s.end(&DialError{"ETIMEDOUT", fmt.Sprintf("nothing was sent or received in %v", streamIdle)}) })
 	defer idle.Stop()
 	if err := s.open(conn); err != nil {
@@ -177,11 +188,14 @@ func (s *stream) download(conn net.Conn, idle *time.Timer) {
 				return
 			}
 		}
-		if err == io.EOF {
+		switch {
+		case err == nil:
+		case s.reading.Err() != nil:
+			return // and what fails is the deadline
+		case err == io.EOF:
 			s.endOfData()
 			return
-		}
-		if err != nil {
+		default:
 			s.end(readError(err))
 			return
 		}
@@ -195,24 +209,21 @@ func readError(err error) error {
 	return &DialError{"ECONNRESET", "read ECONNRESET"}
 }
 
-// waitForCredit gives how much may be read; 0 when the stream is over.
+// waitForCredit gives how much may be read; 0 when nobody wants more.
 func (s *stream) waitForCredit() int {
-	for {
+	for s.reading.Err() == nil {
 		s.container.mu.Lock()
-		most, over := min(s.credit, streamChunk), s.over
+		most := min(s.credit, streamChunk)
 		s.container.mu.Unlock()
-		if over {
-			return 0
-		}
 		if most > 0 {
 			return most
 		}
 		select {
 		case <-s.granted:
-		case <-s.ctx.Done():
-			return 0
+		case <-s.reading.Done():
 		}
 	}
+	return 0
 }
 
 // send puts a frame in line, with n bytes that stand in their place in buffer, and reports true when it has been
@@ -223,7 +234,7 @@ func (s *stream) send(buffer []byte, n int) bool {
 	binary.BigEndian.PutUint32(buffer[frameHead:], s.number)
 	c := s.container
 	c.mu.Lock()
-	if s.over {
+	if s.over || s.aborted {
 		c.mu.Unlock()
 		return false
 	}
@@ -235,7 +246,7 @@ func (s *stream) send(buffer []byte, n int) bool {
 	select {
 	case <-s.written:
 		return true
-	case <-s.ctx.Done():
+	case <-s.reading.Done():
 		return false
 	}
 }

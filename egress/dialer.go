@@ -23,7 +23,7 @@ type Policy struct {
 // A Dialer opens connections. Its zero value is ready; its methods may be called from any goroutine.
 type Dialer struct {
 	Timeout  time.Duration // for a name to be resolved and a connection to be made; 0: 10 s
-	Resolver *net.Resolver // nil: the system's
+	Resolver *net.Resolver // nil: one that asks the system's servers of DNS
 }
 
 // An Error says why there is no connection, in words for the script that wanted it.
@@ -61,7 +61,7 @@ func (d *Dialer) Dial(ctx context.Context, p *Policy, host string, port int) (*n
 		return nil, &Error{"EACCES", fmt.Sprintf("connect to %s is not allowed: it is not in hosts of tenant %s", place, p.Tenant), Refused}
 	}
 	dialer := net.Dialer{
-		Timeout: cmp.Or(d.Timeout, 10*time.Second), Resolver: d.Resolver,
+		Timeout: cmp.Or(d.Timeout, 10*time.Second), Resolver: cmp.Or(d.Resolver, resolver(new(net.Dialer).DialContext)),
 		Control: func(_, address string, _ syscall.RawConn) error { return p.judge(address) },
 	}
 	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(name, strconv.Itoa(port)))

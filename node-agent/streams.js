@@ -19,6 +19,7 @@ class Stream {
   granted = WINDOW.in; // bytes that the daemon may send
   going = []; // {bytes, filled}: for the daemon
   finished = false; // by its worker
+  aborted = false; // likewise, and the daemon does not know yet
   ready = false; // in line for sending
 
   constructor(worker, call, local, host, port) {
@@ -164,10 +165,13 @@ class Streams {
     this.#line(stream);
   }
 
+  // #abort lets go first what its worker has sent.
   #abort(stream) {
-    const { number } = stream;
+    const { number, going } = stream;
     this.#forget(stream);
-    if (number !== undefined) this.#link.send(KIND.abort, { stream: number });
+    if (number === undefined) return;
+    Object.assign(stream, { going, aborted: true });
+    this.#line(stream);
   }
 
   // #forget makes it one that nobody here waits for. Its place is free when the daemon has ended it.
@@ -180,6 +184,7 @@ class Streams {
   }
 
   #free(stream) {
+    Object.assign(stream, { going: [], aborted: false });
     this.#asked.delete(stream.number);
     stream.counted.asked--;
     if (this.#waiting.length > 0) this.#ask();
@@ -203,7 +208,8 @@ class Streams {
         continue;
       }
       stream.ready = false;
-      if (stream.finished && stream.call !== undefined) this.#link.send(KIND.finish, { stream: stream.number });
+      if (stream.aborted) this.#link.send(KIND.abort, { stream: stream.number });
+      else if (stream.finished && stream.call !== undefined) this.#link.send(KIND.finish, { stream: stream.number });
     }
   }
 }
