@@ -352,8 +352,11 @@ func TestAbortedStream(t *testing.T) {
 	}
 }
 
-// Scripts that ask without end, and an agent that counts rightly: all get their turn, nothing is left.
-func TestStreamsOneAfterTheOther(t *testing.T) {
+// Scripts that ask without end, and an agent that counts rightly: all get their turn, some a while later, and
+// nothing is left.
+func TestStreamsOneAfterTheOther(t *testing.T) { synctest.Test(t, streamsOneAfterTheOther) }
+
+func streamsOneAfterTheOther(t *testing.T) {
 	network := newPipes()
 	const many = 500
 	c, _ := open(t, streamLimits, func(p *peer) {
@@ -372,8 +375,13 @@ func TestStreamsOneAfterTheOther(t *testing.T) {
 			<-network.dialed
 		}
 	}()
+	began := time.Now()
 	if _, err := c.Execute(t.Context(), Call{Timeout: time.Minute, Network: network}); err != nil {
 		t.Error(err)
+	}
+	const waiting = (many - streamBurst) * time.Second / streamRate
+	if took := time.Since(began).Round(time.Second / streamRate); took != waiting {
+		t.Errorf("took %v, want %v", took, waiting)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
