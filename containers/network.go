@@ -158,10 +158,7 @@ func (c *Container) handleAbort(f frame) error {
 	if err := decodeSmall(f, c.limits, &h); err != nil {
 		return err
 	}
-	return c.handleStream(f, h.Stream, func(s *stream) error {
-		s.endLocked(nil)
-		return nil
-	})
+	return c.handleStream(f, h.Stream, (*stream).abortedLocked)
 }
 
 // endStreamsLocked ends those of a call, of all calls for nil.
@@ -189,7 +186,7 @@ func (c *Container) gatherData(turn []*stream) []*stream {
 		if c.data = c.data[1:]; len(c.data) == 0 {
 			c.data = nil
 		}
-		if !s.over {
+		if !s.over && !s.aborted {
 			turn = append(turn, s)
 		}
 	}

@@ -36,6 +36,18 @@ func (s *stream) finishedLocked() error {
 	return nil
 }
 
+// abortedLocked has what was sent before written, and nothing more read.
+func (s *stream) abortedLocked() error {
+	if !s.opened {
+		s.endLocked(nil)
+		return nil
+	}
+	s.finished, s.aborted = true, true
+	s.unread()
+	signal(s.arrived)
+	return nil
+}
+
 // signal leaves an element in a channel of one.
 func signal(ch chan struct{}) {
 	select {

@@ -18,6 +18,7 @@ const { CHUNK, KIND, FrameReader, decodeFrame, encodeData, writeFrame } = requir
 const { Modules } = require('./modules.js');
 const { Packages } = require('./trees.js');
 
+const { O_NONBLOCK, O_RDONLY, O_WRONLY } = fs.constants;
 const PIPES = Object.freeze({ in: '/run/jsd/in', out: '/run/jsd/out' });
 const VERSION = 5;
 const MAX_FRAME = 17 * 1024 * 1024; // the daemon's largest client frame, and room for its header
@@ -45,25 +46,31 @@ function giveUp(why) {
   process.exit(1);
 }
 
+// gone is for the end of the daemon.
+const gone = () => process.exit(0);
+
 class Agent {
   // Sockets, since process.stdout blocks on a pipe that is full, and an agent that blocks cannot kill.
   #in = new net.Socket({ fd: 0, readable: true, writable: false });
-  #out = new net.Socket({ fd: 1, readable: false, writable: true });
+  #out = new net.Socket({ fd: 1, readable: false, writable: true, writableHighWaterMark: 2 * CHUNK });
   #calls;
 
   start() {
     this.#listen(this.#in);
-    const gone = () => process.exit(0);
-    this.#out.on('error', gone);
+    this.#speak(this.#out);
+    // The daemon may have made pipes that are faster. It learns that they are used by hello coming out of one.
     try {
-      const [ours, theirs] = [fs.openSync(PIPES.in, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK), fs.openSync(PIPES.out, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK)];
-      this.#listen(new net.Socket({ fd: ours, readable: true, writable: false }));
-      this.#out = new net.Socket({ fd: theirs, readable: false, writable: true });
-      this.#out.on('error', gone);
+      const [from, to] = [fs.openSync(PIPES.in, O_RDONLY | O_NONBLOCK), fs.openSync(PIPES.out, O_WRONLY | O_NONBLOCK)];
+      this.#listen(new net.Socket({ fd: from, readable: true, writable: false }));
+      this.#out = this.#speak(new net.Socket({ fd: to, readable: false, writable: true }));
     } catch {
-      // the standard streams are the link
+      // there are none, or the runtime lets nobody open them
     }
     process.on('exit', () => this.#calls?.close());
+  }
+
+  #speak(socket) {
+    return socket.on('error', gone).on('drain', () => this.#calls?.drained());
   }
 
   #listen(socket) {
@@ -75,7 +82,6 @@ class Agent {
         giveUp(error.message);
       }
     });
-    const gone = () => process.exit(0);
     socket.on('end', gone).on('error', gone);
   }
 
@@ -108,8 +114,8 @@ class Agent {
       callback: ({ id }, callback, name, args) => this.#send(KIND.callback, { id, callback, name }, args),
       ended: (session) => this.#send(KIND.ended, { session }),
       send: (kind, header) => this.#send(kind, header),
-      sendData: (stream, bytes, sent) => this.#out.write(encodeData(stream, bytes), sent),
-      busy: () => this.#out.writableLength > 2 * CHUNK,
+      sendData: (stream, bytes) => this.#out.write(encodeData(stream, bytes)),
+      busy: () => this.#out.writableNeedDrain,
     };
     this.#calls = new Calls({ ...limits, packages, frame: MAX_FRAME }, link, (error) => {
       if (error !== undefined) return giveUp(error.message);

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http/httptrace"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -69,6 +68,7 @@ type Driver struct {
 	id       string // the engine's
 	cpus     int    // it has; 0: it does not say
 	seccomp  string // the option of every container
+	pipes    folder // for those of containers; empty: they have none
 }
 
 // New connects to the engine that the environment names (DOCKER_HOST and so on, else the local one)
@@ -89,6 +89,11 @@ func New(ctx context.Context, config Config) (*Driver, error) {
 	if err := d.checkEngine(ctx); err != nil {
 		_ = engine.Close()
 		return nil, err
+	}
+	if strings.HasPrefix(engine.DaemonHost(), "unix:") { // else it is on another machine
+		if err := d.pipes.open(config.Instance); err != nil {
+			config.Log.Info().Err(err).Msg("containers have no pipes, which are faster")
+		}
 	}
 	return d, nil
 }
@@ -156,11 +161,9 @@ func (d *Driver) Start(ctx context.Context, spec Spec) (containers.Process, erro
 		stderr:   containers.NewStderr(d.config.Log.With().Str("container", name).Logger()),
 	}
 	p.kill = sync.OnceValue(p.remove)
-	if folder := os.Getenv("JSD_PIPES"); folder != "" {
-		var err error
-		if p.pipes, err = makePipes(folder, name); err != nil {
-			return nil, err
-		}
+	var err error
+	if p.pipes, err = d.pipes.make(name); err != nil {
+		return nil, err
 	}
 	for _, step := range []func(context.Context, *process) error{d.create, d.attach, d.start} {
 		err := ctx.Err()
@@ -169,6 +172,9 @@ func (d *Driver) Start(ctx context.Context, spec Spec) (containers.Process, erro
 		}
 		if err == nil {
 			continue
+		}
+		if p.pipes != nil {
+			p.pipes.close()
 		}
 		if killErr := p.Kill(); killErr != nil {
 			err = fmt.Errorf("%w; nor could it be removed: %w", err, killErr)
@@ -185,13 +191,14 @@ func (d *Driver) create(ctx context.Context, p *process) error {
 		GotConn:              func(httptrace.GotConnInfo) { asked.Store(true) },
 		GotFirstResponseByte: func() { answered.Store(true) },
 	})
-	host := p.spec.hostConfig(d.seccomp)
-	host.Mounts = p.pipes.mounts()
-	created, err := d.engine.ContainerCreate(ctx, client.ContainerCreateOptions{
-		Name:       p.id,
-		Config:     p.spec.containerConfig(d.config.Instance),
-		HostConfig: host,
-	})
+	created, err := d.engine.ContainerCreate(ctx, d.options(p))
+	if p.pipes != nil && errdefs.IsInvalidArgument(err) { // it cannot see them, or is it something else?
+		p.pipes.close()
+		p.pipes = nil
+		if created, err = d.engine.ContainerCreate(ctx, d.options(p)); err == nil && d.pipes.remove() == nil {
+			d.config.Log.Info().Msg("the engine sees other files than jsd: containers have no pipes, which are faster")
+		}
+	}
 	switch {
 	case err == nil:
 	case !asked.Load():
@@ -209,6 +216,14 @@ func (d *Driver) create(ctx context.Context, p *process) error {
 		d.config.Log.Warn().Str("container", p.id).Str("warning", warning).Msg("the engine cannot hold the baseline")
 	}
 	return nil
+}
+
+func (d *Driver) options(p *process) client.ContainerCreateOptions {
+	host := p.spec.hostConfig(d.seccomp)
+	if p.pipes != nil {
+		host.Mounts = p.pipes.mounts()
+	}
+	return client.ContainerCreateOptions{Name: p.id, Config: p.spec.containerConfig(d.config.Instance), HostConfig: host}
 }
 
 // attach comes before start, so that nothing the agent says is missed and nothing goes to a log.
@@ -275,4 +290,6 @@ func (d *Driver) GiveUp() { d.removals.giveUp() }
 
 // Close waits for what failed starts left to be removed, as long as there was no GiveUp, and lets go of
 // the engine. Its error joins ErrLeft of what was not removed. Containers that still run have to be killed before.
-func (d *Driver) Close() error { return errors.Join(d.removals.close(), d.engine.Close()) }
+func (d *Driver) Close() error {
+	return errors.Join(d.removals.close(), d.engine.Close(), d.pipes.remove())
+}

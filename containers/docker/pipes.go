@@ -2,37 +2,95 @@ package docker
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/moby/moby/api/types/mount"
 )
 
-// Pipes with names lead from the daemon into a container without the engine and its shim between, which an
-// attached stream passes through: four processes less to wake for a call. A container is started with
-// both. Its agent hears hello from its standard input, and answers over the pipes where it can open
-// them, else on its standard output; what it answers by is the link from then on. So the engine may be on
-// another machine, and the runtime one that lets no pipes in.
+// Named pipes lead from the daemon into a container without the engine and its shim between, which an
+// attached stream passes through: a call wakes two processes less on its way in, and two on its way out. A
+// container is started with both. Its agent hears hello from its standard input, and answers over the pipes
+// where it can open them, else on its standard output; what it answers by is the link from then on. So the engine
+// may be on another machine, and the runtime may be one that lets no pipes in.
 //
-// What a container can do with them is what it can with its standard streams: read what the daemon sends it, and
-// send. The attached stream goes on telling when it ends, and ends with the daemon.
+// What a container can do with them is what it can do with its standard streams: read what the daemon sends it, and
+// write. It can make nothing beside them. The attached stream goes on saying when the container ends, and ends with
+// the daemon, and so does the container.
 
 const (
-	pipesTarget = "/run/jsd" // where a container has them
-	pipeMode    = 0o666      // inside there is one user, outside the folder is the daemon's alone
+	pipeIn, pipeOut = "/run/jsd/in", "/run/jsd/out" // where a container has them: node-agent/agent.js
+
+	pipeMode   = 0o666       // within a container there is one user; outside, the folder is the daemon's alone
+	lastWords  = time.Second // for the attached stream to end behind the pipe
+	firstChunk = 4 << 10     // hello is shorter
 )
 
-// pipes are the daemon's ends.
+var errPipe = errors.New("the container closed its end of the link")
+
+// A folder holds the pipes of one daemon's containers. Only its user can look into it.
+type folder struct {
+	name atomic.Pointer[string] // nil: containers get no pipes
+}
+
+// open makes the folder, or takes the one that an earlier daemon of the instance has left.
+func (f *folder) open(instance string) error {
+	base := cmp.Or(os.Getenv("RUNTIME_DIRECTORY"), os.Getenv("XDG_RUNTIME_DIR"), os.TempDir()) // of systemd, of a session
+	name := filepath.Join(base, fmt.Sprintf("jsd-%.16x", sha256.Sum256([]byte(instance))))
+	if err := os.Mkdir(name, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	info, err := os.Lstat(name)
+	if err != nil {
+		return err
+	}
+	if owner, ok := info.Sys().(*syscall.Stat_t); !ok || !info.IsDir() || info.Mode().Perm() != 0o700 || int(owner.Uid) != os.Getuid() {
+		return fmt.Errorf("%s is somebody else's", name)
+	}
+	left, err := os.ReadDir(name)
+	for _, entry := range left {
+		err = errors.Join(err, os.Remove(filepath.Join(name, entry.Name())))
+	}
+	if err == nil {
+		f.name.Store(&name)
+	}
+	return err
+}
+
+// make gives the pipes of a container; nil where it gets none.
+func (f *folder) make(id string) (*pipes, error) {
+	name := f.name.Load()
+	if name == nil {
+		return nil, nil
+	}
+	return makePipes(*name, id)
+}
+
+// remove fails where there are pipes in it, of containers that could not be removed.
+func (f *folder) remove() error {
+	if name := f.name.Swap(nil); name != nil {
+		return os.Remove(*name)
+	}
+	return nil
+}
+
+// pipes are those of one container: their names and the daemon's ends.
 type pipes struct {
-	in, out string   // names
-	write   *os.File // to the agent
-	read    *os.File
+	in, out string
+	write   *os.File    // to the agent
 	used    atomic.Bool // they are the link
+
+	mu     sync.Mutex // guards closed, and read against its being closed
+	read   *os.File   // written by the goroutine that reads from it
+	closed bool
 }
 
 // makePipes makes those of a container in a folder of the daemon's.
@@ -43,57 +101,36 @@ func makePipes(folder, id string) (_ *pipes, err error) {
 			p.close()
 		}
 	}()
-	for _, end := range []struct {
-		name string
-		file **os.File
-	}{{p.in, &p.write}, {p.out, &p.read}} {
-		if err := syscall.Mkfifo(end.name, pipeMode); err != nil {
-			return nil, fmt.Errorf("make a pipe: %w", err)
-		}
-		if err := os.Chmod(end.name, pipeMode); err != nil { // whatever the umask
-			return nil, fmt.Errorf("open a pipe to the container: %w", err)
-		}
-		// Both ways, since neither end may wait for the other, nor take it for gone before it comes.
-		file, err := os.OpenFile(end.name, os.O_RDWR|syscall.O_NONBLOCK, 0)
-		if err != nil {
-			return nil, fmt.Errorf("open a pipe: %w", err)
-		}
-		*end.file = file
+	if p.write, err = makePipe(p.in); err != nil {
+		return nil, err
+	}
+	if p.read, err = makePipe(p.out); err != nil {
+		return nil, err
 	}
 	return p, nil
 }
 
+// makePipe opens a pipe both ways, since this end may neither wait for the other, nor take it for gone before it
+// comes.
+func makePipe(name string) (*os.File, error) {
+	if err := syscall.Mkfifo(name, pipeMode); err != nil {
+		return nil, fmt.Errorf("make the pipe %s: %w", name, err)
+	}
+	if err := os.Chmod(name, pipeMode); err != nil { // whatever the umask
+		return nil, err
+	}
+	return os.OpenFile(name, os.O_RDWR|syscall.O_NONBLOCK, 0)
+}
+
 func (p *pipes) mounts() []mount.Mount {
-	if p == nil {
-		return nil
-	}
 	return []mount.Mount{
-		{Type: mount.TypeBind, Source: p.in, Target: pipesTarget + "/in"},
-		{Type: mount.TypeBind, Source: p.out, Target: pipesTarget + "/out"},
+		{Type: mount.TypeBind, Source: p.in, Target: pipeIn},
+		{Type: mount.TypeBind, Source: p.out, Target: pipeOut},
 	}
 }
 
-// remove takes the names away, which nobody needs any more once the container has started.
-func (p *pipes) remove() {
-	if p != nil {
-		_ = errors.Join(os.Remove(p.in), os.Remove(p.out))
-	}
-}
-
-func (p *pipes) close() {
-	if p == nil {
-		return
-	}
-	p.remove()
-	for _, file := range []*os.File{p.write, p.read} {
-		if file != nil {
-			_ = file.Close()
-		}
-	}
-}
-
-// choose waits for a container's first word and tells by which way it comes. The attached stream is read on to
-// its end where that is the pipes: it holds the standard error, too. ended then gives its error.
+// choose waits for a container's first word and tells by which way it comes. The attached stream is read on
+// where that is the pipe: it holds the standard error, too. ended then gives what it ends with; else it is nil.
 func (p *pipes) choose(attached io.Reader) (first chunk, ended <-chan error) {
 	viaPipe, viaAttached, end := make(chan chunk, 1), make(chan chunk, 1), make(chan error, 1)
 	piped := make(chan bool, 1)
@@ -105,23 +142,63 @@ func (p *pipes) choose(attached io.Reader) (first chunk, ended <-chan error) {
 			end <- cmp.Or(err, io.EOF)
 		}
 	}()
-	var reader *os.File
 	select {
-	case first = <-viaPipe:
-		if first.err == nil {
-			reader, first.err = os.OpenFile(p.out, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-		}
 	case first = <-viaAttached:
 		piped <- false
 		p.close()
 		return first, nil
+	case first = <-viaPipe:
+		piped <- true
 	}
-	piped <- true
-	p.used.Store(true)
-	p.remove()
-	_ = p.read.Close()
-	p.read = reader // it ends when nobody in the container has the other end any more
+	if first.err == nil {
+		first.err = p.settle()
+	}
 	return first, end
+}
+
+// settle makes the pipe the link. From here on it ends when nobody in the container has the other end any more.
+func (p *pipes) settle() error {
+	read, err := os.OpenFile(p.out, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	_ = p.read.Close()
+	p.read = read
+	closed := p.closed
+	p.mu.Unlock()
+	if closed {
+		return errors.Join(errPipe, read.Close())
+	}
+	p.removeNames()
+	p.used.Store(true)
+	return nil
+}
+
+// removeNames is for when the container has them, too.
+func (p *pipes) removeNames() { _ = errors.Join(os.Remove(p.in), os.Remove(p.out)) }
+
+// close frees who reads and writes.
+func (p *pipes) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	p.removeNames()
+	for _, file := range []*os.File{p.write, p.read} {
+		if file != nil {
+			_ = file.Close()
+		}
+	}
+}
+
+// endOf is what reading ends with when the pipe has: the attached stream knows why, and has the last words.
+func endOf(ended <-chan error) error {
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(lastWords):
+		return errPipe
+	}
 }
 
 // A chunk is what one Read gave.
@@ -131,7 +208,7 @@ type chunk struct {
 }
 
 func readChunk(from io.Reader) chunk {
-	b := make([]byte, 4<<10) // hello is shorter
+	b := make([]byte, firstChunk)
 	n, err := from.Read(b)
 	return chunk{b[:n], err}
 }

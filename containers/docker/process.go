@@ -26,10 +26,10 @@ type process struct {
 	doubt    time.Duration // as removeContainer wants it
 	conn     net.Conn      // nil before attach
 	stdout   demultiplexer
-	pipes    *pipes // nil: none
-	rest     []byte // of what came first
-	chosen   bool
-	ended    <-chan error
+	pipes    *pipes       // nil: none, or they are not used
+	ended    <-chan error // where they are: what the attached stream ended with
+	source   io.Reader    // of Read, once something came
+	first    []byte       // of what came first, what is not read yet
 	spoke    atomic.Bool // something was read
 	stderr   *containers.Stderr
 	kill     func() error // remove, once
@@ -45,32 +45,36 @@ func (p *process) Write(b []byte) (int, error) {
 	return p.conn.Write(b)
 }
 
+// read is Read without a word about why there is no more. The first one decides where the others read.
 func (p *process) read(b []byte) (int, error) {
-	if p.pipes == nil {
-		return p.stdout.Read(b)
-	}
-	if !p.chosen {
-		p.chosen = true
-		var first chunk
-		first, p.ended = p.pipes.choose(&p.stdout)
-		if first.err != nil {
-			return 0, first.err
+	if p.source == nil {
+		p.source = &p.stdout
+		if err := p.choose(); err != nil {
+			return 0, err
 		}
-		p.rest = first.bytes
 	}
-	if len(p.rest) > 0 {
-		n := copy(b, p.rest)
-		p.rest = p.rest[n:]
+	if len(p.first) > 0 {
+		n := copy(b, p.first)
+		p.first = p.first[n:]
 		return n, nil
 	}
-	if p.ended == nil {
-		return p.stdout.Read(b)
+	n, err := p.source.Read(b)
+	if err != nil && p.ended != nil {
+		err = endOf(p.ended)
 	}
-	n, err := p.pipes.read.Read(b)
-	if err != nil {
-		return n, <-p.ended
+	return n, err
+}
+
+func (p *process) choose() error {
+	if p.pipes == nil {
+		return nil
 	}
-	return n, nil
+	first, ended := p.pipes.choose(&p.stdout)
+	if ended != nil && first.err == nil {
+		p.source, p.ended = p.pipes.read, ended
+	}
+	p.first = first.bytes
+	return first.err
 }
 
 func (p *process) Read(b []byte) (int, error) {
@@ -116,7 +120,9 @@ func (p *process) CPU(ctx context.Context) (time.Duration, error) {
 // gives up. An agent that has said nothing yet is a start that failed: that waits for no engine.
 func (p *process) remove() error {
 	if p.conn != nil {
-		p.pipes.close()
+		if p.pipes != nil {
+			p.pipes.close()
+		}
 		_ = p.conn.Close() // frees Read and Write; what the peer thinks of it does not matter
 	}
 	if p.spoke.Load() {
