@@ -98,6 +98,8 @@ func wrongHeaders(t *testing.T, b *besieged) {
 		body          string
 	}{
 		{"a huge header", post + "X: " + repeated("x", 1<<20) + "\r\n\r\n", 431, ""},
+		{"a header over the limit", post + "X: " + repeated("x", 20<<10) + "\r\n\r\n", 431, ""},
+		{"a header below it", post + "X: " + repeated("x", 15<<10) + "\r\nContent-Length: 0\r\n\r\n", 200, "-32700"},
 		{"many headers", post + repeated("X: y\r\n", 100_000) + "\r\n", 431, ""},
 		{"a huge path", "GET /" + repeated("x", 1<<20) + " HTTP/1.1\r\nHost: localhost\r\n\r\n", 431, ""},
 		{"a huge upgrade", strings.Replace(upgradeRequest, "permessage", repeated("x", 1<<20), 1), 431, ""},
