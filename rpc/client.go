@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -198,7 +199,7 @@ func (c *client) Handle(ctx context.Context, conn *jsonrpc2.Conn, r *jsonrpc2.Re
 	req := c.request(r.ID)
 	method, ok := c.server.methods[r.Method]
 	if !ok || method.socket && c.post {
-		c.reply(ctx, conn, req, nil, errMethodNotFound)
+		c.reply(ctx, conn, req, nil, cmp.Or(c.judge(&method), error(errMethodNotFound)))
 		return
 	}
 	result, later, err := c.handle(&method, req)
