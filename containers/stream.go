@@ -41,6 +41,7 @@ type stream struct {
 	room     int    // bytes that the agent may send
 	pending  []byte // sent by it and not written to the connection
 	finished bool   // by it
+	aborted  bool   // likewise
 	owed     int    // bytes written to the connection, for which no credit was given
 	granting bool   // there is a frame with credit in the outbox
 }
@@ -266,6 +267,7 @@ func (s *stream) endLocked(why error) {
 		return
 	}
 	s.over, s.pending = true, nil
+	s.container.lateData += s.underWayLocked()
 	s.stop()
 	encoded, err := closeOf(s.number, why)
 	if err != nil {

@@ -36,6 +36,19 @@ func (s *stream) finishedLocked() error {
 	return nil
 }
 
+// underWayLocked is what of the agent's may come yet once the stream is over: an abort, and of one that was opened
+// the finish, the data that was granted, and credit for what it got, a frame for each byte at worst.
+func (s *stream) underWayLocked() int {
+	switch {
+	case s.aborted:
+		return 1 // a finish
+	case !s.opened:
+		return 1
+	default:
+		return s.room + windowToAgent - s.credit + 2
+	}
+}
+
 // signal leaves an element in a channel of one.
 func signal(ch chan struct{}) {
 	select {

@@ -1,0 +1,42 @@
+package containers
+
+import (
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// What a server says at once could go out before the word that its stream is open: the writer took the words that
+// waited, and behind them data that had come later than these.
+func TestOpenedComesBeforeData(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := newPipes()
+		var servers sync.WaitGroup
+		servers.Go(func() { network.serve("hello") })
+		c, _ := open(t, streamLimits, func(p *peer) {
+			id, _, _ := p.nextCall()
+			p.open(id, 1)
+			synctest.Wait() // the writer waits for this side to read
+			p.open(id, 2)
+			synctest.Wait()
+			p.expect(kindOpened, `{"stream":1}`)
+			p.expect(kindOpened, `{"stream":2}`)
+			for range 2 {
+				if f, ok := p.next(); !ok || f.kind != kindData {
+					t.Errorf("got kind %d", f.kind)
+				}
+			}
+			p.result(id, "1")
+			p.next()
+		})
+		if _, err := c.Execute(t.Context(), Call{Timeout: time.Minute, Network: network}); err != nil {
+			t.Error(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		close(network.dialed)
+		servers.Wait()
+	})
+}
