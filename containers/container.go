@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -40,6 +41,7 @@ type Container struct {
 	dead      chan struct{}  // closed by end
 	done      chan struct{}  // closed when nothing is left
 	streaming sync.WaitGroup // goroutines of streams, which the reader starts
+	dialing   *rate.Limiter  // of streams
 	killErr   error          // what ending the process came to; valid once done is closed
 
 	mu          sync.Mutex // guards what follows
@@ -75,6 +77,7 @@ func Open(ctx context.Context, p Process, l Limits, log zerolog.Logger) (*Contai
 		pending:  make(map[uint64]*pendingCall),
 		sessions: make(map[uint64]*session),
 		streams:  make(map[uint32]*stream),
+		dialing:  rate.NewLimiter(streamRate, streamBurst),
 	}
 	reader := bufio.NewReaderSize(c.words, readBuffer)
 	if err := c.greet(ctx, reader); err != nil {

@@ -98,11 +98,12 @@
 // A script's connection is a stream. Where the daemon's hello has "network":{"call":32,"container":256}, an agent may
 // open streams for calls that run, numbered from 1 in the order in which they are opened, so many at once for a call and in
 // all. The daemon says opened or, where the connection may not or cannot be made, closed. A stream counts as open
-// until the daemon has said closed, which it does once for each, and which is the last word of it.
+// until the daemon has said closed, which it does once for each, and which is the last word of it. More than 100 a second wait.
 //
 // Once a stream is opened either side may send data: the daemon 256 KiB, the agent 64 KiB, and as much again as
 // the other one grants by credit when it has passed it on. Finish says that no more data comes from a side; when both have
-// finished, the daemon says closed. Abort ends a stream at once, as the answer to its call and a cancel of it do. An agent may get
+// finished, the daemon says closed. Abort says that the agent neither sends nor takes more: the daemon writes what was sent before,
+// for up to 5 s, and says closed. The answer to its call and a cancel of it end a stream at once. An agent may get
 // frames of a stream that it has aborted, and the daemon frames of one that it has closed: both ignore them, the daemon no more
 // than may have been under way: what was granted, and a frame of credit for each byte that it sent.
 //

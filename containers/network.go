@@ -161,11 +161,7 @@ func (c *Container) handleAbort(f frame) error {
 	if err := decodeSmall(f, c.limits, &h); err != nil {
 		return err
 	}
-	return c.handleStream(f, h.Stream, 1, func(s *stream) error {
-		s.aborted = true
-		s.endLocked(nil)
-		return nil
-	})
+	return c.handleStream(f, h.Stream, 1, (*stream).abortedLocked)
 }
 
 // endStreamsLocked ends those of a call, of all calls for nil.
@@ -192,7 +188,7 @@ func (c *Container) gatherDataLocked(turn []*stream) []*stream {
 		if c.data = c.data[1:]; len(c.data) == 0 {
 			c.data = nil
 		}
-		if !s.over {
+		if !s.over && !s.aborted {
 			turn = append(turn, s)
 		}
 	}

@@ -36,12 +36,27 @@ func (s *stream) finishedLocked() error {
 	return nil
 }
 
+// abortedLocked has what was sent before written, and nothing more read.
+func (s *stream) abortedLocked() error {
+	switch {
+	case s.aborted:
+		return fmt.Errorf("%w: stream %d is aborted twice", errProtocol, s.number)
+	case !s.opened:
+		s.endLocked(nil)
+		return nil
+	}
+	s.finished, s.aborted = true, true
+	s.unread()
+	signal(s.arrived)
+	return nil
+}
+
 // underWayLocked is what of the agent's may come yet once the stream is over: an abort, and of one that was opened
 // the finish, the data that was granted, and credit for what it got, a frame for each byte at worst.
 func (s *stream) underWayLocked() int {
 	switch {
-	case s.aborted:
-		return 1 // a finish
+	case s.aborted: // it knows
+		return 0
 	case !s.opened:
 		return 1
 	default:

@@ -45,6 +45,7 @@ func TestLiesAboutStreams(t *testing.T) {
 		},
 		"data of one that is not open":    func(p *peer) { p.open(1, 3); p.data(3, "x") },
 		"data behind the last":            func(p *peer) { p.stream(kindFinish, 1); p.data(1, "x") },
+		"data behind an abort":            func(p *peer) { p.data(1, "x"); p.stream(kindAbort, 1); p.data(1, "y") },
 		"the end of one twice":            func(p *peer) { p.stream(kindFinish, 1); p.stream(kindFinish, 1) },
 		"the end of one not opened":       func(p *peer) { p.stream(kindFinish, 3) },
 		"the end of one that is not open": func(p *peer) { p.open(1, 3); p.stream(kindFinish, 3) },

@@ -309,8 +309,54 @@ func TestStreamsEndWithTheirCall(t *testing.T) {
 	}
 }
 
-// Scripts that ask without end, and an agent that counts rightly: all get their turn, nothing is left.
-func TestStreamsOneAfterTheOther(t *testing.T) {
+// What an agent has sent before it aborts still goes out, as long as somebody takes it; the place is free after that.
+func TestAbortedStream(t *testing.T) {
+	for name, deaf := range map[string]bool{"to one that reads": false, "to one that does not": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				network := newPipes()
+				c, _ := open(t, streamLimits, func(p *peer) {
+					id, _, _ := p.nextCall()
+					p.open(id, 1)
+					p.expect(kindOpened, `{"stream":1}`)
+					for range windowToDaemon / streamChunk {
+						p.data(1, strings.Repeat("y", streamChunk))
+					}
+					p.stream(kindAbort, 1)
+					began := time.Now()
+					for f, ok := p.next(); ok && f.kind != kindClosed; f, ok = p.next() {
+					}
+					if took := time.Since(began); took > streamDrain+time.Second || deaf && took < streamDrain {
+						t.Errorf("closed after %v", took)
+					}
+					p.result(id, "1")
+					p.next()
+				})
+				var other sync.WaitGroup
+				other.Go(func() {
+					d := <-network.dialed
+					if deaf {
+						return
+					}
+					time.Sleep(time.Second) // until the abort is there, too
+					if n, err := io.Copy(io.Discard, d); n != windowToDaemon || err != nil {
+						t.Errorf("%d bytes came, %v", n, err)
+					}
+				})
+				if _, err := c.Execute(t.Context(), Call{Timeout: time.Minute, Network: network}); err != nil {
+					t.Error(err)
+				}
+				other.Wait()
+			})
+		})
+	}
+}
+
+// Scripts that ask without end, and an agent that counts rightly: all get their turn, some a while later, and
+// nothing is left.
+func TestStreamsOneAfterTheOther(t *testing.T) { synctest.Test(t, streamsOneAfterTheOther) }
+
+func streamsOneAfterTheOther(t *testing.T) {
 	network := newPipes()
 	const many = 500
 	c, _ := open(t, streamLimits, func(p *peer) {
@@ -329,8 +375,13 @@ func TestStreamsOneAfterTheOther(t *testing.T) {
 			<-network.dialed
 		}
 	}()
+	began := time.Now()
 	if _, err := c.Execute(t.Context(), Call{Timeout: time.Minute, Network: network}); err != nil {
 		t.Error(err)
+	}
+	const waiting = (many - streamBurst) * time.Second / streamRate
+	if took := time.Since(began).Round(time.Second / streamRate); took != waiting {
+		t.Errorf("took %v, want %v", took, waiting)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -46,13 +46,17 @@ var public = netip.MustParsePrefix("2000::/3")
 // nat64 holds an IPv4 address in its last 4 bytes, which is where it leads.
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
+func within(addr netip.Addr, networks []netip.Prefix) bool {
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
 // outside says why an address may not be connected to; empty where it may. networks are exceptions.
 func outside(addr netip.Addr, networks []netip.Prefix) string {
 	addr = addr.Unmap()
 	if !addr.IsValid() || addr.Zone() != "" {
 		return "link-local"
 	}
-	if slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+	if within(addr, networks) {
 		return ""
 	}
 	if nat64.Contains(addr) {

@@ -23,7 +23,9 @@ type Policy struct {
 // A Dialer opens connections. Its zero value is ready; its methods may be called from any goroutine.
 type Dialer struct {
 	Timeout  time.Duration // for a name to be resolved and a connection to be made; 0: 10 s
-	Resolver *net.Resolver // nil: the system's
+	Resolver *net.Resolver // nil: one that asks the system's servers of DNS
+
+	addresses func() ([]net.Addr, error) // this machine's; nil: as they are
 }
 
 // An Error says why there is no connection, in words for the script that wanted it.
@@ -61,8 +63,8 @@ func (d *Dialer) Dial(ctx context.Context, p *Policy, host string, port int) (*n
 		return nil, &Error{"EACCES", fmt.Sprintf("connect to %s is not allowed: it is not in hosts of tenant %s", place, p.Tenant), Refused}
 	}
 	dialer := net.Dialer{
-		Timeout: cmp.Or(d.Timeout, 10*time.Second), Resolver: d.Resolver,
-		Control: func(_, address string, _ syscall.RawConn) error { return p.judge(address) },
+		Timeout: cmp.Or(d.Timeout, 10*time.Second), Resolver: cmp.Or(d.Resolver, resolver(new(net.Dialer).DialContext)),
+		Control: func(_, address string, _ syscall.RawConn) error { return d.judge(p, address) },
 	}
 	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(name, strconv.Itoa(port)))
 	if err == nil {
@@ -81,13 +83,30 @@ func (p *Policy) lists(name string, port int) bool {
 }
 
 // judge is asked with the address that is about to be connected to.
-func (p *Policy) judge(address string) error {
+func (d *Dialer) judge(p *Policy, address string) error {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return fmt.Errorf("%q is no address: %w", address, err)
 	}
-	if what := outside(at.Addr(), p.Networks); what != "" {
-		return &outsideError{at.Addr().Unmap(), what}
+	addr := at.Addr().Unmap()
+	if what := outside(addr, p.Networks); what != "" {
+		return &outsideError{addr, what}
+	}
+	if within(addr, p.Networks) {
+		return nil
+	}
+	addresses := d.addresses
+	if addresses == nil {
+		addresses = net.InterfaceAddrs
+	}
+	all, err := addresses()
+	if err != nil {
+		return fmt.Errorf("addresses of this machine: %w", err)
+	}
+	for _, own := range all {
+		if n, ok := own.(*net.IPNet); ok && n.IP.Equal(addr.AsSlice()) {
+			return &outsideError{addr, "this machine's"} // what listens there is as near as on loopback
+		}
 	}
 	return nil
 }

@@ -164,28 +164,21 @@ func TestDial(t *testing.T) {
 	}
 }
 
-// A name that resolves to one address when somebody looks, and to another when it is connected to, as in rebinding.
-func TestRebinding(t *testing.T) {
-	port := server(t)
-	answers := [][4]byte{{93, 184, 216, 34}, {127, 0, 0, 1}}
-	dns := nameServer(t, func() [4]byte {
-		answer := answers[0]
-		answers = append(answers[1:], answer)
-		return answer
-	})
-	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "udp", dns)
-	}}
-	p := &Policy{Tenant: "acme", Hosts: hosts(t, "rebind.example:"+strconv.Itoa(port))}
-	if seen, err := resolver.LookupNetIP(t.Context(), "ip4", "rebind.example"); err != nil || seen[0].String() != "93.184.216.34" {
-		t.Fatal(seen, err)
+// What others reach this machine by is public, and no way around them.
+func TestAddressesOfThisMachine(t *testing.T) {
+	own := net.IPNet{IP: net.IPv4(93, 184, 216, 34), Mask: net.CIDRMask(24, 32)}
+	d := &Dialer{addresses: func() ([]net.Addr, error) { return []net.Addr{&own}, nil }}
+	for address, want := range map[string]bool{"93.184.216.34:80": false, "[::ffff:93.184.216.34]:80": false, "93.184.216.35:80": true} {
+		if err := d.judge(&Policy{}, address); (err == nil) != want {
+			t.Errorf("%s: got %v", address, err)
+		}
 	}
-	conn, err := (&Dialer{Resolver: resolver, Timeout: 5 * time.Second}).Dial(t.Context(), p, "rebind.example", port)
-	if err == nil {
-		_ = conn.Close()
+	if err := d.judge(&Policy{Networks: []netip.Prefix{netip.MustParsePrefix("93.184.216.34/32")}}, "93.184.216.34:80"); err != nil {
+		t.Error(err)
 	}
 	var said *Error
-	if !errors.As(err, &said) || said.Outcome != Refused || !strings.Contains(said.Message, "127.0.0.1 is loopback") {
+	_, err := d.Dial(t.Context(), &Policy{Tenant: "acme", Hosts: hosts(t, "93.184.216.34")}, "93.184.216.34", 80)
+	if !errors.As(err, &said) || said.Outcome != Refused || !strings.Contains(said.Message, "its address 93.184.216.34 is this machine's, and not in networks of tenant acme") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -47,7 +47,7 @@ function giveUp(why) {
 class Agent {
   // Sockets, since process.stdout blocks on a pipe that is full, and an agent that blocks cannot kill.
   #in = new net.Socket({ fd: 0, readable: true, writable: false });
-  #out = new net.Socket({ fd: 1, readable: false, writable: true });
+  #out = new net.Socket({ fd: 1, readable: false, writable: true, writableHighWaterMark: 2 * CHUNK });
   #calls;
 
   start() {
@@ -61,7 +61,7 @@ class Agent {
     });
     const gone = () => process.exit(0);
     this.#in.on('end', gone).on('error', gone);
-    this.#out.on('error', gone);
+    this.#out.on('error', gone).on('drain', () => this.#calls?.drained());
     process.on('exit', () => this.#calls?.close());
   }
 
@@ -94,8 +94,8 @@ class Agent {
       callback: ({ id }, callback, name, args) => this.#send(KIND.callback, { id, callback, name }, args),
       ended: (session) => this.#send(KIND.ended, { session }),
       send: (kind, header) => this.#send(kind, header),
-      sendData: (stream, bytes, sent) => this.#out.write(encodeData(stream, bytes), sent),
-      busy: () => this.#out.writableLength > 2 * CHUNK,
+      sendData: (stream, bytes) => this.#out.write(encodeData(stream, bytes)),
+      busy: () => this.#out.writableNeedDrain,
     };
     this.#calls = new Calls({ ...limits, packages, frame: MAX_FRAME }, link, (error) => {
       if (error !== undefined) return giveUp(error.message);

@@ -69,6 +69,11 @@ class Calls {
     this.#streams.fromDaemon(kind, header, body);
   }
 
+  // drained comes when the link has been busy, and is not any more.
+  drained() {
+    this.#streams?.drained();
+  }
+
   // closeSession ends a session, and the call that it is at.
   closeSession(number) {
     const call = this.#sessions.current(number);

@@ -32,6 +32,7 @@ const KIND = Object.freeze({
 const LARGE = 64 * 1024;
 const CHUNK = 16 * 1024; // bytes in a frame of data, at most
 const WINDOW = Object.freeze({ in: 256 * 1024, out: 64 * 1024 }); // bytes of a connection that need no credit yet, as the worker sees it
+const CONNECTIONS = Object.freeze({ most: 1000, host: 255 }); // of a worker at once, those that wait among them; characters of a host
 const NUMBER = 4; // bytes of a connection's number in front of its data
 const HEAD = 5;
 const NEWLINE = 0x0a;
@@ -155,4 +156,4 @@ function writeFrame(stream, kind, header, body, written) {
   stream.write(body, written);
 }
 
-module.exports = { CHUNK, KIND, WINDOW, FrameReader, decode, decodeFrame, encode, encodeData, writeFrame };
+module.exports = { CHUNK, CONNECTIONS, KIND, WINDOW, FrameReader, decode, decodeFrame, encode, encodeData, writeFrame };

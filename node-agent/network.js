@@ -3,11 +3,16 @@
 // what stands on them, http, https and fetch. A container has no network, so that nothing is lost by it.
 
 const net = require('node:net');
+const { domainToASCII } = require('node:url');
+
 const { isIP } = net;
 
 const TUNNEL = Symbol('tunnel');
 
 const refused = (message) => Object.assign(new Error(message), { code: 'EACCES', syscall: 'connect' });
+
+// ascii is a name as DNS has it; what is none stays as it is.
+const ascii = (name) => (/[^\0-\x7f]/.test(name) && domainToASCII(name)) || name;
 
 // placeOf is where options want to go. Names are looked up by the daemon alone.
 function placeOf({ host, port }) {
@@ -15,12 +20,13 @@ function placeOf({ host, port }) {
   if (!Number.isInteger(number) || number < 1 || number > 65535) {
     throw Object.assign(new RangeError(`Port should be > 0 and < 65536. Received ${String(port).slice(0, 100)}.`), { code: 'ERR_SOCKET_BAD_PORT' });
   }
-  return { host: host === undefined || host === null || host === '' ? 'localhost' : String(host), port: number };
+  return { host: host === undefined || host === null || host === '' ? 'localhost' : ascii(String(host)), port: number };
 }
 
-// connected makes a socket one end of a tunnel.
-function connected(socket, tunnels, { host, port }) {
+// connected makes a socket one end of a tunnel. failures is told why one could not connect.
+function connected(socket, tunnels, { host, port }, failures) {
   const opened = (address) => {
+    failures.forget({ host, port });
     socket.connecting = false;
     socket._peername = { address, port, family: isIP(address) === 6 ? 'IPv6' : 'IPv4' };
     socket._unrefTimer();
@@ -38,8 +44,12 @@ function connected(socket, tunnels, { host, port }) {
       socket.push(null);
       socket.read(0);
     },
-    onClosed: (error) => socket.destroy(error),
+    onClosed: (error) => {
+      if (socket.connecting && error !== undefined) failures.add(error);
+      socket.destroy(error);
+    },
   });
+  socket[TUNNEL]?.abort(); // it may have connected before
   socket[TUNNEL] = tunnel;
   Object.defineProperties(socket, properties);
 }
@@ -88,7 +98,7 @@ const methods = {
   },
 };
 
-function patchSocket(tunnels) {
+function patchSocket(tunnels, failures) {
   const { prototype } = net.Socket;
   for (const [name, method] of Object.entries(methods)) {
     const own = prototype[name];
@@ -103,9 +113,10 @@ function patchSocket(tunnels) {
     this._unrefTimer();
     try {
       if (this.encrypted) throw refused('a TLSSocket connects by tls.connect'); // it would send plain text
+      if (options.onread) throw refused('connect with onread is not possible: listen to data'); // which a handle of Node's would call
       if (place === undefined) throw refused(`connect to ${String(options.path).slice(0, 200)} is not possible: there are no local sockets`);
       this._host = place.host;
-      connected(this, tunnels, place);
+      connected(this, tunnels, place, failures);
     } catch (error) {
       process.nextTick(() => this.destroy(error)); // who connects has no listeners yet
     }
@@ -164,6 +175,43 @@ function patchFetch(most) {
   };
 }
 
+// Failures are why there is no connection, by place: what a WebSocket has to be told, whose own error says nothing.
+class Failures {
+  #errors = new Map();
+
+  add(error) {
+    if (this.#errors.size >= 100) this.#errors.clear(); // nobody asks for most
+    this.#errors.set(`${error.host}:${error.port}`, error);
+  }
+
+  forget({ host, port }) {
+    this.#errors.delete(`${host}:${port}`);
+  }
+
+  // at gives that of a URL.
+  at(url) {
+    const { protocol, hostname, port } = new URL(url);
+    return this.#errors.get(`${hostname.replace(/^\[|\]$/g, '')}:${port || (protocol === 'wss:' ? 443 : 80)}`);
+  }
+}
+
+// patchWebSocket has one that could not connect say why.
+function patchWebSocket(failures) {
+  const { WebSocket: Own } = globalThis;
+  const opened = new WeakSet(); // those that were connected: what ends them is something else
+  globalThis.WebSocket = class WebSocket extends Own {
+    dispatchEvent(event) {
+      if (event.type === 'open') opened.add(this);
+      const cause = event.type === 'error' && !opened.has(this) ? failures.at(this.url) : undefined;
+      if (cause !== undefined) {
+        Object.defineProperty(event, 'message', { value: cause.message, configurable: true });
+        Object.defineProperty(event, 'error', { value: cause, configurable: true });
+      }
+      return super.dispatchEvent(event);
+    }
+  };
+}
+
 function patchServer() {
   net.Server.prototype.listen = function listen() {
     throw Object.assign(new Error('listen is not possible: there is no network'), { code: 'EACCES', syscall: 'listen' });
@@ -173,9 +221,11 @@ function patchServer() {
 // install is called once, before a script gets any of these modules. most is how many connections a call may
 // have at once.
 function install(tunnels, most) {
-  patchSocket(tunnels);
+  const failures = new Failures();
+  patchSocket(tunnels, failures);
   patchTls();
   patchFetch(most);
+  patchWebSocket(failures);
   patchServer();
 }
 

@@ -6,11 +6,9 @@
 //	open ─► waiting for a place ─► asked ─► opened … ─► closed, which frees the place
 //	          └─ too long, aborted, its call ended
 
-const { CHUNK, KIND, WINDOW } = require('./frames.js');
+const { CHUNK, CONNECTIONS, KIND, WINDOW } = require('./frames.js');
 
 const PATIENCE = 10_000; // ms that one waits for a place
-const NAME = 255; // characters of a host
-const MOST = 1000; // connections of a worker, those that wait among them
 const LAST = 2 ** 32 - 1;
 
 // A Stream is one connection.
@@ -22,6 +20,7 @@ class Stream {
   going = []; // {bytes, filled}: for the daemon
   opened = false;
   finished = false; // by its worker
+  aborted = false; // likewise, and the daemon does not know yet
   ready = false; // in line for sending
 
   constructor(worker, call, local, host, port) {
@@ -54,8 +53,8 @@ class Streams {
   #waiting = [];
   #ready = []; // that have data for the daemon, each once
 
-  // limits are {call, container}: connections at once. link has send(kind, header), sendData(number, bytes,
-  // sent), and busy(), which says whether data has to wait.
+  // limits are {call, container}: connections at once. link has send(kind, header), sendData(number, bytes), and
+  // busy(), which says whether data has to wait; when it need not any more, drained has to be called.
   constructor(limits, link) {
     this.#limits = limits;
     this.#link = link;
@@ -104,6 +103,10 @@ class Streams {
     }
   }
 
+  drained() {
+    this.#pump();
+  }
+
   // endCall forgets the connections of a call that is about to be answered: the answer ends them.
   endCall(call) {
     for (const stream of call.worker.streams?.open.values() ?? []) this.#forget(stream);
@@ -111,8 +114,8 @@ class Streams {
 
   #open(worker, call, { stream: local, host, port }) {
     const { streams } = worker;
-    if (call === undefined || local !== streams.last + 1 || streams.open.size >= MOST) throw new Error('a connection that may not be opened');
-    if (typeof host !== 'string' || host === '' || host.length > NAME || !isCount(port) || port > 65535) throw new Error('a connection to no place');
+    if (call === undefined || local !== streams.last + 1 || streams.open.size >= CONNECTIONS.most) throw new Error('a connection that may not be opened');
+    if (typeof host !== 'string' || host === '' || host.length > CONNECTIONS.host || !isCount(port) || port > 65535) throw new Error('a connection to no place');
     streams.last = local;
     const stream = new Stream(worker, call, local, host, port);
     streams.open.set(local, stream);
@@ -164,10 +167,13 @@ class Streams {
     this.#line(stream);
   }
 
+  // #abort lets go first what its worker has sent.
   #abort(stream) {
-    const { number } = stream;
+    const { number, going } = stream;
     this.#forget(stream);
-    if (number !== undefined) this.#link.send(KIND.abort, { stream: number });
+    if (number === undefined) return;
+    Object.assign(stream, { going, aborted: true });
+    this.#line(stream);
   }
 
   // #forget makes it one that nobody here waits for. Its place is free when the daemon has ended it.
@@ -180,6 +186,7 @@ class Streams {
   }
 
   #free(stream) {
+    Object.assign(stream, { going: [], aborted: false });
     this.#asked.delete(stream.number);
     stream.counted.asked--;
     if (this.#waiting.length > 0) this.#ask();
@@ -197,13 +204,14 @@ class Streams {
     while (this.#ready.length > 0 && !this.#link.busy()) {
       const stream = this.#ready.shift();
       const piece = stream.going.shift();
-      if (piece !== undefined) this.#link.sendData(stream.number, piece.bytes.subarray(0, piece.filled), () => this.#pump());
+      if (piece !== undefined) this.#link.sendData(stream.number, piece.bytes.subarray(0, piece.filled));
       if (stream.going.length > 0) {
         this.#ready.push(stream);
         continue;
       }
       stream.ready = false;
-      if (stream.finished && stream.call !== undefined) this.#link.send(KIND.finish, { stream: stream.number });
+      if (stream.aborted) this.#link.send(KIND.abort, { stream: stream.number });
+      else if (stream.finished && stream.call !== undefined) this.#link.send(KIND.finish, { stream: stream.number });
     }
   }
 }

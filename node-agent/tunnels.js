@@ -5,9 +5,7 @@
 //	open ─► opened ─► data, credit … ─► finish, each way ─► closed
 //	  └──────────────── abort ────────────────────────────────┘
 
-const { CHUNK, KIND, WINDOW } = require('./frames.js');
-
-const MOST = 1000; // connections of a call at once, those that wait for their turn among them
+const { CHUNK, CONNECTIONS, KIND, WINDOW } = require('./frames.js');
 
 // failure is the error that a script gets of a connection.
 function failure({ code, message }, { host, port }) {
@@ -21,6 +19,7 @@ class Tunnel {
   #number;
   #send;
   #sendData;
+  #forget;
   #user;
   #place;
   #received = []; // chunks that were not wanted yet
@@ -36,12 +35,14 @@ class Tunnel {
   bytesRead = 0;
   bytesWritten = 0;
 
-  constructor(number, place, user, send, sendData) {
+  // agent has send(kind, header) and sendData(number, bytes), and forget(), after which it says nothing more.
+  constructor(number, place, user, { send, sendData, forget }) {
     this.#number = number;
     this.#place = place;
     this.#user = user;
     this.#send = send;
     this.#sendData = sendData;
+    this.#forget = forget;
   }
 
   // read says that onData may be called, until it says no.
@@ -68,6 +69,7 @@ class Tunnel {
   abort() {
     if (this.closed) return;
     this.#tell(KIND.abort);
+    this.#forget();
     this.#drop();
   }
 
@@ -176,13 +178,15 @@ class Tunnels {
     this.#sendData = sendData;
   }
 
-  // open asks for a connection, and throws where it may not: between calls, and beyond MOST.
+  // open asks for a connection, and throws where it may not: between calls, beyond what may be, and to what
+  // is too long for a host.
   open(host, port, user) {
     const place = { host, port };
     if (!this.#running()) throw failure({ code: 'ECONNABORTED', message: `connect to ${host}:${port} is not possible: the call has ended` }, place);
-    if (this.#open.size >= MOST) throw failure({ code: 'EMFILE', message: `connect to ${host}:${port} is not possible: the call has ${MOST} connections` }, place);
+    if (host.length > CONNECTIONS.host) throw failure({ code: 'ENOTFOUND', message: `getaddrinfo ENOTFOUND ${host.slice(0, 100)}…` }, place);
+    if (this.#open.size >= CONNECTIONS.most) throw failure({ code: 'EMFILE', message: `connect to ${host}:${port} is not possible: the call has ${CONNECTIONS.most} connections` }, place);
     const number = ++this.#last;
-    const tunnel = new Tunnel(number, place, user, this.#send, this.#sendData);
+    const tunnel = new Tunnel(number, place, user, { send: this.#send, sendData: this.#sendData, forget: () => this.#open.delete(number) });
     this.#open.set(number, tunnel);
     this.#send(KIND.open, { stream: number, host, port });
     return tunnel;

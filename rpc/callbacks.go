@@ -17,8 +17,8 @@ type response struct {
 
 // ask sends the client a request and waits for its response.
 func (c *client) ask(ctx context.Context, h *host, name string, args json.RawMessage) (json.RawMessage, error) {
-	id, answer := c.expect()
-	defer c.expectNoMore(id)
+	id, answer := c.expect(h.session)
+	defer c.unask(id)
 	c.wire.write(c.dialect.ask(id, h, name, args))
 	select {
 	case r := <-answer:
@@ -33,34 +33,46 @@ func (c *client) ask(ctx context.Context, h *host, name string, args json.RawMes
 	}
 }
 
+// A question is a request of ours that the client has not answered.
+type question struct {
+	answer  chan response // of one element
+	session *session      // that takes no calls meanwhile; nil: none
+}
+
 // expect numbers a request of ours.
-func (c *client) expect() (id uint64, answer <-chan response) {
+func (c *client) expect(ss *session) (id uint64, answer <-chan response) {
+	if ss != nil {
+		ss.asking(1)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.asked++
-	ch := make(chan response, 1)
-	c.asking[c.asked] = ch
-	return c.asked, ch
-}
-
-func (c *client) expectNoMore(id uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.asking, id)
+	q := &question{make(chan response, 1), ss}
+	c.asking[c.asked] = q
+	return c.asked, q.answer
 }
 
 // resolve hands a response to who waits for it. It tells whether anybody does: what nobody asked for,
-// asks for no longer, or has already, is ignored.
+// asks for no longer, or has already, is ignored. What the client sends behind it finds the session open.
 func (c *client) resolve(r response) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	answer := c.asking[r.id]
-	if answer == nil {
+	q := c.unask(r.id)
+	if q == nil {
 		return false
 	}
-	delete(c.asking, r.id)
-	answer <- r
+	q.answer <- r
 	return true
+}
+
+// unask gives the request of a number to the first who wants it.
+func (c *client) unask(id uint64) *question {
+	c.mu.Lock()
+	q := c.asking[id]
+	delete(c.asking, id)
+	c.mu.Unlock()
+	if q != nil && q.session != nil {
+		q.session.asking(-1)
+	}
+	return q
 }
 
 // isGone tells that nothing will be read of the client any more.

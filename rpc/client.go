@@ -86,7 +86,7 @@ type client struct {
 	inFlight int                 // requests with a slot
 	ofTenant map[string]int      // those of them that are counted
 	asked    uint64              // requests of ours so far
-	asking   map[uint64]chan<- response
+	asking   map[uint64]*question
 	sessions map[string]*session // by ID; nil once the connection is gone
 	draining bool
 
@@ -102,7 +102,7 @@ func newClient(ctx context.Context, s *Server, who Identity) *client {
 		requests: map[uint64]*request{},
 		ofTenant: map[string]int{},
 		ids:      map[string]*request{},
-		asking:   map[uint64]chan<- response{},
+		asking:   map[uint64]*question{},
 		sessions: map[string]*session{},
 	}
 	c.ctx, c.hangUp = context.WithCancel(ctx)

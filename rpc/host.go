@@ -52,10 +52,6 @@ func (h *host) Print(level, text string) {
 
 // Callback asks the client. What goes with it is the script's will, so nothing is blanked in it.
 func (h *host) Callback(ctx context.Context, name string, args json.RawMessage) (json.RawMessage, error) {
-	if h.session != nil {
-		h.session.asking(1)
-		defer h.session.asking(-1)
-	}
 	return h.client.ask(ctx, h, name, args)
 }
 

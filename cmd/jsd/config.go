@@ -30,6 +30,7 @@ type serveCommand struct {
 
 	Driver string `default:"auto" enum:"auto,docker,process" env:"JSD_DRIVER" help:"What containers are: docker, process (no isolation, for development), or auto: docker where an engine answers."`
 	sandboxFlags
+	networkFlags
 	tenantFlags
 
 	Instance    string `env:"JSD_INSTANCE" placeholder:"NAME" help:"Label of this daemon's containers; the next start with the same one removes what is left of them, so no other daemon on the engine may have it. Default: from the listen address, such as at-127.0.0.1-8765."`
@@ -173,6 +174,9 @@ func (c *serveCommand) check() error {
 		return fmt.Errorf("--min-containers %d is more than --max-containers %d", c.MinContainers, c.MaxContainers)
 	case c.Bundles > c.AllBundles:
 		return fmt.Errorf("--bundles %d is more than --all-bundles %d", c.Bundles, c.AllBundles)
+	}
+	if _, _, err := c.reachable(); err != nil {
+		return err
 	}
 	if err := c.tenantFlags.check(); err != nil {
 		return err

@@ -146,6 +146,7 @@ func sigtermWithoutEngine(t *testing.T, engine *ownEngine) {
 	j.hasOneSpare()
 	client := dial(t, j.address, "json-rpc", nil)
 	answer := occupy(t, client, "a", time.Minute)
+	eventually(t, "another spare", func() bool { return len(j.lines("container ready")) == 2 }) // the engine goes on with what it was asked for before
 	engine.signal(syscall.SIGSTOP)
 	took := j.end(syscall.SIGTERM)
 	<-client.done

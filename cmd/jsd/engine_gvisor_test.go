@@ -27,9 +27,9 @@ func onGVisor(t *testing.T, engine *ownEngine) {
 		}
 		t.Skip(err)
 	}
-	image := packagedImage(t, engine)
-	j := serveOn(t, engine, "--listen", "127.0.0.1:0", "--instance", "gvisor", "--image", image, "--runtime", "runsc",
-		"--spare", "1", "--min-containers", "0", "--max-containers", "4", "--timeout", "20s", "--drain-timeout", "2s")
+	image, s := packagedImage(t, engine), newSite(t)
+	j := serveOn(t, engine, append(s.hosts(), "--listen", "127.0.0.1:0", "--instance", "gvisor", "--image", image, "--runtime", "runsc",
+		"--spare", "1", "--min-containers", "0", "--max-containers", "4", "--timeout", "20s", "--drain-timeout", "2s")...)
 	j.becomes(200)
 	for _, id := range engine.containers() {
 		if got := engine.docker("inspect", "--format", "{{.HostConfig.Runtime}}", id); !slices.Equal(got, []string{gVisor}) {
@@ -42,6 +42,7 @@ func onGVisor(t *testing.T, engine *ownEngine) {
 	}{
 		{"calls", gVisorCalls},
 		{"sessions and callbacks", gVisorTalks},
+		{"connections", func(t *testing.T, j *jsdProcess) { gVisorConnects(t, j, s) }},
 		{"endless loop", gVisorLoop},
 		{"memory", gVisorMemory},
 		{"busy", gVisorBusy},
@@ -98,6 +99,19 @@ func gVisorTalks(t *testing.T, j *jsdProcess) {
 		got := c.in(session, "host.echo(++n)", "callbacks", []string{"echo"})
 		if got.String() != fmt.Sprint(want) {
 			t.Errorf("got %v, want %d", got, want)
+		}
+	}
+}
+
+func gVisorConnects(t *testing.T, j *jsdProcess, s *site) {
+	c := dial(t, j.address, "json-rpc", nil)
+	for code, want := range map[string]string{
+		`(async () => (await fetch(http_ + '/count', { method: 'POST', body: 'x'.repeat(3000000) })).text())()`:                                                                                   `"3000000"`,
+		`new Promise((ok, no) => require('https').get(https_ + '/bytes?3000000', { ca }, (r) => { let n = 0; r.on('data', (b) => { n += b.length; }).on('end', () => ok(n)); }).on('error', no))`: `3000000`,
+		`fetch('http://api.example.com').catch((e) => e.cause.message)`:                                                                                                                           `"connect to api.example.com:80 is not allowed: it is not in hosts of tenant connects"`,
+	} {
+		if got := c.execute(with(s.script(code), "tenant", "connects")).String(); got != want {
+			t.Errorf("%s: got %s, want %s", code, got, want)
 		}
 	}
 }

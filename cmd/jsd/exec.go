@@ -42,6 +42,7 @@ type execCommand struct {
 
 	Driver       string `group:"Without --daemon" default:"auto" enum:"auto,docker,process" env:"JSD_DRIVER" help:"docker, process (no isolation), or auto: docker where an engine answers."`
 	sandboxFlags `group:"Without --daemon"`
+	networkFlags `group:"Without --daemon"`
 }
 
 // Help is what stands behind the flags in --help.
@@ -141,7 +142,7 @@ func (c *execCommand) settings() (*serveCommand, error) {
 	if _, err := parser.Parse(nil); err != nil {
 		return nil, err
 	}
-	serve.Driver, serve.sandboxFlags, serve.Tenants = c.Driver, c.sandboxFlags, ""
+	serve.Driver, serve.sandboxFlags, serve.networkFlags, serve.Tenants = c.Driver, c.sandboxFlags, c.networkFlags, ""
 	serve.Listen, serve.AdminListen, serve.Origin, serve.Host = "127.0.0.1:0", "", nil, nil // nothing listens
 	serve.credentialFlags, serve.tlsFlags = credentialFlags{}, tlsFlags{}
 	serve.Instance = fmt.Sprintf("exec-%d-%s", os.Getpid(), rand.Text()) // sweeps nobody's containers

@@ -50,6 +50,7 @@ func TestExecBadInput(t *testing.T) {
 		{"no file", "<file>", nil},
 		{"no daemon", "--daemon ftp://x: has to be", []string{"a.js", "--daemon=ftp://x"}},
 		{"a setting", "--memory has to be above 0", []string{"a.js", "--daemon=", "--memory=0"}},
+		{"a host that is none", "--hosts \"http://a.com\": a host is a name", []string{"a.js", "--daemon=", "--hosts=http://a.com"}},
 		{"no such folder", "--folder: ", []string{"a.js", "--folder=none"}},
 		{"a folder that is a file", "--folder: ", []string{"a.js", "--folder=a.js"}},
 		{"a folder and -", "--folder: the entry is one", []string{"-", "--folder=folder"}},

@@ -166,6 +166,8 @@ func TestExecAlone(t *testing.T) {
 			{"throws", `throw "no"`, nil, outcome{1, "", "no\n"}},
 			{"longer than a daemon allows", "1", []string{"--timeout=2h"}, outcome{0, "1\n", ""}},
 			{"timeout", "for (;;);", []string{"--timeout=100ms"}, outcome{3, "", "jsd: Timeout (wall)\n"}},
+			{"hosts", `fetch("http://b.test").catch((e) => e.cause.message)`, []string{"--hosts=a.test"}, outcome{0, `"connect to b.test:80 is not allowed: it is not in hosts of tenant default"` + "\n", ""}},
+			{"networks", `fetch("http://127.0.0.1:2").catch((e) => e.cause.code)`, []string{"--hosts=127.0.0.1:2", "--networks=127.0.0.0/8"}, outcome{0, `"ECONNREFUSED"` + "\n", ""}},
 			{"modules", `require("path")`, []string{"--modules=url"}, outcome{1, "", "Error: "}},
 		} {
 			t.Run(driver+" "+c.name, func(t *testing.T) {

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -11,6 +13,31 @@ import (
 	"github.com/jsd-project/jsd/egress"
 	"github.com/jsd-project/jsd/scheduler"
 )
+
+// networkFlags say what scripts reach, for every command that runs some.
+type networkFlags struct {
+	Hosts    []string `env:"JSD_HOSTS" placeholder:"NAME[:PORT]" help:"Hosts that scripts may connect to, *.NAME among them, on ports 80 and 443 where none is named. Default: none."`
+	Networks []string `env:"JSD_NETWORKS" placeholder:"CIDR" help:"Ranges of addresses, such as 10.1.0.0/16, that these hosts may be in although they are not public. Default: none."`
+}
+
+// reachable takes them apart.
+func (f *networkFlags) reachable() (hosts []egress.Host, networks []netip.Prefix, err error) {
+	for _, text := range f.Hosts {
+		h, err := egress.ParseHost(text)
+		if err != nil {
+			return nil, nil, fmt.Errorf("--hosts %w", err)
+		}
+		hosts = append(hosts, h)
+	}
+	for _, text := range f.Networks {
+		n, err := egress.ParseNetwork(text)
+		if err != nil {
+			return nil, nil, fmt.Errorf("--networks %w", err)
+		}
+		networks = append(networks, n)
+	}
+	return hosts, networks, nil
+}
 
 // networked is the scheduler, where calls get what they connect through.
 type networked struct {

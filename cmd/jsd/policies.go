@@ -3,12 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 	"unicode"
 
-	"github.com/jsd-project/jsd/egress"
 	"github.com/jsd-project/jsd/rpc"
 	"github.com/jsd-project/jsd/tenants"
 )
@@ -22,8 +20,6 @@ type tenantFlags struct {
 
 	Containers int           `default:"1" env:"JSD_CONTAINERS" help:"Containers of a tenant at once, besides those that are used once."`
 	Languages  []string      `env:"JSD_LANGUAGES" placeholder:"NAME" help:"Languages of scripts. Default: all."`
-	Hosts      []string      `env:"JSD_HOSTS" placeholder:"NAME[:PORT]" help:"Hosts that scripts may connect to, *.NAME among them, on ports 80 and 443 where none is named. Default: none."`
-	Networks   []string      `env:"JSD_NETWORKS" placeholder:"CIDR" help:"Ranges of addresses, such as 10.1.0.0/16, that these hosts may be in although they are not public. Default: none."`
 	Reuse      string        `default:"tenant" enum:"tenant,call" env:"JSD_REUSE" help:"Who may use a container again: calls of its tenant, or, with call, nobody."`
 	MaxAge     time.Duration `default:"1h" env:"JSD_MAX_AGE" help:"A container gets no more calls after this; 0: never."`
 	MaxCalls   int           `env:"JSD_MAX_CALLS" placeholder:"N" help:"Calls that a container gets. Default: no bound."`
@@ -43,9 +39,6 @@ func (f *tenantFlags) check() error {
 	if f.Containers <= 0 {
 		return errors.New("--containers has to be above 0")
 	}
-	if _, _, err := f.reachable(); err != nil {
-		return err
-	}
 	if f.Languages == nil {
 		return nil
 	}
@@ -53,25 +46,6 @@ func (f *tenantFlags) check() error {
 		return fmt.Errorf("--languages %w", err)
 	}
 	return nil
-}
-
-// reachable are --hosts and --networks.
-func (f *tenantFlags) reachable() (hosts []egress.Host, networks []netip.Prefix, err error) {
-	for _, text := range f.Hosts {
-		h, err := egress.ParseHost(text)
-		if err != nil {
-			return nil, nil, fmt.Errorf("--hosts %w", err)
-		}
-		hosts = append(hosts, h)
-	}
-	for _, text := range f.Networks {
-		n, err := egress.ParseNetwork(text)
-		if err != nil {
-			return nil, nil, fmt.Errorf("--networks %w", err)
-		}
-		networks = append(networks, n)
-	}
-	return hosts, networks, nil
 }
 
 // defaults are the flags as the policy of a tenant that no file says anything of.

@@ -186,3 +186,17 @@ func testInFlight(l *limited) {
 func testFrame(l *limited) {
 	l.differ(fmt.Sprintf("%d // %s", 1, strings.Repeat("x", 2000)), limitExceeded, "1", "limit", "frame")
 }
+
+// connects connects to a port of localhost where nobody listens, and says what becomes of it.
+func connects(port int) string {
+	return fmt.Sprintf(`new Promise((ok) => require("net").connect(%d, "localhost").on("error", (e) => ok(e.message.replace("::1", "127.0.0.1"))))`, port)
+}
+
+func testHosts(l *limited) {
+	l.differ(connects(10), `"connect to localhost:10 is not allowed: it is not in hosts of tenant hosts"`, "1000 Error")
+	l.expect("the one it may", l.own(connects(9)), `"connect to localhost:9 is not allowed: its address 127.0.0.1 is loopback, and not in networks of tenant hosts"`)
+}
+
+func testNetworks(l *limited) {
+	l.differ(connects(9), `"connect ECONNREFUSED localhost:9"`, "1000 Error")
+}

@@ -52,6 +52,8 @@ tenants:
   connections: {connections: 1}
   inFlight: {inFlight: 1}
   frame: {frame: 2000}
+  hosts: {hosts: ["localhost:9"]}
+  networks: {hosts: ["localhost:9"], networks: [127.0.0.0/8, "::1/128"]}
 `
 
 var limitTests = map[string]func(*limited){
@@ -62,6 +64,7 @@ var limitTests = map[string]func(*limited){
 	"consoleLines": testConsoleLines, "consoleBytes": testConsoleBytes, "sessions": testSessionsOfATenant, "sessionIdle": testSessionIdle,
 	"bundles": testBundles, "keep": testKeep, "keepTime": testKeepTime, "idleTimeout": testIdleTimeout, "maxAge": testMaxAge,
 	"maxCalls": testMaxCalls, "connections": testConnections, "inFlight": testInFlight, "frame": testFrame,
+	"hosts": testHosts, "networks": testNetworks,
 }
 
 // Each limit of a tenant holds with real containers, and the tenant beside it has none of it.

@@ -70,10 +70,15 @@ for (const [name, code, want] of [
   ['a signal', `const c = new AbortController(); connect('late.test', { signal: c.signal }).on('error', (e) => cb(e.name)); setTimeout(() => c.abort(), 20);`, 'AbortError'],
   ['a write that never comes to be', `const s = connect('late.test'); s.write('x', (e) => cb(e.code)); setTimeout(() => s.destroy(), 20);`, 'ECONNRESET'],
   ['counted', `const s = connect('echo.test'); s.write('abc'); s.on('data', () => cb([s.bytesRead, s.bytesWritten]));`, [3, 3]],
+  ['connected twice', `const s = connect('endless.test', { allowHalfOpen: true }).once('connect', () => { s.connect(80, 'bye.test').resume().on('end', () => cb('once')); });`, 'once'],
+  ['a name of other letters', `connect('bücher.test').on('error', (e) => cb(e.host));`, 'xn--bcher-kva.test'],
+  ['a name that is too long', `connect('x'.repeat(256)).on('error', (e) => cb(e.code));`, 'ENOTFOUND'],
+  ['a buffer for what is read', `connect('bye.test', { onread: { buffer: Buffer.alloc(9), callback() {} } }).on('error', (e) => cb(e.message));`, 'connect with onread is not possible: listen to data'],
+  ['more than a call may have, one after the other', `let n = 0; const next = () => { if (n++ === 1100) return cb(n); connect('echo.test').on('connect', function () { this.destroy(); }).on('close', next); }; next();`, 1101],
   ['more than may be at once', `let n = 0; for (let i = 0; i < 12; i++) connect('bye.test').resume().on('close', () => { if (++n === 12) cb(n); });`, 12],
 ]) {
   test(`net: ${name}`, async () => {
-    const outcome = await agent.run(inFunction(`${CONNECT} let t = ''; ${code}`));
+    const outcome = await agent.run(inFunction(`${CONNECT} let t = ''; ${code}`), { timeout: 10_000 });
     assert.deepEqual(outcome.value, want, JSON.stringify(outcome));
     await until(() => agent.gateway.open === 0);
     assert.ok(agent.gateway.most <= 4, 'more than a call may have');
@@ -102,6 +107,21 @@ test('what is not taken waits with the script', async () => {
   assert.ok(value < 64 << 20, `${value} bytes were taken`);
   assert.ok(gateway.received - received < 64 << 20);
   await until(() => gateway.open === 0);
+});
+
+// Behind a value that the daemon is slow to take.
+test('what has to wait for the link goes on when that is free', async () => {
+  const { child } = agent;
+  const call = agent.start(inFunction(`${CONNECT} const s = connect('echo.test').on('data', (d) => cb(String(d))).on('connect', async () => {
+    await host.wait(); setTimeout(() => s.write('late'), 200); });`), { callbacks: ['wait'] });
+  const { callback } = await call.asked();
+  child.stdout.pause();
+  const value = agent.run({ code: `'x'.repeat(1000000)` });
+  agent.send(12, { id: call.id, callback }, '2');
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  child.stdout.resume();
+  assert.equal((await value).value.length, 1_000_000);
+  assert.equal((await call.outcome).value, 'late');
 });
 
 test('a call takes its connections with it, and a worker too', async () => {

@@ -12,7 +12,7 @@ function rig(limits = { call: 2, container: 3 }) {
   const link = {
     blocked: false,
     send: (kind, header) => sent.push([kind, header]),
-    sendData: (stream, bytes, done) => { sent.push([KIND.data, stream, bytes.length]); link.done = done; },
+    sendData: (stream, bytes) => sent.push([KIND.data, stream, bytes.length]),
     busy: () => link.blocked,
   };
   const streams = new Streams(limits, link);
@@ -29,7 +29,8 @@ function rig(limits = { call: 2, container: 3 }) {
   return { streams, link, sent, worker, opened };
 }
 
-test('a worker that says of connections what a worker does not say is found out', () => {
+test('a worker that says of connections what a worker does not say is found out', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] }); // of those that wait
   const lies = {
     'not the next': (w) => w.open(3),
     'one again': (w) => w.open(1),
@@ -75,7 +76,8 @@ test('numbers of one worker mean nothing to another', () => {
   assert.deepEqual(one.got, [[KIND.opened, { stream: 1, address: undefined }]]);
 });
 
-test('a call has so many at once, all calls so many, and the others wait in line', () => {
+test('a call has so many at once, all calls so many, and the others wait in line', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
   const { streams, sent, worker } = rig({ call: 2, container: 3 });
   const [one, two] = [worker(), worker()];
   for (let i = 1; i <= 4; i++) one.open(i);
@@ -109,7 +111,7 @@ test('one that waits too long is told why', (t) => {
 });
 
 test('data waits for the link in its place, in turns, joined to full frames', () => {
-  const { link, sent, worker, opened } = rig();
+  const { streams, link, sent, worker, opened } = rig();
   const one = worker();
   one.open(1);
   one.open(2);
@@ -120,8 +122,25 @@ test('data waits for the link in its place, in turns, joined to full frames', ()
   one.say(KIND.finish, { stream: 2 });
   assert.equal(sent.length, 2);
   link.blocked = false;
-  one.say(KIND.data, { stream: 1 }, Buffer.alloc(1));
-  assert.deepEqual(sent.slice(2), [[KIND.data, 1, CHUNK], [KIND.data, 2, 7], [KIND.finish, { stream: 2 }], [KIND.data, 1, 20_001 - CHUNK]]);
+  streams.drained();
+  assert.deepEqual(sent.slice(2), [[KIND.data, 1, CHUNK], [KIND.data, 2, 7], [KIND.finish, { stream: 2 }], [KIND.data, 1, 20_000 - CHUNK]]);
+});
+
+test('what was sent before one was given up goes first', () => {
+  const { streams, link, sent, worker, opened } = rig();
+  const one = worker();
+  one.open(1);
+  one.open(2);
+  opened(1, 2);
+  link.blocked = true;
+  for (const stream of [1, 2]) {
+    one.say(KIND.data, { stream }, Buffer.alloc(CHUNK + 1));
+    one.say(KIND.abort, { stream });
+  }
+  streams.fromDaemon(KIND.closed, { stream: 2 });
+  link.blocked = false;
+  streams.drained();
+  assert.deepEqual(sent.slice(2), [[KIND.data, 1, CHUNK], [KIND.data, 1, 1], [KIND.abort, { stream: 1 }]]);
 });
 
 test('what the daemon sends for one that was given up is dropped, but for its end', () => {
