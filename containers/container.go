@@ -56,6 +56,7 @@ type Container struct {
 	data        []*stream // that have a frame for the writer, each once, first come first
 	pinged      bool      // the agent owes a pong
 	late        int       // frames about answered calls since the last answer
+	lateData    int       // bytes and frames that the agent may have sent of streams before it knew that they were over
 	cause       error     // why the link is dead; nil while it lives
 }
 

@@ -104,7 +104,8 @@
 // the other one grants by credit when it has passed it on. Finish says that no more data comes from a side; when both have
 // finished, the daemon says closed. Abort says that the agent neither sends nor takes more: the daemon writes what was sent before,
 // for up to 5 s, and says closed. The answer to its call and a cancel of it end a stream at once. An agent may get
-// frames of a stream that it has aborted, and the daemon frames of one that it has closed: both ignore them.
+// frames of a stream that it has aborted, and the daemon frames of one that it has closed: both ignore them, the daemon no more
+// than may have been under way: what was granted, and a frame of credit for each byte that it sent.
 //
 // Data goes behind all other frames that wait, and streams take turns by the frame. What was not granted, and more streams
 // than may be open, break the rules.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -12,7 +13,8 @@ import (
 )
 
 // What an agent says that is a word of the link, with each of its fields. The calls of the test are: 1 has a
-// host that streams and may be called back, 2 is plain, 3 has opened session 1, 4 is in that session.
+// host that streams and may be called back, and stream 1, on which four bytes have come, 2 is plain, 3 has opened
+// session 1, 4 is in that session.
 var saidKinds = []struct {
 	name   string
 	kind   kind
@@ -29,7 +31,7 @@ var saidKinds = []struct {
 	{"print", kindPrint, []saidField{{"id", "1", "streamed"}, {"level", `"log"`, "level"}}, "x"},
 	{"callback", kindCallback, []saidField{{"id", "1", "hosted"}, {"callback", "1", "next"}, {"name", `"f"`, "text"}}, "[]"},
 	{"ended", kindEnded, []saidField{{"session", "1", "session"}}, ""},
-	{"hello", kindHello, []saidField{{"version", "4", "never"}}, ""},
+	{"hello", kindHello, []saidField{{"version", "5", "never"}}, ""},
 	{"call", kindCall, []saidField{{"id", "2", "never"}}, "{}"},
 	{"cancel", kindCancel, []saidField{{"id", "2", "never"}}, ""},
 	{"bundle", kindBundle, []saidField{{"bundle", `"a"`, "never"}}, "{}"},
@@ -37,8 +39,16 @@ var saidKinds = []struct {
 	{"close", kindClose, []saidField{{"session", "1", "never"}}, ""},
 	{"ping", kindPing, []saidField{{"x", "1", "never"}}, ""},
 	{"pong", kindPong, []saidField{{"x", "1", "never"}}, ""}, // nobody asked
+	{"open", kindOpen, []saidField{{"id", "1", "call"}, {"stream", "2", "second"}, {"host", `"x"`, "host"}, {"port", "1", "port"}}, ""},
+	{"opened", kindOpened, []saidField{{"stream", "1", "never"}, {"address", `"x"`, "never"}}, ""},
+	{"data", kindData, []saidField{{"stream", "1", "never"}}, ""}, // has no header: this is a stream of another number
+	{"credit", kindCredit, []saidField{{"stream", "1", "first"}, {"bytes", "4", "granted"}}, ""},
+	{"finish", kindFinish, []saidField{{"stream", "1", "first"}}, ""},
+	{"abort", kindAbort, []saidField{{"stream", "1", "first"}}, ""},
+	{"closed", kindClosed, []saidField{{"stream", "1", "never"}, {"code", `"x"`, "never"}}, ""},
 	{"kind 0", 0, []saidField{{"id", "2", "never"}}, ""},
 	{"kind 6", 6, []saidField{{"id", "2", "never"}}, ""},
+	{"kind 24", 24, []saidField{{"stream", "1", "never"}}, ""},
 	{"kind 255", 255, []saidField{{"id", "2", "never"}}, ""},
 }
 
@@ -52,21 +62,22 @@ var saidValues = map[string]string{
 	"":                                     "number amount list text flag",
 	"null":                                 "number amount list text flag",
 	"0":                                    "number amount",
-	"1":                                    "number amount hosted streamed next session own",
-	"2":                                    "number amount call",
-	"3":                                    "number amount old",
-	"4":                                    "number amount in",
-	"5":                                    "number amount",
+	"1":                                    "number amount hosted streamed next session own granted port first",
+	"2":                                    "number amount call granted port second",
+	"3":                                    "number amount old granted port",
+	"4":                                    "number amount in granted port",
+	"5":                                    "number amount port",
 	"-1":                                   "number",
 	"1.5":                                  "amount",
 	"1e3":                                  "amount",
 	"1e999":                                "",
+	"4294967297":                           "number amount",
 	huge:                                   "",
 	`""`:                                   "text",
-	`"x"`:                                  "text",
-	`"1"`:                                  "text",
-	`"log"`:                                "text level",
-	`"\ud800"`:                             "text",
+	`"x"`:                                  "text host",
+	`"1"`:                                  "text host",
+	`"log"`:                                "text level host",
+	`"\ud800"`:                             "text host",
 	"true":                                 "flag",
 	"{}":                                   "",
 	"[]":                                   "list",
@@ -74,12 +85,12 @@ var saidValues = map[string]string{
 	"[[]]":                                 "",
 	`["a"]`:                                "list",
 	`[null]`:                               "list",
-	"1000":                                 "number amount code",
-	"1001":                                 "number amount code",
-	"1005":                                 "number amount lost",
-	"1006":                                 "number amount",
-	"1007":                                 "number amount",
-	"1009":                                 "number amount",
+	"1000":                                 "number amount code port",
+	"1001":                                 "number amount code port",
+	"1005":                                 "number amount lost port",
+	"1006":                                 "number amount port",
+	"1007":                                 "number amount port",
+	"1009":                                 "number amount port",
 	"-32600":                               "number",
 	`{"a":`:                                "",
 	"\x00":                                 "",
@@ -143,13 +154,17 @@ func sayUnderWay(t *testing.T, name string, k kind, header, body string, lives b
 		_ = json.Unmarshal([]byte(header), &answered)
 	}
 	proceed := make(chan struct{})
-	c, process := open(t, testLimits, func(p *peer) {
+	network := newPipes()
+	c, process := open(t, streamLimits, func(p *peer) {
 		for id := range uint64(4) {
 			p.nextCall()
 			if id == 2 {
 				p.result(3, values[3])
 			}
 		}
+		p.open(1, 1)
+		p.expect(kindOpened, `{"stream":1}`)
+		p.receive(1, 4)
 		<-proceed
 		p.send(k, header, body)
 		synctest.Wait()
@@ -165,11 +180,17 @@ func sayUnderWay(t *testing.T, name string, k kind, header, body string, lives b
 	var s Session
 	var calls sync.WaitGroup
 	host := &client{answer: never}
+	var servers sync.WaitGroup
+	servers.Go(func() { network.serve("four") })
 	run := func(id int, execute func() (Result, error)) {
 		calls.Go(func() { results[id], errs[id] = execute() })
 		synctest.Wait()
 	}
-	run(1, func() (Result, error) { return c.Execute(t.Context(), callWith(host)) })
+	run(1, func() (Result, error) {
+		call := callWith(host)
+		call.Network = network
+		return c.Execute(t.Context(), call)
+	})
 	run(2, func() (Result, error) { return c.Execute(t.Context(), Call{Timeout: time.Minute}) })
 	run(3, func() (_ Result, err error) {
 		s, err = c.OpenSession(t.Context(), Call{Timeout: time.Minute})
@@ -208,5 +229,19 @@ func sayUnderWay(t *testing.T, name string, k kind, header, body string, lives b
 	}
 	if err := c.Close(); err != nil {
 		t.Error(err)
+	}
+	close(network.dialed)
+	servers.Wait()
+}
+
+// serve says so much on each connection, and takes all that comes, until no more are dialed.
+func (n *pipes) serve(words string) {
+	var each sync.WaitGroup
+	defer each.Wait()
+	for d := range n.dialed {
+		each.Go(func() {
+			_, _ = io.WriteString(d, words)
+			_, _ = io.Copy(io.Discard, d)
+		})
 	}
 }

@@ -114,9 +114,9 @@ func (c *Container) handleOpen(f frame) error {
 	return nil
 }
 
-// handleStream takes what the agent says of a stream it has opened. One that has ended here may live on there for
-// a while.
-func (c *Container) handleStream(f frame, number uint32, take func(*stream) error) error {
+// handleStream takes what the agent says of a stream it has opened, by a frame that counts for so much. One that has
+// ended here may live on there for a while, in which no more can come than it was allowed to send.
+func (c *Container) handleStream(f frame, number uint32, counts int, take func(*stream) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if number == 0 || number > c.lastStream {
@@ -124,6 +124,9 @@ func (c *Container) handleStream(f frame, number uint32, take func(*stream) erro
 	}
 	s := c.streams[number]
 	if s == nil || s.over {
+		if c.lateData -= counts; c.lateData < 0 {
+			return fmt.Errorf("%w: frames without end of streams that are over, such as %d", errProtocol, number)
+		}
 		return nil
 	}
 	return take(s)
@@ -134,7 +137,7 @@ func (c *Container) handleData(f frame) error {
 	if err != nil {
 		return err
 	}
-	return c.handleStream(f, number, func(s *stream) error { return s.takeLocked(data) })
+	return c.handleStream(f, number, len(data), func(s *stream) error { return s.takeLocked(data) })
 }
 
 func (c *Container) handleCredit(f frame) error {
@@ -142,7 +145,7 @@ func (c *Container) handleCredit(f frame) error {
 	if err := decodeSmall(f, c.limits, &h); err != nil {
 		return err
 	}
-	return c.handleStream(f, h.Stream, func(s *stream) error { return s.grantedLocked(h.Bytes) })
+	return c.handleStream(f, h.Stream, 1, func(s *stream) error { return s.grantedLocked(h.Bytes) })
 }
 
 func (c *Container) handleFinish(f frame) error {
@@ -150,7 +153,7 @@ func (c *Container) handleFinish(f frame) error {
 	if err := decodeSmall(f, c.limits, &h); err != nil {
 		return err
 	}
-	return c.handleStream(f, h.Stream, (*stream).finishedLocked)
+	return c.handleStream(f, h.Stream, 1, (*stream).finishedLocked)
 }
 
 func (c *Container) handleAbort(f frame) error {
@@ -158,7 +161,7 @@ func (c *Container) handleAbort(f frame) error {
 	if err := decodeSmall(f, c.limits, &h); err != nil {
 		return err
 	}
-	return c.handleStream(f, h.Stream, (*stream).abortedLocked)
+	return c.handleStream(f, h.Stream, 1, (*stream).abortedLocked)
 }
 
 // endStreamsLocked ends those of a call, of all calls for nil.
@@ -173,14 +176,13 @@ func (c *Container) endStreamsLocked(call *pendingCall) {
 	}
 }
 
-// gatherData takes frames of data to be written behind others: a few, of as many streams, in the order in which they
-// came. Each stream has one at most, so that all get their turn.
-func (c *Container) gatherData(turn []*stream) []*stream {
-	const most = 4 // what a call waits for that comes now
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	turn = turn[:0]
-	for len(c.data) > 0 && len(turn) < most {
+// dataTurn is how many frames of data go at once: what a call waits for that comes now.
+const dataTurn = 4
+
+// gatherDataLocked takes frames of data to be written behind others: a few, of as many streams, in the order in which
+// they came. Each stream has one at most, so that all get their turn.
+func (c *Container) gatherDataLocked(turn []*stream) []*stream {
+	for len(c.data) > 0 && len(turn) < dataTurn {
 		s := c.data[0]
 		c.data[0] = nil
 		if c.data = c.data[1:]; len(c.data) == 0 {
@@ -196,10 +198,9 @@ func (c *Container) gatherData(turn []*stream) []*stream {
 	return turn
 }
 
-// writeData writes what gatherData gives.
-func (c *Container) writeData() error {
-	var few [4]*stream
-	for _, s := range c.gatherData(few[:0]) {
+// writeData writes what gatherDataLocked gives.
+func (c *Container) writeData(turn []*stream) error {
+	for _, s := range turn {
 		if _, err := c.process.Write(s.frame); err != nil {
 			return err
 		}

@@ -122,6 +122,7 @@ func (s *stream) endLocked(why error) {
 		return
 	}
 	s.over, s.pending = true, nil
+	s.container.lateData += s.underWayLocked()
 	s.stop()
 	encoded, err := closeOf(s.number, why)
 	if err != nil {

@@ -38,7 +38,10 @@ func (s *stream) finishedLocked() error {
 
 // abortedLocked has what was sent before written, and nothing more read.
 func (s *stream) abortedLocked() error {
-	if !s.opened {
+	switch {
+	case s.aborted:
+		return fmt.Errorf("%w: stream %d is aborted twice", errProtocol, s.number)
+	case !s.opened:
 		s.endLocked(nil)
 		return nil
 	}
@@ -46,6 +49,19 @@ func (s *stream) abortedLocked() error {
 	s.unread()
 	signal(s.arrived)
 	return nil
+}
+
+// underWayLocked is what of the agent's may come yet once the stream is over: an abort, and of one that was opened
+// the finish, the data that was granted, and credit for what it got, a frame for each byte at worst.
+func (s *stream) underWayLocked() int {
+	switch {
+	case s.aborted: // it knows
+		return 0
+	case !s.opened:
+		return 1
+	default:
+		return s.room + windowToAgent - s.credit + 2
+	}
 }
 
 // signal leaves an element in a channel of one.

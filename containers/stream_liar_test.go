@@ -1,10 +1,13 @@
 package containers
 
 import (
+	"context"
 	"errors"
 	"io"
+	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,6 +98,70 @@ func TestLiesAboutStreams(t *testing.T) {
 				calls.Wait()
 				<-process.killed
 			})
+		})
+	}
+}
+
+// resets is a Network whose connections are reset as soon as they are made, to a slow host when they are over.
+type resets struct{}
+
+func (resets) Dial(ctx context.Context, host string, _ int) (net.Conn, error) {
+	if host == "slow.test" {
+		<-ctx.Done()
+	}
+	conn, _ := net.Pipe()
+	return reset{conn}, nil
+}
+
+type reset struct{ net.Conn }
+
+func (reset) Read([]byte) (int, error) { return 0, syscall.ECONNRESET }
+
+// What an agent may have sent before it knew that a stream is over is ignored; what goes on without end is not.
+func TestFramesOfStreamsThatAreOver(t *testing.T) {
+	over := func(p *peer) {
+		p.open(1, 1)
+		p.expect(kindOpened, `{"stream":1}`)
+		p.expect(kindClosed, `{"stream":1,"code":"ECONNRESET","message":"read ECONNRESET"}`)
+	}
+	aborted := func(p *peer) {
+		p.send(kindOpen, `{"id":1,"stream":1,"host":"slow.test","port":443}`, "")
+		p.stream(kindAbort, 1)
+		p.expect(kindClosed, `{"stream":1}`)
+	}
+	const granted = windowToDaemon / streamChunk
+	for name, test := range map[string]struct {
+		before func(*peer)
+		frame  func(*peer)
+		times  int
+		lives  bool
+	}{
+		"all that was granted":      {over, func(p *peer) { p.data(1, strings.Repeat("x", streamChunk)) }, granted, true},
+		"its end, and an abort":     {over, func(p *peer) { p.stream(kindFinish, 1); p.stream(kindAbort, 1) }, 1, true},
+		"credit for what it got":    {over, func(p *peer) { p.credit(1, 1) }, 1000, true},
+		"data without end":          {over, func(p *peer) { p.data(1, strings.Repeat("x", streamChunk)) }, 1000, false},
+		"ends without end":          {over, func(p *peer) { p.stream(kindFinish, 1) }, windowToDaemon + windowToAgent + 3, false},
+		"an end behind an abort":    {aborted, func(p *peer) { p.stream(kindFinish, 1) }, 1, true},
+		"aborts without end":        {aborted, func(p *peer) { p.stream(kindAbort, 1) }, 2, false},
+		"credit behind the aborted": {aborted, func(p *peer) { p.credit(1, 1) }, 2, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, process := open(t, streamLimits, func(p *peer) {
+				p.nextCall()
+				test.before(p)
+				for range test.times {
+					test.frame(p)
+				}
+				p.result(1, "1")
+				p.next()
+			})
+			_, err := c.Execute(t.Context(), Call{Timeout: time.Minute, Network: resets{}})
+			if test.lives && err != nil || !test.lives && !errors.Is(err, errProtocol) {
+				t.Fatalf("got %v", err)
+			}
+			if !test.lives {
+				<-process.killed
+			}
 		})
 	}
 }

@@ -421,12 +421,12 @@ func TestTurnsOfData(t *testing.T) {
 		streams[i] = &stream{container: c, number: uint32(i + 1), over: i == 1}
 		c.data = append(c.data, streams[i])
 	}
-	if got, want := c.gatherData(nil), []*stream{streams[0], streams[2], streams[3], streams[4]}; !slices.Equal(got, want) || len(c.waiting) != 1 {
+	if got, want := c.gatherDataLocked(nil), []*stream{streams[0], streams[2], streams[3], streams[4]}; !slices.Equal(got, want) || len(c.waiting) != 1 {
 		t.Errorf("the first turn is %v, the writer is told %d times that there is more", got, len(c.waiting))
 	}
 	<-c.waiting
 	c.data = append(c.data, streams[0])
-	if got, want := c.gatherData(nil), []*stream{streams[5], streams[6], streams[0]}; !slices.Equal(got, want) || len(c.waiting) != 0 {
+	if got, want := c.gatherDataLocked(nil), []*stream{streams[5], streams[6], streams[0]}; !slices.Equal(got, want) || len(c.waiting) != 0 {
 		t.Errorf("the second turn is %v, the writer is told %d times that there is more", got, len(c.waiting))
 	}
 }

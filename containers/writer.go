@@ -42,16 +42,18 @@ func (c *Container) wakeLocked() { signal(c.waiting) }
 // streams goes behind everything else, a little at a time.
 func (c *Container) write() {
 	var frames []outgoing
+	var few [dataTurn]*stream
 	for {
 		select {
 		case <-c.waiting:
 		case <-c.dead:
 			return
 		}
-		frames = c.gather(frames)
+		var turn []*stream
+		frames, turn = c.gather(frames, few[:0])
 		err := writeFrames(c.process, frames)
 		if err == nil {
-			err = c.writeData()
+			err = c.writeData(turn)
 		}
 		if err != nil {
 			c.end(fmt.Errorf("%w: writing to it: %w", errAgentEnded, err))
@@ -66,8 +68,9 @@ func (c *Container) write() {
 
 // gather takes what is in the outbox, leaves empty in its place, and notes that these calls reach the
 // agent from now on. On a dead link there is nothing: whoever waited for a call in the outbox has been
-// told that it never started, and so it has to stay. Replies to calls that have ended are left out.
-func (c *Container) gather(empty []outgoing) []outgoing {
+// told that it never started, and so it has to stay. Replies to calls that have ended are left out. Data goes with
+// what was there before it: the agent knows of no stream whose opened it has not seen.
+func (c *Container) gather(empty []outgoing, turn []*stream) ([]outgoing, []*stream) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	frames := c.outbox
@@ -85,7 +88,7 @@ func (c *Container) gather(empty []outgoing) []outgoing {
 	}
 	return slices.DeleteFunc(frames, func(o outgoing) bool {
 		return o.reply != nil && !c.takeReplyLocked(o.reply)
-	})
+	}), c.gatherDataLocked(turn)
 }
 
 func writeFrames(w io.Writer, frames []outgoing) error {

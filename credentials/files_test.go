@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"net/http"
 	"os"
@@ -18,6 +19,10 @@ func TestKeysThatCannotBe(t *testing.T) {
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	must(t, err)
 	privatePEM := string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(private)}))
+	bare := func(of *signer) string {
+		block, _ := pem.Decode([]byte(of.pem(t)))
+		return base64.StdEncoding.EncodeToString(block.Bytes)
+	}
 	oct := func(n int) string {
 		return string(asJSON(claims{"kty": "oct", "k": encode([]byte(strings.Repeat("k", n)))}))
 	}
@@ -54,14 +59,19 @@ func TestKeysThatCannotBe(t *testing.T) {
 		})
 	}
 	for want, cfg := range map[string]Config{
-		"the key is too short: a secret for HS256 has at least 32 bytes": {Key: "s3cret"},
-		`the key holds a "RSA PRIVATE KEY"`:                              {Key: privatePEM},
-		"the key has no key for the algorithms allowed, RS256":           {Key: ec.pem(t), Algorithms: []string{"RS256"}},
-		`the algorithm "none" is none of HS256, RS256, ES256, EdDSA`:     {Key: secretKey, Algorithms: []string{"none"}},
-		"no such file or directory":                                      {KeyFile: "/nowhere"},
-		"is a directory":                                                 {KeyFile: t.TempDir()},
-		"has to begin with https":                                        {KeysURL: "http://issuer.example/keys"},
-		"has to be one like https://":                                    {KeysURL: "issuer.example/keys"},
+		"the key is too short: a secret for HS256 has at least 32 bytes":  {Key: "s3cret"},
+		`the key holds a "RSA PRIVATE KEY"`:                               {Key: privatePEM},
+		"the key has no key for the algorithms allowed, RS256":            {Key: ec.pem(t), Algorithms: []string{"RS256"}},
+		"the key is a public key or certificate without the lines around": {Key: bare(ed)},
+		"certificate without the lines":                                   {Key: bare(newRSA(t, 2048))},
+		"lines around it":                                                 {Key: strings.ReplaceAll(bare(ec), "A", "A\n ")},
+		"the key is an address: give the URL of keys as --jwks-url":       {Key: "https://issuer.example/.well-known/jwks.json"},
+		"the key is the name of a file: give that as --jwt-key-file":      {Key: write(t, "the-keys-of-our-issuer-are-here.pem", ec.pem(t))},
+		`the algorithm "none" is none of HS256, RS256, ES256, EdDSA`:      {Key: secretKey, Algorithms: []string{"none"}},
+		"no such file or directory":                                       {KeyFile: "/nowhere"},
+		"is a directory":                                                  {KeyFile: t.TempDir()},
+		"has to begin with https":                                         {KeysURL: "http://issuer.example/keys"},
+		"has to be one like https://":                                     {KeysURL: "issuer.example/keys"},
 	} {
 		if _, err := Open(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("got %v, want %s", err, want)

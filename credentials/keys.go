@@ -134,6 +134,16 @@ func parseBlock(block *pem.Block) (value any, err error) {
 	return value, nil
 }
 
+// isPublic tells whether these are the bytes of a public key, or of a certificate.
+func isPublic(der []byte) bool {
+	for _, kind := range []string{"PUBLIC KEY", "RSA PUBLIC KEY", "CERTIFICATE"} {
+		if _, err := parseBlock(&pem.Block{Type: kind, Bytes: der}); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
 func parseJWKs(content []byte) (set keySet, err error) {
 	parsed, err := jwk.Parse(content, jwk.WithMaxKeys(maxKeys))
 	if err != nil {

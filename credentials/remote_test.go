@@ -238,16 +238,3 @@ func TestWaitingForAURLThatHangs(t *testing.T) {
 	cancel()
 	eventually(t, "nobody is waiting", func() bool { return waiting() == 0 })
 }
-
-func TestRedirects(t *testing.T) {
-	by := newEdDSA(t).named("a")
-	i := publish(t, by.jwk(t))
-	for target, want := range map[string]string{i.URL: "tenant acme", "http://192.0.2.1/keys": "the keys that tokens are checked with are not there yet"} {
-		at := httptest.NewServer(http.RedirectHandler(target, http.StatusFound))
-		c, _ := opened(t, Config{KeysURL: at.URL})
-		if got := c.whose(t, bearing(by.token(good("acme")))); got != want {
-			t.Errorf("to %s: %s", target, got)
-		}
-		at.Close()
-	}
-}

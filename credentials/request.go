@@ -14,9 +14,10 @@ func tokenOf(r *http.Request) (*string, error) {
 	headers := r.Header.Values("Authorization")
 	var tokens []string
 	for _, value := range headers {
-		scheme, rest, _ := strings.Cut(strings.Trim(value, " \t"), " ")
+		value = strings.Trim(value, " \t")
+		scheme, _, _ := strings.Cut(strings.ReplaceAll(value, "\t", " "), " ")
 		if strings.EqualFold(scheme, "Bearer") {
-			tokens = append(tokens, strings.Trim(rest, " \t"))
+			tokens = append(tokens, strings.Trim(value[len(scheme):], " \t"))
 		}
 	}
 	if len(tokens) > 0 && len(headers) > 1 {

@@ -2,9 +2,11 @@ package credentials
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -82,11 +84,32 @@ func givenKeys(text string) (keySet, error) {
 	if strings.HasPrefix(trimmed, "{") || strings.Contains(trimmed, "-----BEGIN") {
 		return parseKeys([]byte(strings.ReplaceAll(trimmed, `\n`, "\n"))) // as environments often have it
 	}
+	if err := noSecret(trimmed); err != nil {
+		return nil, err
+	}
 	k, err := newKey("", []byte(text))
 	if err != nil {
 		return nil, fmt.Errorf("is too short: %w", err)
 	}
 	return keySet{k}, nil
+}
+
+// noSecret refuses what others know and what was meant to be something else: whoever knows the secret of HS256 can
+// make any token.
+func noSecret(text string) error {
+	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
+	if err == nil && isPublic(der) {
+		return errors.New("is a public key or certificate without the lines around it, -----BEGIN PUBLIC KEY----- and so on")
+	}
+	for _, begin := range []string{"https://", "http://"} {
+		if strings.HasPrefix(text, begin) {
+			return errors.New("is an address: give the URL of keys as --jwks-url")
+		}
+	}
+	if _, err := os.Stat(text); err == nil {
+		return errors.New("is the name of a file: give that as --jwt-key-file")
+	}
+	return nil
 }
 
 // usable says what is wrong with a set that no token could be checked with.

@@ -18,6 +18,7 @@ class Stream {
   room = 0; // bytes that its worker may send
   granted = WINDOW.in; // bytes that the daemon may send
   going = []; // {bytes, filled}: for the daemon
+  opened = false;
   finished = false; // by its worker
   aborted = false; // likewise, and the daemon does not know yet
   ready = false; // in line for sending
@@ -85,6 +86,7 @@ class Streams {
     if (call === undefined) return; // it was aborted, or its call has ended
     switch (kind) {
       case KIND.opened:
+        stream.opened = true;
         stream.room = WINDOW.out;
         return worker.send(kind, { stream: local, address: header.address });
       case KIND.data:
@@ -160,7 +162,7 @@ class Streams {
   }
 
   #finish(stream) {
-    if (stream.number === undefined || stream.finished) throw new Error('an end that has no place');
+    if (!stream.opened || stream.finished) throw new Error('an end that has no place');
     stream.finished = true;
     this.#line(stream);
   }

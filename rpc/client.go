@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -161,7 +162,7 @@ func (c *client) shakeHands(codec string) error {
 func (c *client) begin(req *request) {
 	method, ok := c.server.methods[string(unquoted(req.method))]
 	if !ok || method.socket && c.post {
-		c.reply(req, nil, errMethodNotFound)
+		c.reply(req, nil, cmp.Or(c.judge(&method), error(errMethodNotFound)))
 		return
 	}
 	result, later, err := c.handle(&method, req)

@@ -164,7 +164,7 @@ func TestEndOfACredential(t *testing.T) {
 		{"runtime.execute", `{"code":"1"}`}, {"runtime.execute", `{"session":"s","code":"1"}`}, {"runtime.execute", `{"nonsense":1}`},
 		{"runtime.open", `{"code":"1"}`}, {"runtime.close", `{"session":"s"}`},
 		{"runtime.attach", `{"execution":"w"}`}, {"runtime.cancel", `{"execution":"w"}`},
-		{"runtime.put", `{"files":{"index.js":"1"}}`}, {"runtime.stop", `{}`}, {"runtime.info", `{}`}, {"rpc.discover", `{}`},
+		{"runtime.put", `{"files":{"index.js":"1"}}`}, {"runtime.stop", `{}`}, {"runtime.info", `{}`}, {"rpc.discover", `{}`}, {"runtime.nothing", `{}`},
 	} {
 		short.send(asks(i+10, test.method, test.params))
 		short.expect(no1007(i+10, "credential"))

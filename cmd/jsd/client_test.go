@@ -54,9 +54,14 @@ type callback struct {
 
 func dial(t *testing.T, address, dialect string, header http.Header) *client {
 	t.Helper()
+	return dialBy(t, "ws://"+address, dialect, &websocket.DialOptions{HTTPHeader: header})
+}
+
+func dialBy(t *testing.T, url, dialect string, options *websocket.DialOptions) *client {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	conn, _, err := websocket.Dial(ctx, "ws://"+address, &websocket.DialOptions{HTTPHeader: header})
+	conn, _, err := websocket.Dial(ctx, url, options)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func openDriver(ctx context.Context, c *serveCommand, log zerolog.Logger) (*driv
 	if err == nil || !errors.Is(err, docker.ErrNoEngine) {
 		return d, err
 	}
-	if !c.unguardedLoopback() {
+	if !c.unguardedLoopback() || c.Runtime != "" { // who names a runtime counts on what it isolates
 		return nil, fmt.Errorf("%w; start an engine, or choose --driver process, which isolates nothing", err)
 	}
 	log.Warn().Msg("no Docker engine answers: scripts run in plain processes, without isolation. For development only")
@@ -78,6 +78,9 @@ func openDocker(ctx context.Context, c *serveCommand, log zerolog.Logger) (*driv
 var errNeedsDocker = errors.New("needs the docker driver: plain processes have none")
 
 func openProcess(c *serveCommand, log zerolog.Logger) (*driver, error) {
+	if c.Runtime != "" {
+		return nil, fmt.Errorf("--runtime %s %w", c.Runtime, errNeedsDocker)
+	}
 	agent, err := fs.Sub(jsd.Runtime, "node-agent")
 	if err != nil {
 		return nil, err
@@ -93,7 +96,7 @@ func openProcess(c *serveCommand, log zerolog.Logger) (*driver, error) {
 			switch {
 			case s.Image != c.Image:
 				return "", fmt.Errorf("image %s %w", s.Image, errNeedsDocker)
-			case s.Runtime != c.Runtime:
+			case s.Runtime != "":
 				return "", fmt.Errorf("runtime %s %w", s.Runtime, errNeedsDocker)
 			default:
 				return "", nil

@@ -27,7 +27,7 @@ type jsdProcess struct {
 	ended   chan struct{} // closed when it has
 }
 
-var servesAt = regexp.MustCompile(`serves ws://(\S+) `)
+var servesAt = regexp.MustCompile(`serves wss?://(\S+) `)
 
 // serveOn starts jsd and returns when it listens.
 func serveOn(t *testing.T, engine *ownEngine, arguments ...string) *jsdProcess {

@@ -23,7 +23,7 @@ func TestHostileAgent(t *testing.T) {
 		"liar.js":    string(liar),
 	})
 	d := start(t, "docker", "--max-containers", "4", "--spare", "1", "--min-containers", "1",
-		"--tenants", tenantsFile(t, "tenants:\n  liar: {image: "+image+"}\n"))
+		"--tenants", tenantsFile(t, "tenants:\n  liar: {image: "+image+", hosts: [liar.test, 169.254.169.254]}\n"))
 	address := d.listener.Addr().String()
 	neighbour := dial(t, address, "json-rpc", nil)
 	call := func() {
@@ -67,6 +67,14 @@ func TestHostileAgent(t *testing.T) {
 		{"half a frame", waits},
 		{"reads no more", waits},
 		{"ends", lost},
+		{"a connection of nobody", lost},
+		{"a connection that is not allowed", `"EACCES"`},
+		{"a connection to the cloud", `"EACCES"`},
+		{"a connection with a name of bytes", `"EACCES"`},
+		{"connections without end", lost},
+		{"data of no connection", lost},
+		{"credit for nothing", lost},
+		{"what the daemon says", lost},
 		{"the truth", "42"},
 	} {
 		s := script{"code": lie.code, "tenant": "liar", "timeout": 1000}

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -27,33 +26,47 @@ const (
 // Clients that attack the daemon reach nothing: their own requests get exact answers, others are served all
 // the while, and nothing of them is left.
 func TestHostileClients(t *testing.T) {
-	b := besiege(t, "--buffers", fmt.Sprint(hostileBuffers), "--bundles", "32", "--all-bundles", "64")
-	slow := b.slowly(t)
+	arguments := []string{"--buffers", fmt.Sprint(hostileBuffers), "--bundles", "32", "--all-bundles", "64"}
+	plain, secure := besiege(t, false, arguments...), besiege(t, true, arguments...)
+	slowToPlain, slowToSecure := plain.slowly(t), secure.slowly(t)
 	for _, attack := range []struct {
 		name   string
 		growth int
 		run    func(*testing.T, *besieged)
+		on     string // what TLS may make a difference to is tried with and without
 	}{
-		{"10,000 connections opened and dropped", little, openAndDrop},
-		{"headers", little, wrongHeaders},
-		{"pipelined requests", little, pipelined},
-		{"frames without end", growth, endlessFrames},
-		{"compressed frames", little, compressed},
-		{"100,000 pings", little, pings},
-		{"JSON", growth, hostileJSON},
-		{"200,000 ids", growth, manyIDs},
-		{"clients that do not read", growth, neverRead},
-		{"uploads without end", growth, endlessUploads},
-		{"callbacks and sessions left alone", little, leftAlone},
-		{"the admin address", little, attackAdmin},
+		{"10,000 connections opened and dropped", little, openAndDrop, "both"},
+		{"headers", little, wrongHeaders, "plain"},
+		{"handshakes", little, wrongHandshakes, "TLS"},
+		{"pipelined requests", little, pipelined, "plain"},
+		{"frames without end", growth, endlessFrames, "both"},
+		{"frames of nothing", little, emptyFrames, "plain"},
+		{"compressed frames", little, compressed, "plain"},
+		{"100,000 pings", little, pings, "plain"},
+		{"JSON", growth, hostileJSON, "plain"},
+		{"200,000 ids", growth, manyIDs, "plain"},
+		{"clients that do not read", growth, neverRead, "both"},
+		{"uploads without end", growth, endlessUploads, "plain"},
+		{"callbacks and sessions left alone", little, leftAlone, "plain"},
+		{"the admin address", little, attackAdmin, "plain"},
 	} {
-		t.Run(attack.name, func(t *testing.T) {
-			slow.aside(b)
-			b.withstands(t, attack.growth, func(t *testing.T) { attack.run(t, b) })
-		})
+		try := func(name string, b *besieged, slow *slowClients) {
+			t.Run(name, func(t *testing.T) {
+				slow.aside(b)
+				b.withstands(t, attack.growth, func(t *testing.T) { attack.run(t, b) })
+			})
+		}
+		if attack.on != "TLS" {
+			try(attack.name, plain, slowToPlain)
+		}
+		if attack.on != "plain" {
+			try(attack.name+", by TLS", secure, slowToSecure)
+		}
 	}
-	slow.ended(t)
-	b.hidesSecrets(t)
+	slowToPlain.ended(t)
+	slowToSecure.ended(t)
+	plain.hidesSecrets(t)
+	secure.hidesSecrets(t)
 }
 
 func openAndDrop(t *testing.T, b *besieged) {
@@ -85,6 +98,8 @@ func wrongHeaders(t *testing.T, b *besieged) {
 		body          string
 	}{
 		{"a huge header", post + "X: " + repeated("x", 1<<20) + "\r\n\r\n", 431, ""},
+		{"a header over the limit", post + "X: " + repeated("x", 20<<10) + "\r\n\r\n", 431, ""},
+		{"a header below it", post + "X: " + repeated("x", 15<<10) + "\r\nContent-Length: 0\r\n\r\n", 200, "-32700"},
 		{"many headers", post + repeated("X: y\r\n", 100_000) + "\r\n", 431, ""},
 		{"a huge path", "GET /" + repeated("x", 1<<20) + " HTTP/1.1\r\nHost: localhost\r\n\r\n", 431, ""},
 		{"a huge upgrade", strings.Replace(upgradeRequest, "permessage", repeated("x", 1<<20), 1), 431, ""},
@@ -186,6 +201,46 @@ func endlessFrames(t *testing.T, b *besieged) {
 	}
 }
 
+// emptyFrames are parts of messages that never end, and closings that are not whole: they are given up by time,
+// and others do not wait for them.
+func emptyFrames(t *testing.T, b *besieged) {
+	var conns []*raw
+	for _, said := range []string{
+		frameOf(0x01, "") + repeated(frameOf(0x00, ""), 100_000), // a message in 100,000 parts of nothing
+		frameOf(0x01, "[") + repeated(frameOf(0x00, " "), 100_000),
+		frameOf(0x01, "[") + repeated(frameOf(0x89, "x"), 1000), // pings between its parts
+		"\x88", "\x88\x82\x00\x00", frameOf(0x88, "\x03\xe8")[:7], // half a close
+		"\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff", // a frame of 2^63 bytes
+	} {
+		for range 10 {
+			c := b.raw(t, b.address).upgrade()
+			go c.say(said)
+			conns = append(conns, c)
+		}
+	}
+	polite := b.dial(t, "json-rpc")
+	for i := range 20 {
+		if got := polite.execute(script{"code": "n + 1", "globals": script{"n": i}}).String(); got != fmt.Sprint(i+1) {
+			t.Errorf("meanwhile call %d got %s", i, got)
+		}
+	}
+	_ = polite.conn.CloseNow()
+	for _, wrong := range []string{
+		frameOf(0x88, "\x03"), frameOf(0x88, "\x00\x00"), frameOf(0x88, "\x03\xed"), // half a code, no code, one that may not be sent
+		frameOf(0x08, ""), frameOf(0x88, repeated("x", 126)), frameOf(0x00, "x"), // in parts, too long, a part of nothing
+		"\x81\x01x", // not masked
+		"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff", // of a negative length
+	} {
+		c := b.raw(t, b.address).upgrade()
+		c.say(wrong)
+		c.closed()
+		c.reset()
+	}
+	for _, c := range conns {
+		c.reset()
+	}
+}
+
 // compressed frames are no frames, since no compression was agreed on: nothing is ever inflated.
 func compressed(t *testing.T, b *besieged) {
 	for _, first := range []byte{0xc1, 0xe1, 0xb1, 0xc2} {
@@ -223,73 +278,4 @@ func pings(t *testing.T, b *besieged) {
 		}
 		_ = c.Close()
 	}
-}
-
-// slowly has clients at the daemon that are slow all along: their headers never end, or a byte of a body comes
-// each second.
-type slowClients struct {
-	headers, bodies, silent []*raw
-	began                   time.Time
-	dripping                sync.WaitGroup
-}
-
-func (b *besieged) slowly(t *testing.T) *slowClients {
-	s := &slowClients{began: time.Now()}
-	for range 20 {
-		s.headers = append(s.headers, b.raw(t, b.address), b.raw(t, b.admin))
-		s.silent = append(s.silent, b.raw(t, b.address), b.raw(t, b.admin))
-		body := b.raw(t, b.address)
-		body.say("POST /rpc HTTP/1.1\r\nHost: localhost\r\nX-Runtime-Secret: " + hostileSecret + "\r\nContent-Length: 1000\r\n\r\n")
-		elsewhere := b.raw(t, b.address)
-		elsewhere.say("POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n")
-		s.bodies = append(s.bodies, body, elsewhere)
-	}
-	for _, c := range s.headers {
-		c.say(strings.TrimSuffix(upgradeRequest, "\r\n"))
-	}
-	stop := time.After(45 * time.Second)
-	s.dripping.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			case <-t.Context().Done():
-				return
-			case <-time.After(time.Second):
-			}
-			gone := true
-			for _, c := range s.headers {
-				gone = !c.say("X: y\r\n") && gone
-			}
-			for _, c := range s.bodies {
-				gone = !c.say(" ") && gone
-			}
-			if gone {
-				return
-			}
-		}
-	})
-	t.Cleanup(s.dripping.Wait)
-	return s
-}
-
-// aside leaves their connections out of what is counted: as long as they may be there.
-func (s *slowClients) aside(b *besieged) {
-	b.slow = 0
-	if time.Since(s.began) < 45*time.Second {
-		b.slow = 3 * 40
-	}
-}
-
-// ended waits until the daemon has given up on each.
-func (s *slowClients) ended(t *testing.T) {
-	for what, conns := range map[string][]*raw{"a header": s.headers, "silence": s.silent, "a body": s.bodies} {
-		for _, c := range conns {
-			_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
-			if _, err := io.Copy(io.Discard, c.reader); err != nil && strings.Contains(err.Error(), "timeout") {
-				t.Fatalf("%s without end: the connection goes on", what)
-			}
-		}
-	}
-	t.Logf("slow clients had gone after %v", time.Since(s.began))
 }

@@ -23,7 +23,7 @@ func TestCrowd(t *testing.T) {
 	if underRace {
 		t.Skip("two race detectors and 10,000 connections are too much for most machines")
 	}
-	b := besiege(t, "--max-connections", fmt.Sprint(places))
+	b := besiege(t, false, "--max-connections", fmt.Sprint(places))
 	b.withstands(t, (places+told+away)*crowdMemory>>10, func(t *testing.T) {
 		crowd := make([]*raw, places-1) // the neighbour has the last place
 		many(len(crowd), 50, func(i int) {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +30,8 @@ func (b *besieged) say(t *testing.T, conn *websocket.Conn, frame string) string 
 
 func (b *besieged) socket(t *testing.T) *websocket.Conn {
 	t.Helper()
-	conn, _, err := websocket.Dial(t.Context(), "ws://"+b.address, &websocket.DialOptions{HTTPHeader: http.Header{"X-Runtime-Secret": {hostileSecret}}})
+	url, options := b.way()
+	conn, _, err := websocket.Dial(t.Context(), url, options)
 	if err != nil {
 		t.Fatal(err)
 	}

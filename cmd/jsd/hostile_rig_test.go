@@ -2,10 +2,8 @@ package main
 
 import (
 	"bufio"
-	"errors"
+	"crypto/tls"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"os"
 	"regexp"
@@ -14,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 )
 
 // underRace is set where the race detector is built in.
@@ -26,8 +26,9 @@ const hostileSecret = "s3cret-of-the-daemon"
 type besieged struct {
 	*jsdProcess
 	admin string
-	rest  figures // with nobody there but the neighbour
-	slow  int     // connections of clients that are slow all along, at most
+	tls   *tls.Config // nil: without
+	rest  figures     // with nobody there but the neighbour
+	slow  int         // connections of clients that are slow all along, at most
 
 	stop, stopped chan struct{} // of the neighbour
 	mu            sync.Mutex    // guards what follows
@@ -38,9 +39,15 @@ type besieged struct {
 // figures are of the daemon's process; sizes in MiB.
 type figures struct{ rss, peak, files, goroutines int }
 
-func besiege(t *testing.T, arguments ...string) *besieged {
+func besiege(t *testing.T, overTLS bool, arguments ...string) *besieged {
 	t.Helper()
 	t.Setenv("JSD_SECRET", hostileSecret)
+	var secured *tls.Config
+	if overTLS {
+		certificate, key, pool := selfSigned(t, time.Hour)
+		arguments = append(arguments, "--tls-cert", certificate, "--tls-key", key)
+		secured = &tls.Config{RootCAs: pool, ServerName: "localhost"}
+	}
 	j, line := launchOn(t, &ownEngine{host: os.Getenv("DOCKER_HOST")}, append([]string{
 		"--listen", "127.0.0.1:0", "--driver", "process", "--admin-listen", "127.0.0.1:0", "--drain-timeout", "1s",
 		"--min-containers", "1", "--spare", "1", "--max-containers", "3"}, arguments...)...)
@@ -53,7 +60,7 @@ func besiege(t *testing.T, arguments ...string) *besieged {
 		t.Skip(j.log())
 	}
 	j.address = found[1]
-	b := &besieged{jsdProcess: j, stop: make(chan struct{}), stopped: make(chan struct{})}
+	b := &besieged{jsdProcess: j, tls: secured, stop: make(chan struct{}), stopped: make(chan struct{})}
 	eventually(t, "the admin address is told", func() bool {
 		if found := regexp.MustCompile(`profiles on http://(\S+)`).FindStringSubmatch(j.printed()); found != nil {
 			b.admin = found[1]
@@ -75,7 +82,18 @@ func besiege(t *testing.T, arguments ...string) *besieged {
 
 func (b *besieged) dial(t *testing.T, dialect string) *client {
 	t.Helper()
-	return dial(t, b.address, dialect, http.Header{"X-Runtime-Secret": {hostileSecret}})
+	url, options := b.way()
+	return dialBy(t, url, dialect, options)
+}
+
+// way is how a client comes to the daemon.
+func (b *besieged) way() (url string, options *websocket.DialOptions) {
+	options = &websocket.DialOptions{HTTPHeader: http.Header{"X-Runtime-Secret": {hostileSecret}}}
+	if b.tls == nil {
+		return "ws://" + b.address, options
+	}
+	options.HTTPClient = &http.Client{Transport: &http.Transport{TLSClientConfig: b.tls.Clone()}}
+	return "wss://" + b.address, options
 }
 
 // live makes the neighbour's calls, one after the other.
@@ -170,106 +188,6 @@ func (b *besieged) withstands(t *testing.T, most int, attack func(t *testing.T))
 	if after.peak > before.rss+most || after.peak > b.rest.rss+max(most, growth+little) {
 		t.Errorf("memory grew from %d MiB, %d at rest, to %d, may grow by %d", before.rss, b.rest.rss, after.peak, most)
 	}
-}
-
-// A raw is a TCP connection to the daemon.
-type raw struct {
-	net.Conn
-	t      testing.TB
-	reader *bufio.Reader
-}
-
-func (b *besieged) raw(t testing.TB, address string) *raw {
-	t.Helper()
-	conn, err := net.DialTimeout("tcp", address, 20*time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(50 * time.Second))
-	return &raw{conn, t, bufio.NewReader(conn)}
-}
-
-const upgradeRequest = "GET / HTTP/1.1\r\nHost: localhost\r\nX-Runtime-Secret: " + hostileSecret + "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Extensions: permessage-deflate\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-
-// say writes; that the daemon no longer listens is no error.
-func (r *raw) say(text string) bool {
-	_, err := io.WriteString(r, text)
-	return err == nil
-}
-
-func (r *raw) response() (*http.Response, string) {
-	r.t.Helper()
-	res, err := http.ReadResponse(r.reader, nil)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	if res.StatusCode == http.StatusSwitchingProtocols {
-		return res, ""
-	}
-	body, _ := io.ReadAll(res.Body)
-	_ = res.Body.Close()
-	return res, string(body)
-}
-
-func (r *raw) upgrade() *raw {
-	r.t.Helper()
-	r.say(upgradeRequest)
-	if res, body := r.response(); res.StatusCode != http.StatusSwitchingProtocols || res.Header.Get("Sec-WebSocket-Extensions") != "" {
-		r.t.Fatalf("got %v %s", res, body)
-	}
-	return r
-}
-
-// frame is one of a WebSocket, with a mask that changes nothing. The first byte has flags and opcode.
-func frameOf(first byte, payload string) string {
-	n := len(payload)
-	head := []byte{first, 0x80 | 127, byte(n >> 56), byte(n >> 48), byte(n >> 40), byte(n >> 32), byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}
-	if n < 126 {
-		head = []byte{first, 0x80 | byte(n)}
-	}
-	return string(append(head, 0, 0, 0, 0)) + payload
-}
-
-// closed waits until the daemon closes the connection, and gives the code that it says.
-func (r *raw) closed() (code int) {
-	r.t.Helper()
-	for {
-		var head [2]byte
-		if _, err := io.ReadFull(r.reader, head[:]); err != nil {
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				r.t.Error("the connection goes on")
-			}
-			return code
-		}
-		size, more := int(head[1]), 0
-		switch size {
-		case 126:
-			more = 2
-		case 127:
-			more = 8
-		}
-		if more > 0 {
-			size = 0
-		}
-		for range more {
-			b, _ := r.reader.ReadByte()
-			size = size<<8 | int(b)
-		}
-		payload := make([]byte, size)
-		_, _ = io.ReadFull(r.reader, payload)
-		if head[0] == 0x88 && size >= 2 {
-			code = int(payload[0])<<8 | int(payload[1])
-			r.say(frameOf(0x88, string(payload[:2])))
-		}
-	}
-}
-
-// reset drops the connection without a word.
-func (r *raw) reset() {
-	_ = r.Conn.(*net.TCPConn).SetLinger(0)
-	_ = r.Close()
 }
 
 // many runs f n times, k at once.

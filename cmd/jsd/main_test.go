@@ -136,6 +136,7 @@ func TestSettingsThatCannotBe(t *testing.T) {
 		{"a host with a port", "--host", []string{"--host", "jsd.example.com:80"}},
 		{"an origin that is none", "--origin", []string{"--listen", "127.0.0.1:0", "--origin", "example"}},
 		{"a port in use", "address already in use; choose another with --listen", []string{"--listen", taken.Addr().String()}},
+		{"a runtime without an engine", "--runtime runsc needs the docker driver", []string{"--listen", "127.0.0.1:0", "--driver", "process", "--runtime", "runsc"}},
 		{"no node", "node", []string{"--listen", "127.0.0.1:0", "--driver", "process", "--node", "no-such-node"}},
 	} {
 		t.Run(c.why, func(t *testing.T) {
@@ -158,6 +159,7 @@ func TestWithoutAnEngine(t *testing.T) {
 	for _, arguments := range [][]string{
 		{"--driver", "docker"},
 		{"--driver", "auto", "--secret", "s"},
+		{"--driver", "auto", "--runtime", "runsc"},
 		{"--driver", "auto", "--listen", "0.0.0.0:0", "--insecure"},
 	} {
 		c, err := settings(t, append([]string{"--listen", "127.0.0.1:0"}, arguments...)...)

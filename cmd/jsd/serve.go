@@ -31,7 +31,7 @@ const (
 	readTime   = 30 * time.Second // and the rest of it; package rpc has a rule of its own for scripts
 	writeTime  = time.Minute      // for a client to take an answer, likewise
 	idleTime   = 2 * time.Minute  // that a connection may be kept between requests
-	maxHeader  = 64 << 10         // bytes of a header
+	maxHeader  = 16 << 10         // bytes of a header, which costs four times as much, and before it is known whose it is
 	closeTime  = 20 * time.Second // for containers to be removed when the daemon ends
 )
 

@@ -120,6 +120,26 @@ func TestProfileAllows(t *testing.T) {
 	}
 }
 
+// Machine code in an image has threads, memory and processes like Node's own.
+func TestProfileAllowsAddons(t *testing.T) {
+	_, engine := needDriver(t)
+	if _, err := exec.LookPath("cc"); err != nil && os.Getenv("JSD_TEST_REQUIRE") != "all" {
+		t.Skip(err)
+	}
+	binary := filepath.Join(t.TempDir(), "addon.node")
+	if out, err := exec.Command("cc", "-shared", "-fPIC", "-pthread", "-o", binary, "testdata/addon.c").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	text, err := os.ReadFile(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDriver(t, engine, buildFrom(t, engine, "COPY addon.node /addon.node\n", "addon.node", string(text)))
+	if got := inside(t, engine, start(t, d).ID(), `node -p "require('/addon.node')"`); got != "42" {
+		t.Errorf("got %s", got)
+	}
+}
+
 // Where the engine or the kernel does not do with the profile, the error says so.
 func TestProfileThatDoesNotWork(t *testing.T) {
 	d, _ := needDriver(t)

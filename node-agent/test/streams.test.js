@@ -49,6 +49,7 @@ test('a worker that says of connections what a worker does not say is found out'
     'data that was not granted': (w) => { for (let i = 0; i <= WINDOW.out / CHUNK; i++) w.say(KIND.data, { stream: 1 }, Buffer.alloc(CHUNK)); },
     'data behind the last': (w) => { w.say(KIND.finish, { stream: 1 }); w.say(KIND.data, { stream: 1 }, Buffer.alloc(1)); },
     'the end twice': (w) => { w.say(KIND.finish, { stream: 1 }); w.say(KIND.finish, { stream: 1 }); },
+    'the end of one that is not open yet': (w) => { w.open(2); w.say(KIND.finish, { stream: 2 }); },
     'credit for what was not sent': (w) => w.say(KIND.credit, { stream: 1, bytes: 1 }),
     'credit that is no number': (w) => w.say(KIND.credit, { stream: 1, bytes: '1' }),
     'credit below 0': (w) => w.say(KIND.credit, { stream: 1, bytes: -1 }),

@@ -3,6 +3,7 @@
 
 let rest = Buffer.alloc(0);
 let waiting = 0; // the last call that is not answered
+let streams = 0; // opened so far
 
 function send(kind, header, body) {
   const payload = Buffer.from(JSON.stringify(header) + (body === undefined ? "" : "\n" + body));
@@ -10,6 +11,11 @@ function send(kind, header, body) {
   head.writeUInt32BE(payload.length);
   head[4] = kind;
   process.stdout.write(Buffer.concat([head, payload]));
+}
+
+function open(id, host) {
+  waiting = id;
+  send(17, { id, stream: ++streams, host, port: 80 });
 }
 
 const result = (id, value) => send(4, { id, time: 1 }, value);
@@ -41,6 +47,14 @@ const lies = {
   "half a frame": () => process.stdout.write(Buffer.from([0, 0, 16, 0, 4, 123])),
   "reads no more": () => process.stdin.pause(),
   "ends": () => process.exit(0),
+  "a connection of nobody": () => send(17, { id: 4711, stream: 1, host: "liar.test", port: 80 }),
+  "a connection that is not allowed": (id) => open(id, "other.test"),
+  "a connection to the cloud": (id) => open(id, "169.254.169.254"),
+  "a connection with a name of bytes": (id) => open(id, "liar.test\u0000.other.test"),
+  "connections without end": (id) => flood(() => open(id, "liar.test")),
+  "data of no connection": () => send(19, 1, "x"),
+  "credit for nothing": () => send(20, { stream: 99, bytes: 1 << 30 }),
+  "what the daemon says": (id) => { open(id, "other.test"); send(18, { stream: streams }); },
 };
 
 function take(kind, payload) {
@@ -51,6 +65,7 @@ function take(kind, payload) {
     case 2: lies[JSON.parse(payload.subarray(end + 1)).code](header.id); break;
     case 3: send(5, { id: header.id, code: 1003 }); break;
     case 15: send(16, {}); break;
+    case 23: result(waiting, JSON.stringify(header.code)); break;
   }
 }
 
