@@ -30,7 +30,7 @@ type process struct {
 	ended    <-chan error // where they are: what the attached stream ended with
 	source   io.Reader    // of Read, once something came
 	first    []byte       // of what came first, what is not read yet
-	spoke    atomic.Bool // something was read
+	spoke    atomic.Bool  // something was read
 	stderr   *containers.Stderr
 	kill     func() error // remove, once
 }
