@@ -2,6 +2,7 @@ package docker
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,6 +22,11 @@ func TestBaselineAsInspected(t *testing.T) {
 	for _, u := range h.Ulimits {
 		ulimits[u.Name] = *u
 	}
+	var mounted []string
+	for _, m := range inspected.Container.Mounts {
+		mounted = append(mounted, m.Destination)
+	}
+	slices.Sort(mounted)
 	const memory = int64(256 << 20)
 	tests := []struct {
 		line      string
@@ -50,7 +56,8 @@ func TestBaselineAsInspected(t *testing.T) {
 		{"label", c.Labels[InstanceLabel], d.config.Instance},
 		{"label of the image's name", c.Labels[ImageLabel], DefaultImage},
 		{"image by its ID", c.Image, d.spec.ImageID},
-		{"mounts", len(inspected.Container.Mounts) + len(h.Binds) + len(h.Mounts) + len(h.VolumesFrom), 0},
+		{"mounts", len(h.Binds) + len(h.VolumesFrom), 0},
+		{"pipes", mounted, []string{pipeIn, pipeOut}},
 		{"devices", len(h.Devices) + len(h.DeviceRequests), 0},
 		{"removed at its end", h.AutoRemove, true},
 		{"restarted", h.RestartPolicy.IsNone(), true},
@@ -91,6 +98,8 @@ func TestBaselineAsSeenInside(t *testing.T) {
 		{"no core dumps", `ulimit -Hc`, "0"},
 		{"an init that reaps", `tr '\0' ' ' </proc/1/cmdline | grep -c -E 'init'`, "1"},
 		{"no engine socket", `ls /var/run/docker.sock /run/docker.sock 2>/dev/null || echo no`, "no"},
+		{"pipes", `stat -c '%F %a' /run/jsd/in /run/jsd/out`, "fifo 666\nfifo 666"},
+		{"nothing beside the pipes", `cd /run/jsd && { touch x || mkfifo x || rm in || mv in out || chmod 600 in || ln in x; } 2>/dev/null || echo no`, "no"},
 		{"production", `echo $NODE_ENV`, "production"},
 		{"npm for images made of this one", `command -v npm >/dev/null && echo yes`, "yes"},
 	}

@@ -255,6 +255,9 @@ func (d *Driver) start(ctx context.Context, p *process) error {
 func (d *Driver) Sweep(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, sweepTime)
 	defer cancel()
+	if err := d.pipes.sweep(d.config.Instance); err != nil {
+		return 0, fmt.Errorf("remove pipes that were left: %w", err)
+	}
 	list, err := d.engine.ContainerList(ctx, client.ContainerListOptions{
 		All:     true,
 		Filters: client.Filters{}.Add("label", InstanceLabel+"="+d.config.Instance),

@@ -36,31 +36,42 @@ const (
 
 var errPipe = errors.New("the container closed its end of the link")
 
-// A folder holds the pipes of one daemon's containers. Only its user can look into it.
+// A folder holds the pipes of one driver's containers. Only its user can look into it.
 type folder struct {
 	name atomic.Pointer[string] // nil: containers get no pipes
+	mode os.FileMode            // of pipes
 }
 
-// open makes the folder, or takes the one that an earlier daemon of the instance has left.
 func (f *folder) open(instance string) error {
-	base := cmp.Or(os.Getenv("RUNTIME_DIRECTORY"), os.Getenv("XDG_RUNTIME_DIR"), os.TempDir()) // of systemd, of a session
-	name := filepath.Join(base, fmt.Sprintf("jsd-%.16x", sha256.Sum256([]byte(instance))))
-	if err := os.Mkdir(name, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	info, err := os.Lstat(name)
-	if err != nil {
-		return err
-	}
-	if owner, ok := info.Sys().(*syscall.Stat_t); !ok || !info.IsDir() || info.Mode().Perm() != 0o700 || int(owner.Uid) != os.Getuid() {
-		return fmt.Errorf("%s is somebody else's", name)
-	}
-	left, err := os.ReadDir(name)
-	for _, entry := range left {
-		err = errors.Join(err, os.Remove(filepath.Join(name, entry.Name())))
-	}
+	f.mode = pipeMode
+	name, err := os.MkdirTemp(pipesBase(), pipesPrefix(instance)+"*") // which nobody else can look into
 	if err == nil {
 		f.name.Store(&name)
+	}
+	return err
+}
+
+// pipesBase is where a service, a session or a program has what it needs while it runs.
+func pipesBase() string {
+	return cmp.Or(os.Getenv("RUNTIME_DIRECTORY"), os.Getenv("XDG_RUNTIME_DIR"), os.TempDir())
+}
+
+func pipesPrefix(instance string) string {
+	return fmt.Sprintf("jsd-%.8x-", sha256.Sum256([]byte(instance)))
+}
+
+// sweep removes what earlier drivers of the instance left.
+func (f *folder) sweep(instance string) error {
+	left, err := filepath.Glob(filepath.Join(pipesBase(), pipesPrefix(instance)+"*"))
+	own := f.name.Load()
+	for _, name := range left {
+		info, statErr := os.Lstat(name)
+		if statErr != nil || !info.IsDir() || own != nil && name == *own {
+			continue
+		}
+		if owner, ok := info.Sys().(*syscall.Stat_t); ok && int(owner.Uid) == os.Getuid() {
+			err = errors.Join(err, os.RemoveAll(name))
+		}
 	}
 	return err
 }
@@ -71,13 +82,13 @@ func (f *folder) make(id string) (*pipes, error) {
 	if name == nil {
 		return nil, nil
 	}
-	return makePipes(*name, id)
+	return makePipes(*name, id, f.mode)
 }
 
-// remove fails where there are pipes in it, of containers that could not be removed.
+// remove takes it away with all pipes in it, whose other ends go on as they are.
 func (f *folder) remove() error {
 	if name := f.name.Swap(nil); name != nil {
-		return os.Remove(*name)
+		return os.RemoveAll(*name)
 	}
 	return nil
 }
@@ -94,17 +105,17 @@ type pipes struct {
 }
 
 // makePipes makes those of a container in a folder of the daemon's.
-func makePipes(folder, id string) (_ *pipes, err error) {
+func makePipes(folder, id string, mode os.FileMode) (_ *pipes, err error) {
 	p := &pipes{in: filepath.Join(folder, id+".in"), out: filepath.Join(folder, id+".out")}
 	defer func() {
 		if err != nil {
 			p.close()
 		}
 	}()
-	if p.write, err = makePipe(p.in); err != nil {
+	if p.write, err = makePipe(p.in, mode); err != nil {
 		return nil, err
 	}
-	if p.read, err = makePipe(p.out); err != nil {
+	if p.read, err = makePipe(p.out, mode); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -112,11 +123,11 @@ func makePipes(folder, id string) (_ *pipes, err error) {
 
 // makePipe opens a pipe both ways, since this end may neither wait for the other, nor take it for gone before it
 // comes.
-func makePipe(name string) (*os.File, error) {
-	if err := syscall.Mkfifo(name, pipeMode); err != nil {
+func makePipe(name string, mode os.FileMode) (*os.File, error) {
+	if err := syscall.Mkfifo(name, uint32(mode)); err != nil {
 		return nil, fmt.Errorf("make the pipe %s: %w", name, err)
 	}
-	if err := os.Chmod(name, pipeMode); err != nil { // whatever the umask
+	if err := os.Chmod(name, mode); err != nil { // whatever the umask
 		return nil, err
 	}
 	return os.OpenFile(name, os.O_RDWR|syscall.O_NONBLOCK, 0)
