@@ -1,0 +1,38 @@
+package attack
+
+import (
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// all are the tables, those that take longest first.
+func all() []theme {
+	return []theme{workerTheme(), realmTheme(), publishedTheme()}
+}
+
+func TestAttacks(t *testing.T) {
+	e := needEngine(t)
+	themes := all()
+	for _, runtime := range []string{"runc", gVisor} {
+		t.Run(runtime, func(t *testing.T) {
+			began := time.Now()
+			s := besiege(t, e, runtime, themes)
+			t.Run("attacks", func(t *testing.T) {
+				for _, theme := range themes {
+					t.Run(theme.name, func(t *testing.T) {
+						t.Parallel()
+						for _, attack := range theme.attacks {
+							t.Run(attack.name, func(t *testing.T) { s.run(t, theme, attack) })
+						}
+					})
+				}
+			})
+			s.end(t)
+			t.Logf("took %v", time.Since(began).Round(time.Second))
+		})
+	}
+}
