@@ -11,7 +11,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // all are the tables, those that take longest first.
 func all() []theme {
-	return []theme{workerTheme(), realmTheme(), publishedTheme()}
+	return []theme{memoryTheme(), endlessTheme(), workerTheme(), realmTheme(), publishedTheme(), poisonTheme(), modulesTheme(), networkTheme(), tenantsTheme()}
 }
 
 func TestAttacks(t *testing.T) {

@@ -29,6 +29,9 @@ func (s script) with(more script) script {
 	return all
 }
 
+// unanswered is what a callback gives that shall get no response.
+var unanswered any = new(byte)
+
 // A reply is what a call is answered.
 type reply struct {
 	Result struct {
@@ -156,7 +159,11 @@ func (c *client) take(text []byte) error {
 		if callback == nil {
 			return fmt.Errorf("%w: %s", errUnheard, m.Params.Name)
 		}
-		c.answering.Go(func() { c.send(map[string]any{"jsonrpc": "2.0", "id": m.ID, "result": callback(m.Params.Args)}) })
+		c.answering.Go(func() {
+			if result := callback(m.Params.Args); result != unanswered {
+				c.send(map[string]any{"jsonrpc": "2.0", "id": m.ID, "result": result})
+			}
+		})
 		return nil
 	}
 	answer := c.waiting[m.ID]

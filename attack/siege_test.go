@@ -30,8 +30,9 @@ type attack struct {
 	// beside are replies that a call of the same tenant, under way meanwhile, may get instead of its value. What is
 	// answered is then what it may cost the tenant itself.
 	beside []string
-	// before runs where more than the script is needed; it may change what is sent.
-	before func(t *testing.T, s *siege, c *client, sent script)
+	// before runs where more than the script is needed; it may change what is sent. What it gives runs behind the
+	// reply.
+	before func(t *testing.T, s *siege, c *client, sent script) (behind func())
 	// after looks at the whole reply.
 	after func(t *testing.T, s *siege, got reply)
 }
@@ -119,10 +120,21 @@ func (s *siege) run(t *testing.T, of theme, a attack) {
 	if code, ok := sent["code"].(string); ok {
 		sent["code"] = s.outside.named(code) + "\n// " + s.marker
 	}
+	if files, ok := sent["files"].(script); ok {
+		named := script{}
+		for path, source := range files {
+			named[path] = s.outside.named(source.(string))
+		}
+		sent["files"] = named
+	}
+	behind := func() {}
 	if a.before != nil {
-		a.before(t, s, c, sent)
+		if its := a.before(t, s, c, sent); its != nil {
+			behind = its
+		}
 	}
 	got := c.execute(sent)
+	behind()
 	if !a.allows(got.String(), s.runtime) {
 		t.Errorf("%s: got %v, want %s %v\n%.2000s", a.tries, got, a.want, a.or, got.whole)
 	}
@@ -203,6 +215,7 @@ func (b besideCall) end() reply {
 }
 
 // echoes has host.echo give its argument back.
-func echoes(_ *testing.T, _ *siege, c *client, _ script) {
+func echoes(_ *testing.T, _ *siege, c *client, _ script) func() {
 	c.offer("echo", func(args []json.RawMessage) any { return args[0] })
+	return nil
 }
