@@ -45,6 +45,7 @@ func needEngine(t *testing.T) *engine {
 	e.openSpace(t)
 	e.start(t)
 	e.load(t)
+	e.breach(t)
 	return e
 }
 

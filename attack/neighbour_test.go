@@ -16,6 +16,7 @@ import (
 type neighbour struct {
 	client  *client
 	session string
+	once    sync.Once // for end
 	stop    chan struct{}
 	stopped chan struct{} // closed when run has ended
 
@@ -50,12 +51,17 @@ func newNeighbour(t *testing.T, address string) *neighbour {
 		t.Fatalf("the neighbour's session: %v", opened)
 	}
 	go n.run()
-	t.Cleanup(func() {
+	t.Cleanup(n.end)
+	return n
+}
+
+// end makes no more calls; it may be called again.
+func (n *neighbour) end() {
+	n.once.Do(func() {
 		close(n.stop)
 		<-n.stopped
-		c.close()
+		n.client.close()
 	})
-	return n
 }
 
 func (n *neighbour) run() {

@@ -72,11 +72,12 @@ type siege struct {
 	outside   *outside
 	marker    string // in all that attackers send, so that it is known where it turns up
 	rest      figures
+	machine   string
 }
 
 func besiege(t *testing.T, e *engine, runtime string, themes []theme) *siege {
 	t.Helper()
-	s := &siege{engine: e, runtime: runtime, marker: "attack-on-" + runtime, outside: listenOutside(t)}
+	s := &siege{engine: e, runtime: runtime, marker: "attack-on-" + runtime, outside: listenOutside(t), machine: settingsOfTheMachine()}
 	s.daemon = serve(t, e, "--instance", "attack-"+runtime, "--runtime", runtime, "--tenants", s.policies(t, themes),
 		"--spare", "1", "--min-containers", "0", "--max-containers", "12", "--drain-timeout", "2s", "--queue-time", "60s")
 	s.neighbour = newNeighbour(t, s.daemon.address)
@@ -92,7 +93,7 @@ func (s *siege) policies(t *testing.T, themes []theme) string {
 	for _, theme := range themes {
 		policy := strings.ReplaceAll(theme.policy, "OUTSIDE", s.outside.allowedPort)
 		if theme.breached {
-			policy = strings.Trim("image: "+"jsd-breached"+", "+policy, ", ")
+			policy = strings.Trim("image: "+breachedImage+", "+policy, ", ")
 		}
 		if policy != "" {
 			fmt.Fprintf(text, "  %s: {%s}\n", theme.name, policy)
@@ -114,7 +115,7 @@ func (s *siege) run(t *testing.T, of theme, a attack) {
 	}
 	defer c.close()
 	since := s.neighbour.lap(t)
-	other := s.beside(t, of)
+	other := s.beside(t, of, slices.Contains(a.beside, anything))
 	defer other.close()
 	sent := script{"timeout": 20_000}.with(a.script).with(script{"tenant": of.name})
 	if code, ok := sent["code"].(string); ok {
@@ -165,6 +166,17 @@ func (s *siege) clean(t *testing.T, c *client, of theme) {
 	}
 }
 
+// cleanly is clean on a connection of its own.
+func (s *siege) cleanly(t *testing.T, of theme) {
+	t.Helper()
+	c, err := dial(t.Context(), s.daemon.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	s.clean(t, c, of)
+}
+
 // besideCall is a call of an attacked tenant that waits while the attack goes on.
 type besideCall struct {
 	client *client
@@ -174,7 +186,7 @@ type besideCall struct {
 }
 
 // beside returns when the call has begun.
-func (s *siege) beside(t *testing.T, of theme) besideCall {
+func (s *siege) beside(t *testing.T, of theme, mayHang bool) besideCall {
 	t.Helper()
 	c, err := dial(t.Context(), s.daemon.address)
 	if err != nil {
@@ -188,8 +200,8 @@ func (s *siege) beside(t *testing.T, of theme) besideCall {
 		return "own-"
 	})
 	timeout := 60_000
-	if of.breached { // where the container may be past answering
-		timeout = 6000
+	if mayHang { // with its container, until its time is over
+		timeout = 2000
 	}
 	b.answer = c.start("runtime.execute", script{"code": "host.finish().then((own) => own + rest)", "globals": script{"rest": s.marker},
 		"callbacks": []string{"finish"}, "tenant": of.name, "timeout": timeout, "secrets": script{"s": "what-only-the-other-call-knows"}})
