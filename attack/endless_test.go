@@ -18,12 +18,14 @@ func endlessTheme() theme {
 		endless("scrypt", "native crypto at once", `require('crypto').scryptSync('a', 'b', 64, { N: 2 ** 14, r: 8, p: 2 ** 12, maxmem: 2 ** 30 })`),
 		endless("pbkdf2", "native crypto at once, by rounds", `require('crypto').pbkdf2Sync('a', 'b', 1e9, 64, 'sha512')`),
 		endless("primes", "native crypto at once, by luck", `for (;;) require('crypto').generatePrimeSync(8192, { safe: true })`),
-		endless("crypto on other threads", "jobs of the thread pool that outlast the call", `for (let i = 0; i < 64; i++) require('crypto').pbkdf2('a', 'b', 1e8, 64, 'sha512', () => {}); new Promise(() => {})`),
+		endless("crypto on other threads", "jobs of the thread pool that outlast the call", `for (let i = 0; i < 64; i++) require('crypto').pbkdf2('a', 'b', 1e8, 64, 'sha512', () => {});
+new Promise(() => {})`),
 		endless("big numbers", "BigInt that takes minutes for one operation", `3n ** (3n ** 15n) % 7n; for (let n = 3n; ; n = n ** 3n % (2n ** 4000000n)) n * n`, "1000 RangeError", "1004 memory"),
 		endless("a value", "toJSON that never returns", `({ toJSON() { for (;;); } })`),
 		endless("an error", "a getter of the error that never returns", `throw { get message() { for (;;); } }`),
 		endless("console", "a value that prints without end", `console.log({ [Symbol.for('nodejs.util.inspect.custom')]() { for (;;); } })`),
-		endless("sorting", "a comparison that changes what is sorted", `const a = [...Array(1e5).keys()]; for (;;) a.sort(() => { a.length = 1e5; return Math.random() - 0.5 })`),
+		endless("sorting", "a comparison that changes what is sorted", `const a = [...Array(1e5).keys()]; for (;;) a.sort(() => { a.length = 1e5;
+return Math.random() - 0.5 })`),
 		endless("a proxy", "prototypes that ask each other", `const p = new Proxy({}, { getPrototypeOf: () => p }); for (;;) try { p instanceof Array } catch {}`),
 		endless("an import", "a module that awaits for ever", `await new Promise(() => {}); export default 1`),
 		endless("compression", "zlib at once, over and over", `for (;;) require('zlib').brotliCompressSync(Buffer.alloc(1 << 22, 'ab'))`),

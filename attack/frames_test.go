@@ -8,7 +8,9 @@ import (
 // frameAttacks are on what a worker has to talk with: its socket to the agent, which is descriptor 3. A worker that
 // says what a worker does not say loses its life, and the call that it was at.
 func frameAttacks() []attack {
-	const encode = `const fs = load('fs'); const frame = (kind, header, body) => { const payload = Buffer.from(JSON.stringify(header) + (body === undefined ? '' : '\n' + body)); const head = Buffer.alloc(5); head.writeUInt32BE(payload.length); head[4] = kind; return Buffer.concat([head, payload]) };
+	const encode = `const fs = load('fs');
+const frame = (kind, header, body) => { const payload = Buffer.from(JSON.stringify(header) + (body === undefined ? '' : '\n' + body));
+const head = Buffer.alloc(5); head.writeUInt32BE(payload.length); head[4] = kind; return Buffer.concat([head, payload]) };
 const send = (bytes) => { for (let at = 0; at < bytes.length;) { try { at += fs.writeSync(3, bytes, at) } catch (e) { if (e.code !== 'EAGAIN') throw e } } };
 `
 	forged := func(name, tries, body, want string, or ...string) attack {
@@ -35,7 +37,8 @@ const send = (bytes) => { for (let at = 0; at < bytes.length;) { try { at += fs.
 		forged("a flood of lines", "lines without end past all limits, which the agent has to read and drop",
 			`for (;;) send(frame(10, {}, 'x'.repeat(10_000)))`, "1002 wall").within(1500),
 		forged("a flood of idle", "being idle a million times while it is busy, so that others get this worker",
-			`const idle = Buffer.concat(Array(1000).fill(frame(8, { ready: 4, refilling: false }))); for (let i = 0; i < 1000; i++) send(idle); send(frame(4, { time: 1 }, '"over"'))`+waits, `"over"`),
+			`const idle = Buffer.concat(Array(1000).fill(frame(8, { ready: 4, refilling: false }))); for (let i = 0; i < 1000; i++) send(idle);
+send(frame(4, { time: 1 }, '"over"'))`+waits, `"over"`),
 		forged("a callback that was not offered", "asking the client for a name that is none of the call's",
 			`send(frame(11, { name: 'finish' }, '[]'))`+waits, lost),
 		forged("a connection", "a stream where there are no hosts",
@@ -48,25 +51,34 @@ const send = (bytes) => { for (let at = 0; at < bytes.length;) { try { at += fs.
 			`worker.on('exit', () => { throw 1 }); worker.reallyExit(0)`, lost),
 		{
 			name: "answers beside", tries: "frames between those of its own result, by replacing what the worker encodes with",
-			script: reaching(encode + `const { Socket } = load('net'); const own = Socket.prototype.write; Socket.prototype.write = function (bytes, ...rest) { if (bytes[4] === 4) bytes = frame(4, { time: 2 }, '"replaced"'); return own.call(this, bytes, ...rest) }; return 'mine'`),
-			want:   `"replaced"`, stays: true,
+			script: reaching(encode + `const { Socket } = load('net'); const own = Socket.prototype.write;
+Socket.prototype.write = function (bytes, ...rest) { if (bytes[4] === 4) bytes = frame(4, { time: 2 }, '"replaced"');
+return own.call(this, bytes, ...rest) }; return 'mine'`),
+			want: `"replaced"`, stays: true,
 		},
 		{
 			name: "stays behind", tries: "changing the worker for calls to come: its Socket, JSON, timers and the Promise of its realm",
-			script: reaching(`const { JSON, Promise, Object } = F('return globalThis')(); JSON.stringify = () => '{"poisoned":1}'; Object.prototype.poisoned = 1; F('return globalThis')().poisoned = 1; return 1`),
-			want:   `1`, or: []string{lost, "1008 Error"}, stays: true,
+			script: reaching(`const { JSON, Promise, Object } = F('return globalThis')(); JSON.stringify = () => '{"poisoned":1}';
+Object.prototype.poisoned = 1; F('return globalThis')().poisoned = 1; return 1`),
+			want: `1`, or: []string{lost, "1008 Error"}, stays: true,
 			why: "what its own result is made by may be what it changed",
 		},
 		{
 			name: "garbage for V8", tries: "cached code that was made up, which V8 takes for its own (CVE-2022-39266 of isolated-vm): at most its worker crashes",
-			script: reaching(`const vm = load('vm'); const source = 'function f(a) { return a + 1 } f(1)'; const good = new vm.Script(source).createCachedData(); for (let i = 0; i < 200; i++) { const bad = Buffer.from(good); for (let j = 0; j < 20; j++) bad[24 + Math.floor(Math.random() * (bad.length - 24))] ^= 1 << (i % 8); try { new vm.Script(source, { cachedData: bad }).runInThisContext() } catch {} } return 'survived'`),
-			want:   `"survived"`, or: []string{lost, "1004 memory"},
+			script: reaching(`const vm = load('vm'); const source = 'function f(a) { return a + 1 } f(1)';
+const good = new vm.Script(source).createCachedData(); for (let i = 0; i < 200; i++) { const bad = Buffer.from(good);
+for (let j = 0; j < 20; j++) bad[24 + Math.floor(Math.random() * (bad.length - 24))] ^= 1 << (i % 8);
+try { new vm.Script(source, { cachedData: bad }).runInThisContext() } catch {} } return 'survived'`),
+			want: `"survived"`, or: []string{lost, "1004 memory"},
 			why: "a crash is told by the signal it ends with",
 		},
 		{
 			name: "secrets of the call beside", tries: "finding what another call of the tenant was sent: its own worker has it, and no other",
-			script: reaching(`const text = []; for (const run of [F('return globalThis')(), worker, load('module')]) { try { text.push(load('util').inspect(run, { depth: 6, showHidden: true, getters: true })) } catch {} } return [text.length > 0, text.join().includes(['what', 'only', 'the', 'other'].join('-'))]`),
-			want:   `[true,false]`,
+			script: reaching(`const text = [];
+for (const run of [F('return globalThis')(), worker,
+load('module')]) { try { text.push(load('util').inspect(run, { depth: 6, showHidden: true, getters: true })) } catch {} }
+return [text.length > 0, text.join().includes(['what', 'only', 'the', 'other'].join('-'))]`),
+			want: `[true,false]`,
 			after: func(t *testing.T, _ *siege, got reply) {
 				if strings.Contains(got.whole, "what-only") {
 					t.Error("the other call's secret is in the reply")

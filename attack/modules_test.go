@@ -57,8 +57,10 @@ export default got`, "required.cjs": "exports.createRequire = require;"}.with(fi
 		},
 		{
 			name: "a patched require", tries: "another call's modules, by the cache and by prototypes of module objects",
-			script: script{"files": script{"index.js": `const { f } = require('./f.js'); require.cache['/script/f.js'] = { exports: { f: () => 'patched' } }; Object.getPrototypeOf(module).poisoned = 1; module.constructor._load = () => 'loaded'; require('./f.js').f = () => 'mine'; exports.g = () => [f(), require('./f.js').f()]`, "f.js": "exports.f = () => 'f'"}, "call": "g"},
-			want:   `["f","mine"]`,
+			script: script{"files": script{"index.js": `const { f } = require('./f.js'); require.cache['/script/f.js'] = { exports: { f: () => 'patched' } };
+Object.getPrototypeOf(module).poisoned = 1; module.constructor._load = () => 'loaded'; require('./f.js').f = () => 'mine';
+exports.g = () => [f(), require('./f.js').f()]`, "f.js": "exports.f = () => 'f'"}, "call": "g"},
+			want: `["f","mine"]`,
 		},
 	}}
 }

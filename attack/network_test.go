@@ -16,25 +16,31 @@ const text = async (url, init) => (await fetch(url, { signal: AbortSignal.timeou
 	}
 	return theme{
 		name:   "network",
-		policy: `hosts: ["127.0.0.1:OUTSIDE", "localhost:OUTSIDE", "docker.test"], networks: [127.0.0.0/8]`,
+		policy: `hosts: ["127.0.0.1:$ALLOWED", "localhost:$ALLOWED", "docker.test"], networks: [127.0.0.0/8]`,
 		attacks: []attack{
 			to("another port", "a port of the same host that is not listed",
 				`await attempt('fetch', () => text('http://127.0.0.1:$FORBIDDEN/')); await attempt('name', () => text('http://localhost:$FORBIDDEN/'))`),
 			to("forms of an address", "the same address as decimal, octal, hexadecimal, IPv6, mapped, with a dot behind",
-				`for (const host of ['2130706433', '0177.0.0.1', '0x7f.1', '127.1', '[::1]', '[::ffff:127.0.0.1]', '[::ffff:7f00:1]', '127.0.0.1.', 'localhost.', '[64:ff9b::7f00:1]', '0', '0.0.0.0', '[::]']) await attempt(host, () => text('http://' + host + ':$FORBIDDEN/'))`),
+				`for (const host of ['2130706433', '0177.0.0.1', '0x7f.1', '127.1', '[::1]', '[::ffff:127.0.0.1]', '[::ffff:7f00:1]', '127.0.0.1.', 'localhost.',
+'[64:ff9b::7f00:1]', '0', '0.0.0.0', '[::]']) await attempt(host, () => text('http://' + host + ':$FORBIDDEN/'))`),
 			to("redirect", "an allowed server that sends elsewhere",
-				`await attempt('redirect', () => text('http://127.0.0.1:$ALLOWED/redirect')); await attempt('other', () => text('http://localhost:$ALLOWED/redirect', { method: 'POST', body: 'x' }))`),
+				`await attempt('redirect', () => text('http://127.0.0.1:$ALLOWED/redirect'));
+await attempt('other', () => text('http://localhost:$ALLOWED/redirect', { method: 'POST', body: 'x' }))`),
 			to("metadata", "where clouds keep the machine's credentials",
-				`for (const url of ['http://169.254.169.254/latest/meta-data/', 'http://[fd00:ec2::254]/', 'http://metadata.google.internal/', 'http://2852039166/', 'http://169.254.170.2/v2/credentials', 'http://100.100.100.200/']) await attempt(url, () => text(url, { headers: { 'Metadata-Flavor': 'Google' } }))`),
+				`for (const url of ['http://169.254.169.254/latest/meta-data/', 'http://[fd00:ec2::254]/', 'http://metadata.google.internal/',
+'http://2852039166/', 'http://169.254.170.2/v2/credentials',
+'http://100.100.100.200/']) await attempt(url, () => text(url, { headers: { 'Metadata-Flavor': 'Google' } }))`),
 			to("proxies and hosts in headers", "an allowed server taken for a proxy, and other hosts in what is sent",
 				`const http = require('http'), net = require('net');
-const ask = (options) => new Promise((done, failed) => { const r = http.request({ timeout: 2000, ...options }, (res) => { res.resume(); done(res.statusCode === 200 ? undefined : res.statusCode) }); r.on('error', failed); r.on('connect', (res) => failed(res)); r.end() });
+const ask = (options) => new Promise((done, failed) => { const r = http.request({ timeout: 2000, ...options }, (res) => { res.resume();
+done(res.statusCode === 200 ? undefined : res.statusCode) }); r.on('error', failed); r.on('connect', (res) => failed(res)); r.end() });
 await attempt('agent', () => ask({ host: '127.0.0.1', port: $ALLOWED, agent: new http.Agent({ host: '127.0.0.1', port: $FORBIDDEN }) }).then(() => { throw 1 }));
 await attempt('createConnection', () => new Promise((done, failed) => http.get({ host: '127.0.0.1', port: $ALLOWED, createConnection: () => net.connect($FORBIDDEN, '127.0.0.1') }, () => done('connected')).on('error', failed)));
 await attempt('lookup', () => new Promise((done, failed) => net.connect({ host: 'docker.test', port: $FORBIDDEN, lookup: (h, o, cb) => cb(null, [{ address: '127.0.0.1', family: 4 }]) }, () => done('connected')).on('error', failed)))`),
 			to("sockets of files, UDP and servers", "what is no connection to a listed host",
 				`const net = require('net');
-for (const path of ['/var/run/docker.sock', '\0abstract', './x']) await attempt(path, () => new Promise((done, failed) => net.connect({ path }, () => done('connected')).on('error', failed)));
+for (const path of ['/var/run/docker.sock', '\0abstract',
+'./x']) await attempt(path, () => new Promise((done, failed) => net.connect({ path }, () => done('connected')).on('error', failed)));
 await attempt('listen', () => new Promise((done, failed) => net.createServer().on('error', failed).listen(0, () => done('listens'))));
 for (const name of ['dgram', 'dns', 'http2', 'cluster']) await attempt(name, () => typeof require(name));
 await attempt('fd', () => new Promise((done, failed) => new net.Socket({ fd: 3 }).on('data', () => done('read')).on('error', failed)))`),
@@ -107,8 +113,9 @@ func tenantsTheme() theme {
 		},
 		{
 			name: "callbacks of others", tries: "asking the client for names that were offered to another call",
-			script: script{"code": `Promise.all([['finish', 0], ['__proto__', 0], ['constructor', 0]].map(async ([name]) => { try { return await host[name]() } catch (e) { return e.constructor.name } })).then(String)`, "callbacks": []string{"echo"}},
-			want:   `"TypeError,TypeError,[object Object]"`,
+			script: script{"code": `Promise.all([['finish', 0], ['__proto__', 0], ['constructor',
+0]].map(async ([name]) => { try { return await host[name]() } catch (e) { return e.constructor.name } })).then(String)`, "callbacks": []string{"echo"}},
+			want: `"TypeError,TypeError,[object Object]"`,
 		},
 		{
 			name: "what is left by others", tries: "globals, timers, modules and console of calls before and beside it, over all workers",

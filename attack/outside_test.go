@@ -12,12 +12,13 @@ import (
 // fileMarker names all files that scripts try to make, so that they can be looked for.
 const fileMarker = "left-by-a-jsd-attack"
 
-// outside is what scripts would find on the machine, could they reach it: a server that a policy allows, and one
-// that none does.
+// outside is what scripts would find on the machine, could they reach it: a server that a policy allows, one
+// that none does, and one that is listed where its address may not be reached.
 type outside struct {
 	allowedPort   string
 	forbiddenPort string
-	reached       atomic.Int64 // connections to the forbidden one
+	listedPort    string       // by name, in a policy that has no networks
+	reached       atomic.Int64 // connections to the latter two
 }
 
 func listenOutside(t *testing.T) *outside {
@@ -49,6 +50,7 @@ func listenOutside(t *testing.T) *outside {
 		return port
 	}
 	o.forbiddenPort = listen(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "forbidden") }, true)
+	o.listedPort = listen(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "listed") }, true)
 	o.allowedPort = listen(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/redirect" {
 			http.Redirect(w, r, "http://127.0.0.1:"+o.forbiddenPort+"/", http.StatusFound)
@@ -61,5 +63,5 @@ func listenOutside(t *testing.T) *outside {
 
 // named puts the ports into a script.
 func (o *outside) named(code string) string {
-	return strings.NewReplacer("$ALLOWED", o.allowedPort, "$FORBIDDEN", o.forbiddenPort, "MARKER", fileMarker).Replace(code)
+	return strings.NewReplacer("$ALLOWED", o.allowedPort, "$FORBIDDEN", o.forbiddenPort, "$LISTED", o.listedPort, "MARKER", fileMarker).Replace(code)
 }

@@ -32,7 +32,8 @@ async function f() { return { value: 1 } }`, "call": "f"},
 		{
 			name: "timers", tries: "timers without end that are left behind, that throw, that fire for ever, and of odd delays",
 			script: script{"code": `for (let i = 0; i < 1000; i++) { setInterval(() => { throw new Error('late') }, 1 + i); setTimeout(() => { for (;;); }, 50 + i); }
-for (const d of [NaN, -1, Infinity, 2 ** 40, '7', {}, null]) setTimeout(() => {}, d); for (const c of [null, {}, -1, 1e9, '1', Symbol.iterator]) try { clearTimeout(c) } catch {} clearInterval(1); clearInterval(2); 'done'`},
+for (const d of [NaN, -1, Infinity, 2 ** 40, '7', {}, null]) setTimeout(() => {}, d);
+for (const c of [null, {}, -1, 1e9, '1', Symbol.iterator]) try { clearTimeout(c) } catch {} clearInterval(1); clearInterval(2); 'done'`},
 			want: `"done"`,
 		},
 		{
@@ -51,14 +52,16 @@ for (const d of [NaN, -1, Infinity, 2 ** 40, '7', {}, null]) setTimeout(() => {}
 			want:   `1002 wall`,
 		}, {
 			name: "getters of an error", tries: "an error each of whose properties throws, is of another type, or is a megabyte long",
-			script: script{"code": `const long = 'x'.repeat(1 << 20); throw Object.defineProperties({}, { name: { get() { throw 1 } }, message: { value: long }, stack: { get() { return long } }, code: { value: 1005 }, limit: { value: 'memory' }, constructor: { get() { throw 2 } } })`},
-			want:   `1000 Error`,
-			after:  atMost(100_000),
+			script: script{"code": `const long = 'x'.repeat(1 << 20);
+throw Object.defineProperties({}, { name: { get() { throw 1 } }, message: { value: long }, stack: { get() { return long } }, code: { value: 1005 }, limit: { value: 'memory' }, constructor: { get() { throw 2 } } })`},
+			want:  `1000 Error`,
+			after: atMost(100_000),
 		},
 		{
 			name: "an error that calls", tries: "properties of an error that end the call another way while they are read",
-			script: script{"code": `function f(cb) { throw { get name() { cb('value'); return 'Mine' }, get message() { return host }, get stack() { throw new Error() } } }`, "call": "f"},
-			want:   `1000 Mine`,
+			script: script{"code": `function f(cb) { throw { get name() { cb('value');
+return 'Mine' }, get message() { return host }, get stack() { throw new Error() } } }`, "call": "f"},
+			want: `1000 Mine`,
 		},
 		{
 			name: "getters of a value", tries: "a value whose getters throw, recurse, and change it while it is written",
@@ -68,14 +71,17 @@ for (const d of [NaN, -1, Infinity, 2 ** 40, '7', {}, null]) setTimeout(() => {}
 		{
 			name: "toString of all", tries: "names and paths that are objects: of modules, callbacks, timers, console levels",
 			script: script{"code": `const bad = { toString() { throw new Error('mine') }, [Symbol.toPrimitive]() { throw new Error('mine') } }; const got = [];
-for (const f of [() => require(bad), () => console.log('%s', bad), () => console.count(bad), () => console.time(bad), () => console.table(bad), () => setTimeout(bad), () => clearTimeout(bad), () => console.log('%d %i %f', bad, bad, bad), () => console.dir(bad, bad), () => console.group(bad)]) try { f(); got.push(0) } catch (e) { got.push(e instanceof Error ? 1 : 2) }
+for (const f of [() => require(bad), () => console.log('%s', bad), () => console.count(bad), () => console.time(bad), () => console.table(bad),
+() => setTimeout(bad), () => clearTimeout(bad), () => console.log('%d %i %f', bad, bad, bad), () => console.dir(bad, bad),
+() => console.group(bad)]) try { f(); got.push(0) } catch (e) { got.push(e instanceof Error ? 1 : 2) }
 got.every((x) => x < 2)`},
 			want: `true`,
 		},
 		{
 			name: "console", tries: "what console formats: proxies, getters that print, a million deep, and escapes of a terminal and of lines",
 			script: script{"code": `let deep = []; for (let i = 0; i < 1e5; i++) deep = [deep];
-console.log(new Proxy({}, { get() { throw 1 }, ownKeys() { throw 2 } })); console.log({ get x() { console.log('inner'); return 1 } }); console.log(deep); console.log(new Map([[{}, new Set([new Error('e')])]]));
+console.log(new Proxy({}, { get() { throw 1 }, ownKeys() { throw 2 } })); console.log({ get x() { console.log('inner'); return 1 } });
+console.log(deep); console.log(new Map([[{}, new Set([new Error('e')])]]));
 console.log('\u001b[2J\r\n{"level":"info","message":"forged"}\u0000\u2028'); for (let i = 0; i < 5000; i++) console.log(i); 'printed'`},
 			want: `"printed"`,
 			after: func(t *testing.T, _ *siege, got reply) {
@@ -86,8 +92,9 @@ console.log('\u001b[2J\r\n{"level":"info","message":"forged"}\u0000\u2028'); for
 		},
 		{
 			name: "Error.prepareStackTrace", tries: "stacks that throw, never end in a string, or hold functions",
-			script: script{"code": `Error.prepareStackTrace = (e, sites) => { if (e.message === 'last') return { toString() { throw e } }; throw new Error('last') }; Error.stackTraceLimit = Infinity; null.x`},
-			want:   `1000 TypeError`, or: []string{"1000 Error"}, why: "which of the errors is thrown is V8's to say",
+			script: script{"code": `Error.prepareStackTrace = (e, sites) => { if (e.message === 'last') return { toString() { throw e } };
+throw new Error('last') }; Error.stackTraceLimit = Infinity; null.x`},
+			want: `1000 TypeError`, or: []string{"1000 Error"}, why: "which of the errors is thrown is V8's to say",
 		},
 		{
 			name: "secrets", tries: "printing its own secret in ways that blanking misses: it is against accidents, but other calls' never show",
@@ -101,9 +108,11 @@ console.log('\u001b[2J\r\n{"level":"info","message":"forged"}\u0000\u2028'); for
 		},
 		{
 			name: "shared memory and locks", tries: "what modules keep between calls: default event listeners, buffer pools, an OpenSSL engine, zlib's dictionaries",
-			script: script{"code": `const events = require('events'); events.defaultMaxListeners = 0; events.EventEmitter.prototype.poisoned = 1; require('util').inspect.defaultOptions.depth = 0; require('buffer').Buffer.poolSize = 1 << 30; require('stream').setDefaultHighWaterMark(false, 1); require('crypto').setFips?.call; require('assert').ok = () => {}; Buffer.prototype.toString = () => 'poisoned'; URL.prototype.poisoned = 1; 'changed'`},
-			want:   `"changed"`,
-			after:  func(t *testing.T, s *siege, _ reply) { s.unchanged(t) },
+			script: script{"code": `const events = require('events'); events.defaultMaxListeners = 0; events.EventEmitter.prototype.poisoned = 1;
+require('util').inspect.defaultOptions.depth = 0; require('buffer').Buffer.poolSize = 1 << 30; require('stream').setDefaultHighWaterMark(false, 1);
+require('crypto').setFips?.call; require('assert').ok = () => {}; Buffer.prototype.toString = () => 'poisoned'; URL.prototype.poisoned = 1; 'changed'`},
+			want:  `"changed"`,
+			after: func(t *testing.T, s *siege, _ reply) { s.unchanged(t) },
 		},
 	}}
 }

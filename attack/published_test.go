@@ -6,13 +6,16 @@ func publishedTheme() theme {
 	return theme{name: "published", attacks: []attack{
 		{
 			name: "node:vm this.constructor.constructor", tries: "the oldest of them: the realm of the object that became the global one (also CVE-2017-16088 and CVE-2020-7710 of safe-eval)",
-			script: script{"code": look + `look('this', () => this); look('toString', () => toString); look('valueOf', () => valueOf.call(this)); look('global', () => global); found`},
-			want:   `[]`,
+			script: script{"code": look + `look('this', () => this); look('toString', () => toString); look('valueOf', () => valueOf.call(this));
+look('global', () => global); found`},
+			want: `[]`,
 		},
 		{
 			name: "CVE-2017-16226 static-eval", tries: "Function by the constructor of a function that was made in a path of properties",
-			script: script{"code": look + `look('f', () => (function () {})['constr' + 'uctor']); look('async', () => Object.getPrototypeOf(async function () {}).constructor('return globalThis')()); look('generator', () => Object.getPrototypeOf(function* () {}).constructor); found`},
-			want:   `[]`,
+			script: script{"code": look + `look('f', () => (function () {})['constr' + 'uctor']);
+look('async', () => Object.getPrototypeOf(async function () {}).constructor('return globalThis')());
+look('generator', () => Object.getPrototypeOf(function* () {}).constructor); found`},
+			want: `[]`,
 		},
 		{
 			name: "CVE-2021-23771 notevil and argencoders", tries: "prototypes that are shared with the runner: __defineGetter__ and __proto__ on what it reads",
@@ -34,7 +37,8 @@ Function.prototype.poisoned = 2; Array.prototype.poisoned = 3;
 			script: script{"code": look + `
 const caught = [];
 Object.defineProperty(Object.prototype, 'message', { set(v) { caught.push(this) }, get() { caught.push(this) }, configurable: true });
-import('./nope.js').catch((e) => { look('error', () => e); look('proto', () => Object.getPrototypeOf(e)); for (const each of caught) look('caught', () => each); return found })`},
+import('./nope.js').catch((e) => { look('error', () => e); look('proto', () => Object.getPrototypeOf(e));
+for (const each of caught) look('caught', () => each); return found })`},
 			want: `[]`,
 		},
 		{
@@ -50,9 +54,12 @@ for (const e of errors) look('error', () => e);
 		{
 			name: "CVE-2022-25893 vm2", tries: "WeakMap.prototype and Reflect, which a runner uses to tell what is whose",
 			script: script{"code": look + `
-for (const [of, name] of [[WeakMap.prototype, 'set'], [WeakMap.prototype, 'get'], [Map.prototype, 'set'], [Map.prototype, 'get'], [Reflect, 'apply'], [Reflect, 'construct'], [Function.prototype, 'call'], [Function.prototype, 'bind'], [Function.prototype, 'apply'], [Array.prototype, 'push'], [Array.prototype, Symbol.iterator]]) {
+for (const [of, name] of [[WeakMap.prototype, 'set'], [WeakMap.prototype, 'get'], [Map.prototype, 'set'], [Map.prototype, 'get'], [Reflect, 'apply'],
+[Reflect, 'construct'], [Function.prototype, 'call'], [Function.prototype, 'bind'], [Function.prototype, 'apply'], [Array.prototype, 'push'],
+[Array.prototype, Symbol.iterator]]) {
   const own = of[name];
-  of[name] = function (...args) { look(String(name), () => this); for (let i = 0; i < args.length; i++) look(String(name), () => args[i]); return new.target ? 0 : own === undefined ? 0 : (of[name] = own, own.apply(this, args)) };
+  of[name] = function (...args) { look(String(name), () => this); for (let i = 0; i < args.length; i++) look(String(name), () => args[i]);
+return new.target ? 0 : own === undefined ? 0 : (of[name] = own, own.apply(this, args)) };
 }
 console.log({}); setTimeout(() => {}, 1); try { require('nope') } catch {} try { require('fs') } catch {}
 found`},
@@ -62,7 +69,8 @@ found`},
 			name: "CVE-2022-36067 vm2 SandBreak", tries: "an Error put in place of the global one, whose prepareStackTrace gets frames of the runner",
 			script: script{"code": look + `
 const Own = globalThis.Error;
-globalThis.Error = { prepareStackTrace(_, sites) { for (const s of sites) { look('this', () => s.getThis()); look('function', () => s.getFunction()); } look('sites', () => sites); return 'mine' } };
+globalThis.Error = { prepareStackTrace(_, sites) { for (const s of sites) { look('this', () => s.getThis()); look('function', () => s.getFunction());
+} look('sites', () => sites); return 'mine' } };
 const own = new Own('x'); const { stack } = own;
 try { null.x } catch (e) { void e.stack; look('e', () => e) }
 try { require('fs') } catch (e) { void e.stack; look('e', () => e) }
@@ -72,14 +80,16 @@ globalThis.Error = Own; found`},
 		{
 			name: "CVE-2023-29017 vm2", tries: "errors of asynchronous code that nobody handles, whose stacks the runner asks for",
 			script: script{"code": look + `
-Error.prepareStackTrace = (e, sites) => { look('sites', () => sites); for (const s of sites) { look('this', () => s.getThis()); look('function', () => s.getFunction()); } if (found.length > 0) throw new TypeError('reached'); return 'no stack' };
+Error.prepareStackTrace = (e, sites) => { look('sites', () => sites); for (const s of sites) { look('this', () => s.getThis());
+look('function', () => s.getFunction()); } if (found.length > 0) throw new TypeError('reached'); return 'no stack' };
 (async function aa() { eval('1=1') })();`},
 			want: `1000 SyntaxError`,
 		},
 		{
 			name: "CVE-2023-29199 vm2", tries: "an error whose name is a Symbol or an object, which breaks those who look at it",
 			script: script{"code": look + `
-class Bad extends Error { get name() { throw new RangeError('from name') } get message() { const f = () => f(); f() } get stack() { return { toString() { throw 1 } } } }
+class Bad extends Error { get name() { throw new RangeError('from name') } get message() { const f = () => f();
+f() } get stack() { return { toString() { throw 1 } } } }
 const error = new Error('x'); error.name = Symbol('mine');
 try { error.stack } catch (e) { look('symbol', () => e) }
 try { throw new Bad() } catch (e) { try { console.log(e) } catch (f) { look('console', () => f) } }
@@ -99,7 +109,8 @@ if (found.length > 0) throw new TypeError('reached'); throw proxy`},
 		{
 			name: "CVE-2023-37466 vm2", tries: "Promise's species, by which an async function hands a rejection of the runner's to a class of the script's",
 			script: script{"code": look + `
-class Mine extends Promise { static get [Symbol.species]() { return function (executor) { executor((v) => look('value', () => v), (e) => look('error', () => e)); } } }
+class Mine extends Promise { static get [Symbol.species]() { return function (executor) { executor((v) => look('value', () => v), (e) => look('error', () => e));
+} } }
 const p = (async () => { const e = new Error(); e.name = Symbol(); return e.stack })();
 p.constructor = Mine;
 try { p.then((v) => look('then', () => v)) } catch (e) { look('e', () => e) }
@@ -137,7 +148,8 @@ const bytes = new Uint8Array([0,97,115,109,1,0,0,0,1,4,1,96,0,0,2,7,1,1,109,1,10
   const p = WebAssembly.promising(exports.g)();
   look('p', () => p); look('proto', () => Object.getPrototypeOf(p)); look('promising', () => WebAssembly.promising);
   await p.finally(() => {}).catch((e) => look('e', () => e));
-  for (const get of [WebAssembly.compile(bytes), WebAssembly.instantiate(new Uint8Array(3)).catch((e) => e)]) { look('wasm', () => get); const it = await get; look('it', () => it) }
+  for (const get of [WebAssembly.compile(bytes), WebAssembly.instantiate(new Uint8Array(3)).catch((e) => e)]) { look('wasm', () => get);
+const it = await get; look('it', () => it) }
   return found;
 })()`},
 			want: `[]`,
@@ -145,7 +157,9 @@ const bytes = new Uint8Array([0,97,115,109,1,0,0,0,1,4,1,96,0,0,2,7,1,1,109,1,10
 		{
 			name: "CVE-2026-44008 vm2", tries: "getters on Array.prototype that see arrays of the runner",
 			script: script{"code": look + `
-for (const key of [0, 1, 2, 'constructor']) Object.defineProperty(Array.prototype, key, { get() { look('get', () => this); return undefined }, set(v) { look('set', () => this); look('v', () => v); Object.defineProperty(this, key, { value: v, writable: true, enumerable: true, configurable: true }) }, configurable: true });
+for (const key of [0, 1, 2, 'constructor']) Object.defineProperty(Array.prototype, key, { get() { look('get', () => this);
+return undefined }, set(v) { look('set', () => this); look('v', () => v);
+Object.defineProperty(this, key, { value: v, writable: true, enumerable: true, configurable: true }) }, configurable: true });
 console.log([, 1], 'x'); try { require('fs') } catch {}
 delete Array.prototype.constructor; for (const key of [0, 1, 2]) delete Array.prototype[key];
 Object.values(found)`},
@@ -159,16 +173,23 @@ Object.values(found)`},
 		{
 			name: "CVE-2026-47140 vm2", tries: "built-ins that a list of forbidden ones forgets",
 			script: script{"code": `
-const names = ['process', 'inspector', 'inspector/promises', 'module', 'worker_threads', 'cluster', 'vm', 'repl', 'v8', 'wasi', 'sqlite', 'sea', 'test', 'test/reporters', 'trace_events', 'diagnostics_channel', 'async_hooks', 'perf_hooks', 'fs', 'fs/promises', 'child_process', 'os', 'tty', 'dgram', 'dns', 'dns/promises', 'net', 'tls', 'http', 'https', 'http2', 'readline', 'readline/promises', 'domain', 'constants', 'sys', '_http_agent', '_tls_wrap', '_stream_wrap', 'path/posix/../fs'];
+const names = ['process', 'inspector', 'inspector/promises', 'module', 'worker_threads', 'cluster', 'vm', 'repl', 'v8', 'wasi', 'sqlite', 'sea',
+'test', 'test/reporters', 'trace_events', 'diagnostics_channel', 'async_hooks', 'perf_hooks', 'fs', 'fs/promises', 'child_process', 'os', 'tty',
+'dgram', 'dns', 'dns/promises', 'net', 'tls', 'http', 'https', 'http2', 'readline', 'readline/promises', 'domain', 'constants', 'sys', '_http_agent',
+'_tls_wrap', '_stream_wrap', 'path/posix/../fs'];
 const got = [];
-for (const name of names) for (const prefix of ['', 'node:']) { try { require(prefix + name); got.push(prefix + name) } catch (e) { if (e.code !== 'MODULE_NOT_FOUND') got.push(name + ' ' + e.code) } }
+for (const name of names) for (const prefix of ['', 'node:']) { try { require(prefix + name);
+got.push(prefix + name) } catch (e) { if (e.code !== 'MODULE_NOT_FOUND') got.push(name + ' ' + e.code) } }
 Promise.all(names.map((name) => import('node:' + name).then(() => got.push('import ' + name), () => {}))).then(() => got)`},
 			want: `[]`,
 		},
 		{
 			name: "CVE-2025-68613 n8n", tries: "an expression's way to the program that evaluates it: this.process.mainModule.require",
-			script: script{"code": `(function () { const found = []; for (const get of [() => this.process.mainModule.require, () => process.mainModule, () => require.main.require, () => module.parent.require, () => require.cache, () => require.extensions, () => globalThis.process]) { try { const it = get(); if (it) found.push(String(get)) } catch {} } return found }).call(this)`},
-			want:   `[]`,
+			script: script{"code": `(function () { const found = [];
+for (const get of [() => this.process.mainModule.require, () => process.mainModule, () => require.main.require, () => module.parent.require,
+() => require.cache, () => require.extensions, () => globalThis.process]) { try { const it = get(); if (it) found.push(String(get)) } catch {} }
+return found }).call(this)`},
+			want: `[]`,
 		},
 	}}
 }

@@ -79,7 +79,8 @@ export default [found, taken.length]`,
 let seen = 0;
 Error.prepareStackTrace = (error, sites) => {
   look('sites', () => sites); look('error', () => error); look('site', () => sites[0]);
-  for (const site of sites) for (const get of ['getThis', 'getFunction', 'getTypeName', 'getEvalOrigin']) { const it = site[get](); if (it) look(get, () => it); }
+  for (const site of sites) for (const get of ['getThis', 'getFunction', 'getTypeName', 'getEvalOrigin']) { const it = site[get]();
+if (it) look(get, () => it); }
   seen++;
   return sites;
 };
@@ -96,8 +97,10 @@ function main() { look('main', () => new Error('x').stack[0]); return [found, se
 		{
 			name: "getters of a value", tries: "who reads a value: getters, toJSON and proxies in it that look around",
 			script: script{"code": look + `
-function peek() { look('this', () => this); for (const each of arguments) look('argument', () => each); try { for (let c = peek.caller; c; c = c.caller) look('caller', () => c) } catch {} return found.length }
-({ get a() { return peek.call(this, ...arguments) }, b: { toJSON: peek }, c: new Proxy({ x: 1 }, { get(target, key, self) { peek(key, self); return target[key] }, ownKeys(target) { peek(target); return Reflect.ownKeys(target) } }) })`},
+function peek() { look('this', () => this); for (const each of arguments) look('argument', () => each);
+try { for (let c = peek.caller; c; c = c.caller) look('caller', () => c) } catch {} return found.length }
+({ get a() { return peek.call(this, ...arguments) }, b: { toJSON: peek }, c: new Proxy({ x: 1 }, { get(target, key, self) { peek(key, self);
+return target[key] }, ownKeys(target) { peek(target); return Reflect.ownKeys(target) } }) })`},
 			want: `{"a":0,"b":0,"c":{"x":1}}`,
 		},
 		{
@@ -105,7 +108,8 @@ function peek() { look('this', () => this); for (const each of arguments) look('
 			script: script{"code": look + `
 const seen = [];
 const handler = new Proxy({}, { get: (_, trap) => function (...args) {
-  look(trap, () => this); for (const each of args) look(trap, () => each); let c; try { c = arguments.callee.caller } catch {} while (c) { look(trap, () => c); c = c.caller; }
+  look(trap, () => this); for (const each of args) look(trap, () => each); let c; try { c = arguments.callee.caller } catch {}
+while (c) { look(trap, () => c); c = c.caller; }
   seen.push(trap);
   if (found.length > 0) throw { name: 'Reached' };
   if (args[1] === 'name') return found.length === 0 && seen.length > 2 ? 'Contained' : 'Reached';
@@ -118,7 +122,8 @@ throw new Proxy(new Error('x'), handler)`},
 			name: "callbacks and timers", tries: "what resolves host.NAME, what runs timers and what their receivers are",
 			script: script{"code": look + `
 const RealThen = Promise.prototype.then;
-Promise.prototype.then = function (...args) { look('receiver', () => this); for (const each of args) look('settler', () => each); return RealThen.apply(this, args) };
+Promise.prototype.then = function (...args) { look('receiver', () => this); for (const each of args) look('settler', () => each);
+return RealThen.apply(this, args) };
 look('host', () => host); look('host.echo', () => host.echo);
 const timer = setTimeout(function () { look('this', () => this); let c = arguments.callee.caller; while (c) { look('caller', () => c); c = c.caller; } }, 1);
 look('timer', () => timer); look('timer id', () => timer[Symbol.toPrimitive]);
@@ -146,7 +151,8 @@ function f(a, b) { look('args', () => arguments); look('a', () => a); look('b', 
 		{
 			name: "import.meta and require", tries: "the realm of what a module finds",
 			script: script{"files": script{
-				"index.mjs": look + `import { f } from './f.cjs'; look('meta', () => import.meta); look('resolve', () => import.meta.resolve); look('resolved', () => { try { import.meta.resolve('nope') } catch (e) { return e } });
+				"index.mjs": look + `import { f } from './f.cjs'; look('meta', () => import.meta); look('resolve', () => import.meta.resolve);
+look('resolved', () => { try { import.meta.resolve('nope') } catch (e) { return e } });
 import * as ns from './f.cjs'; look('namespace', () => ns.default); export default () => [found, f()]`,
 				"f.cjs": look + `look('module', () => module); look('require', () => require); look('resolve', () => require.resolve); look('exports', () => exports);
 look('error', () => { try { require.resolve('nope') } catch (e) { return e } }); look('main', () => require.main); exports.f = () => found`}},

@@ -91,7 +91,7 @@ func (s *siege) policies(t *testing.T, themes []theme) string {
 	text := &strings.Builder{}
 	text.WriteString("tenants:\n  neighbour: {weight: 1}\n")
 	for _, theme := range themes {
-		policy := strings.ReplaceAll(theme.policy, "OUTSIDE", s.outside.allowedPort)
+		policy := s.outside.named(theme.policy)
 		if theme.breached {
 			policy = strings.Trim("image: "+breachedImage+", "+policy, ", ")
 		}
