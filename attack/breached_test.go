@@ -13,7 +13,7 @@ import (
 const breachedImage = "jsd-breached"
 
 // breach makes the image of those who have won against the agent: its worker hands each script what it has itself,
-// Node's permission model is off, and there is a program that makes system calls.
+// Node's permission model is off and nothing of Node missing, and there is a program that makes system calls.
 func (e *engine) breach(t *testing.T) {
 	t.Helper()
 	dir := filepath.Join(e.dir, "breached")
@@ -24,7 +24,7 @@ func (e *engine) breach(t *testing.T) {
 	for _, change := range []struct{ file, from, to string }{
 		{"worker.js", "context.host.run = run;", "context.host.run = run; context.global.breach = { process, require, worker: this };"},
 		{"worker.js", "delete process[name]", "void name"},
-		{"process.js", "[...flags(limits), ", "[...flags(limits).filter((flag) => !/^--(?:permission|allow)/.test(flag)), "},
+		{"process.js", "[...flags(limits), ", "[...flags(limits).filter((flag) => !/^--(?:permission|allow|no-experimental-sqlite)/.test(flag)), "},
 	} {
 		path := filepath.Join(dir, change.file)
 		source, err := os.ReadFile(path)

@@ -32,9 +32,9 @@ func (s *siege) end(t *testing.T, themes []theme) {
 	if now.peak > mostPeak {
 		t.Errorf("jsd had %d MiB", now.peak)
 	}
-	t.Logf("at rest: %+v, now %+v, slowest call of the neighbour's: %v of %d", s.rest, now, s.neighbour.slowest, s.neighbour.ended)
 	s.neighbour.undisturbed(t, 0)
 	s.neighbour.end()
+	t.Logf("at rest: %+v, now %+v, slowest call of the neighbour's: %v of %d", s.rest, now, s.neighbour.slowest, s.neighbour.ended)
 	if status := s.daemon.terminate(t); status != 0 {
 		t.Errorf("jsd ends with status %d", status)
 	}

@@ -28,7 +28,7 @@ const harm = async (F) => {
   await attempt('add-on', () => { try { process.dlopen({ exports: {} }, '/lib64/ld-linux-x86-64.so.2') } catch (e) { if (e.code !== 'ERR_DLOPEN_FAILED') throw e } return 'loaded' });
   await attempt('wasi', () => new (load('wasi').WASI)({ version: 'preview1', preopens: { '/': '/' } }));
   await attempt('require', () => load('module').createRequire('/')('/etc/passwd'));
-  await attempt('database', () => new (load('sqlite').DatabaseSync)('/tmp/MARKER-db'));
+  await attempt('database', () => new (load('node:sqlite').DatabaseSync)('/tmp/MARKER-db'));
   for (const name of ['kill', '_kill', 'abort', '_debugProcess']) await attempt(name, () => process[name](process.ppid, 9));
   await attempt('debug', () => process._debugEnd?.());
   const connected = (options) => new Promise((done, failed) => load('net').connect(options).on('connect', () => done('connected')).on('error', failed));
