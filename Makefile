@@ -2,7 +2,7 @@
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test image build bench
+.PHONY: help run test attack image build bench
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile
@@ -21,3 +21,6 @@ build: ## bin/jsd
 
 bench: build ## measure against a plain Node daemon and the machine's floor (BENCH=-quick for a short one)
 	@scripts/bench $(BENCH)
+
+attack: ## hostile scripts against jsd in containers, on runc and on gVisor (part of the tests)
+	@scripts/attack

@@ -10,7 +10,7 @@ const RESULT_ROOM = 256 * 1024; // bytes a result frame may have beyond the valu
 
 // The permission model is a second lock behind the container: a script that reaches the worker's own
 // realm still finds no files, no processes and no add-ons there.
-const flags = ({ heap, packages }) => [
+const flags = ({ heap, packages, modules }) => [
   `--max-old-space-size=${heap}`,
   '--experimental-vm-modules',
   '--no-compilation-cache', // it keeps the contexts of ES modules alive; scripts are kept by scripts.js
@@ -21,6 +21,7 @@ const flags = ({ heap, packages }) => [
   '--zero-fill-buffers',
   '--no-warnings',
   '--permission',
+  ...(modules?.includes('sqlite') ? [] : ['--no-experimental-sqlite']), // which opens files that the permission model does not judge
   `--allow-fs-read=${__dirname}`,
   ...(packages === undefined ? [] : [`--allow-fs-read=${packages}`]),
   '--allow-fs-read=/proc/self/oom_score_adj',

@@ -158,6 +158,7 @@ class Worker {
       try {
         at += fs.writeSync(3, frame, at);
       } catch (error) {
+        if (at === 0 && error.code === undefined) throw error; // the script's stack ends in here: nothing went out
         if (error.code !== 'EAGAIN') process.exit(0); // the agent is gone
         Atomics.wait(PAUSE, 0, 0, 1);
       }

@@ -135,3 +135,8 @@ test('a script cannot change how its call ends', async () => {
   });
   assert.equal(value, 1);
 });
+
+test('the worker has no databases, whose files the permission model does not judge', async () => {
+  const { value } = await agent.run({ code: 'typeof Buffer.constructor("return process")().getBuiltinModule("node:sqlite")' });
+  assert.equal(value, 'undefined');
+});

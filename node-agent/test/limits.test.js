@@ -87,3 +87,9 @@ test('memory of a call is what it takes itself', async () => {
   assert.equal((await agent.run(takes(20), { memory: 200 })).value, 20); // and leaves garbage
   for (let i = 0; i < 3; i++) assert.equal((await agent.run(takes(1), { memory: 32 })).value, 1);
 });
+
+test('printing where the stack ends costs a line, not the worker', async () => {
+  const down = 'const down = () => { try { down() } catch (e) { try { console.log("x") } catch {} throw e } };';
+  const { value } = await agent.run({ code: `${down} for (let i = 0; i < 50; i++) { try { down() } catch {} } "lives"` }, { timeout: 20_000 });
+  assert.equal(value, 'lives');
+});
