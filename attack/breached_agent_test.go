@@ -35,7 +35,7 @@ await sleep(200); return fs.readFileSync('/proc/1/stat', 'latin1').length > 0`, 
 for (const pid of pids()) if (pid !== process.pid && read('/proc/' + pid + '/cmdline').includes('worker.js')) { process.kill(pid, 'SIGKILL'); n++ }
 return n > 0`, `true`),
 		costs("takes the agent's input", "reading calls of its tenant from the pipe, so that the agent does not get them",
-			`const fd = fs.openSync('/proc/' + agent + '/fd/0'); fs.readSync(fd, Buffer.alloc(1)); return 'read'`, "1002 wall", `"read"`, lost).within(1500),
+			`const fd = linkIn(); fs.readSync(fd, Buffer.alloc(1)); return 'read'`, "1002 wall", `"read"`, lost).within(1500),
 		costs("writes the agent's memory", "machine code and data of the agent, by /proc/PID/mem",
 			`const maps = read('/proc/' + agent + '/maps').split('\n').filter((line) => / r-xp /.test(line) || / rw-p /.test(line));
 const fd = fs.openSync('/proc/' + agent + '/mem', 'r+'); let n = 0; for (const line of maps) { const at = parseInt(line, 16);
@@ -68,15 +68,15 @@ read('/proc/self/environ')].join().split(/[\0,]/).map((line) => line.split('=')[
 			`return pids().map((pid) => read('/proc/' + pid + '/cmdline').replaceAll('\0', ' ')).filter((line) => line && !/ \/opt\/jsd\/(agent|worker)\.js/.test(line))`, `[]`),
 		costs("outlives its call", "processes in sessions of their own that go on behind the call, and hold its standard output",
 			`for (let i = 0; i < 8; i++) child.spawn('/bin/sh', ['-c', 'while :; do :; done'], { detached: true, stdio: 'ignore' }).unref();
-child.spawn('/opt/jsd/probe', ['sleep', '600'], { detached: true, stdio: ['ignore', fs.openSync('/proc/' + agent + '/fd/1', 'w'),
+child.spawn('/opt/jsd/probe', ['sleep', '600'], { detached: true, stdio: ['ignore', linkOut(),
 'ignore'] }).unref(); await sleep(1000); return 'stays'`, `"stays"`),
 		costs("holds the link", "ending the agent while another process keeps its standard input and output open",
-			`child.spawn('/opt/jsd/probe', ['sleep', '600'], { detached: true, stdio: [fs.openSync('/proc/' + agent + '/fd/0'),
-fs.openSync('/proc/' + agent + '/fd/1', 'w'), 'ignore'] }).unref(); await sleep(300); process.kill(agent, 'SIGKILL')`+waits, lost),
+			`child.spawn('/opt/jsd/probe', ['sleep', '600'], { detached: true, stdio: [linkIn(),
+linkOut(), 'ignore'] }).unref(); await sleep(300); process.kill(agent, 'SIGKILL')`+waits, lost),
 		costs("a new agent", "a program of its own in the agent's place, which answers as it does",
 			`const own = "const b = Buffer.from(JSON.stringify({ id: 3, time: 0 }) + '\\n\"forged\"'); const h = Buffer.alloc(5); h.writeUInt32BE(b.length); h[4] = 4; require('fs').writeSync(1, Buffer.concat([h, b])); setInterval(() => {}, 1000)";
 process.kill(agent, 'SIGSTOP');
-child.spawn(process.execPath, ['-e', own], { stdio: [fs.openSync('/proc/' + agent + '/fd/0'), fs.openSync('/proc/' + agent + '/fd/1', 'w'),
+child.spawn(process.execPath, ['-e', own], { stdio: [linkIn(), linkOut(),
 'ignore'] })`+waits, `"forged"`, "1002 wall", lost).within(2000),
 	}}
 }

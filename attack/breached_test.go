@@ -56,6 +56,9 @@ const won = `
 const { process, require: load } = breach;
 const fs = load('node:fs'), child = load('node:child_process'), { encode } = load('./frames.js');
 const agent = process.ppid; // whose child a worker is
+// What the agent is linked to the daemon by: pipes, or where they do not open its standard streams.
+const link = (pipe, fd, how) => { try { return fs.openSync('/run/jsd/' + pipe, how) } catch { return fs.openSync('/proc/' + agent + '/fd/' + fd, how) } };
+const linkOut = () => link('out', 1, 'w'), linkIn = () => link('in', 0, 'r');
 const attempt = async (f) => { try { return (await f()) ?? 'done' } catch (e) { return e.code ?? e.message } };
 const probe = (...args) => JSON.parse(child.execFileSync('/opt/jsd/probe', args.map(String), { encoding: 'utf8', maxBuffer: 1 << 24 }));
 const shell = (line, options) => child.execFileSync('/bin/sh', ['-c', line], { encoding: 'utf8', timeout: 10000, stdio: ['ignore', 'pipe', 'ignore'], ...options });
