@@ -19,5 +19,5 @@ image: build ## make the runtime image jsd-runtime:latest
 build: ## bin/jsd
 	@go build -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/jsd ./cmd/jsd
 
-bench: build ## measure against a plain Node daemon and the machine's floor (BENCH=-quick for a short one)
-	@scripts/bench $(BENCH)
+bench: build ## measure against a plain Node daemon and the machine's floor (BENCH=-quick for a short one, PLOTS=1 draws docs/*.svg)
+	@scripts/bench $(if $(PLOTS),-plots docs) $(BENCH)
