@@ -70,7 +70,7 @@ func (t target) show(u unit) string {
 	if t.above {
 		sign = "≥ "
 	}
-	return sign + strconv.FormatFloat(t.bound/u.scale, 'f', -1, 64) + u.suffix
+	return sign + strconv.FormatFloat(t.bound/u.scale, 'g', 6, 64) + u.suffix
 }
 
 func (f *figure) ratio() float64 { return f.value / f.baseline }

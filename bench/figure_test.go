@@ -39,6 +39,7 @@ func TestShow(t *testing.T) {
 		{throughput.show(101e6), "101 MB/s"},
 		{microseconds.show(80e-6), "80.0 µs"},
 		{atMost(24 << 10).show(kibibytes), "≤ 24 KiB"},
+		{atMost(80e-6).show(microseconds), "≤ 80 µs"},
 		{atMost(0.55).show(times), "≤ 0.55 ×"},
 		{atLeast(15000).show(perSecond), "≥ 15000/s"},
 		{target{}.show(times), ""},
@@ -86,8 +87,11 @@ func TestFootprintLeavesOutTheFirstTenth(t *testing.T) {
 	for n := 90; n < 100; n++ {
 		w.samples[n] = 30
 	}
-	f := w.figure(1000)
+	f := w.figure(100_000)
 	if f.value != 30 || f.baseline != 20 || f.met() != "NO" {
 		t.Errorf("%v against %v, met: %s", f.value, f.baseline, f.met())
+	}
+	if f := w.figure(1000); f.met() != "" {
+		t.Errorf("a run that ends within warming up is judged: %s", f.met())
 	}
 }

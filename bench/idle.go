@@ -51,6 +51,6 @@ func (b *bench) idleContainers(ctx context.Context, p plan) ([]figure, error) {
 	return []figure{
 		{name: fmt.Sprintf("an idle tenant's container, %d workers", workers), unit: megabytes, value: median(memory),
 			least: atMost(45e6), try: atMost(30e6)},
-		{name: "the same behind all calls above", unit: megabytes, value: bytes},
+		{name: "the same behind all warm calls above", unit: megabytes, value: bytes},
 	}, nil
 }
