@@ -19,8 +19,8 @@ image: build ## make the runtime image jsd-runtime:latest
 build: ## bin/jsd
 	@go build -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/jsd ./cmd/jsd
 
-bench: build ## measure against a plain Node daemon and the machine's floor (BENCH=-quick for a short one)
-	@scripts/bench $(BENCH)
-
 attack: ## hostile scripts against jsd in containers, on runc and on gVisor (part of the tests)
 	@scripts/attack
+
+bench: build ## measure against a plain Node daemon and the machine's floor (BENCH=-quick for a short one, PLOTS=1 draws docs/*.svg)
+	@scripts/bench $(if $(PLOTS),-plots docs) $(BENCH)

@@ -1,9 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -44,16 +41,18 @@ func TestKindsAreSetAgainstPlain(t *testing.T) {
 		}
 		return times
 	}
-	figures := newFigures([]round{
-		{jsd: ms(1, 2), spare: ms(10), kinds: []kindTimes{{warm: ms(6), spare: ms(20)}, {warm: ms(2), spare: ms(5)}}},
-		{jsd: ms(2), spare: ms(10), kinds: []kindTimes{{warm: ms(4, 5), spare: ms(30)}, {warm: ms(2), spare: ms(5)}}},
-	}, 0)
+	rounds := []round{
+		{warm: warmTimes{jsd: ms(1, 2)}, tenants: tenantTimes{spare: ms(10)},
+			kinds: []kindTimes{{warm: ms(6), spare: ms(20)}, {warm: ms(2), spare: ms(5)}}},
+		{warm: warmTimes{jsd: ms(2)}, tenants: tenantTimes{spare: ms(10)},
+			kinds: []kindTimes{{warm: ms(4, 5), spare: ms(30)}, {warm: ms(2), spare: ms(5)}}},
+	}
 	var table strings.Builder
-	figures.printKinds(&table, []script{{name: "slow"}, {name: "alike"}})
+	printKinds(&table, []script{{name: "slow"}, {name: "alike"}}, rounds)
 	for _, want := range []string{
-		`(?m)^plain +2\.00 ms +1\.00 +10\.00 ms +1\.00$`,
-		`(?m)^slow +5\.00 ms +2\.50 +20\.00 ms +2\.00$`,
-		`(?m)^alike +2\.00 ms +1\.00 +5\.00 ms +0\.50$`,
+		`(?m)^plain +2\.00 ms +1\.00 × +10\.0 ms +1\.00 ×$`,
+		`(?m)^slow +5\.00 ms +2\.50 × +20\.0 ms +2\.00 ×$`,
+		`(?m)^alike +2\.00 ms +1\.00 × +5\.00 ms +0\.50 ×$`,
 	} {
 		if !regexp.MustCompile(want).MatchString(table.String()) {
 			t.Errorf("no line %s in\n%s", want, table.String())
@@ -83,44 +82,5 @@ func TestSteal(t *testing.T) {
 		if _, err := parseCPUTime(stat); err == nil {
 			t.Errorf("%q was taken for /proc/stat", stat)
 		}
-	}
-}
-
-func TestServerAddress(t *testing.T) {
-	for _, c := range []struct{ name, script, want string }{
-		{"alone on its line", "echo ws://127.0.0.1:81; exec sleep 60", "ws://127.0.0.1:81"},
-		{"among words, on standard error", "echo starting; echo listening on ws://127.0.0.1:8765, driver docker >&2; exec sleep 60", "ws://127.0.0.1:8765"},
-		{"written in pieces", "printf 'at ws://127.0.0.1:8'; printf '765\\n'; exec sleep 60", "ws://127.0.0.1:8765"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			server, err := startServer(t.Context(), "test", exec.Command("sh", "-c", c.script))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer server.stop()
-			if server.url != c.want {
-				t.Errorf("address %q, want %q", server.url, c.want)
-			}
-		})
-	}
-}
-
-func TestServerThatEnds(t *testing.T) {
-	_, err := startServer(t.Context(), "test", exec.Command("sh", "-c", "echo no engine here >&2; exit 1"))
-	if err == nil || !strings.Contains(err.Error(), "no engine here") {
-		t.Errorf("error %v does not say what the process said", err)
-	}
-}
-
-func TestInterruptStopsServer(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(10*time.Millisecond, cancel)
-	cmd := exec.Command("sleep", "60")
-	_, err := startServer(ctx, "test", cmd)
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v, want that of the context", err)
-	}
-	if cmd.ProcessState == nil {
-		t.Error("the process was left behind")
 	}
 }

@@ -1,15 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/coder/websocket"
 )
+
+const largestReply = 16 << 20
 
 // A client makes calls over one WebSocket, any number at once.
 type client struct {
@@ -18,20 +20,14 @@ type client struct {
 
 	mu      sync.Mutex // guards what follows
 	nextID  uint64
-	pending map[uint64]chan reply
+	pending map[uint64]waiting
 	err     error // why the reader ended
 }
 
-type reply struct {
-	ID     uint64 `json:"id"`
-	Result struct {
-		Value  json.RawMessage `json:"value"`
-		Bundle string          `json:"bundle"`
-	} `json:"result"`
-	Error *struct {
-		Code    int    `json:"code"`
-		Message string `json:"message"`
-	} `json:"error"`
+// A waiting request has an answer to come, whose value has to be want.
+type waiting struct {
+	want   []byte
+	answer chan reply
 }
 
 func dial(ctx context.Context, url string) (*client, error) {
@@ -39,7 +35,8 @@ func dial(ctx context.Context, url string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &client{conn: conn, done: make(chan struct{}), pending: make(map[uint64]chan reply)}
+	conn.SetReadLimit(largestReply)
+	c := &client{conn: conn, done: make(chan struct{}), pending: make(map[uint64]waiting)}
 	go c.read()
 	return c, nil
 }
@@ -49,40 +46,92 @@ func (c *client) close() {
 	<-c.done
 }
 
-// read hands each reply to the call that waits for it, until the connection ends.
+// read hands each reply to the request that waits for it, until the connection ends.
 func (c *client) read() {
 	defer close(c.done)
+	var text bytes.Buffer
 	for {
-		_, text, err := c.conn.Read(context.Background())
-		var r reply
-		if err == nil {
-			err = json.Unmarshal(text, &r)
-		}
-		c.mu.Lock()
-		if err != nil {
+		if err := c.readReply(&text); err != nil {
+			c.mu.Lock()
 			c.err = err
 			c.mu.Unlock()
 			return
 		}
-		waiting := c.pending[r.ID]
-		delete(c.pending, r.ID)
-		c.mu.Unlock()
-		if waiting != nil {
-			waiting <- r
-		}
 	}
 }
 
-// call runs a script for a tenant and gives the time from sending to the answer.
-func (c *client) call(ctx context.Context, s script, tenant string) (time.Duration, error) {
-	answer, took, err := c.request(ctx, "runtime.execute", fmt.Sprintf(`%s,"tenant":%q}`, s.params, tenant))
+func (c *client) readReply(text *bytes.Buffer) error {
+	_, message, err := c.conn.Reader(context.Background())
 	if err != nil {
-		return 0, err
+		return err
 	}
-	if err := answer.check(); err != nil {
-		return 0, fmt.Errorf("%s %w", s.name, err)
+	text.Reset()
+	if _, err := text.ReadFrom(message); err != nil {
+		return err
 	}
-	return took, nil
+	at := time.Now()
+	r, err := parseReply(text.Bytes())
+	if err != nil {
+		return err
+	}
+	r.at = at
+	c.mu.Lock()
+	request, known := c.pending[r.id]
+	delete(c.pending, r.id)
+	c.mu.Unlock()
+	if known {
+		r.expect(request.want)
+		request.answer <- r
+	}
+	return nil
+}
+
+// A sent request is on its way.
+type sent struct {
+	at     time.Time // when it set out
+	answer <-chan reply
+}
+
+func (c *client) send(ctx context.Context, method, params string, want []byte) (sent, error) {
+	answer := make(chan reply, 1)
+	c.mu.Lock()
+	c.nextID++
+	id := c.nextID
+	c.pending[id] = waiting{want, answer}
+	c.mu.Unlock()
+	text := fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%d,"method":%q,"params":%s}`, id, method, params)
+	at := time.Now()
+	if err := c.conn.Write(ctx, websocket.MessageText, text); err != nil {
+		return sent{}, err
+	}
+	return sent{at, answer}, nil
+}
+
+// wait gives the answer, which may be an error of the daemon's.
+func (c *client) wait(ctx context.Context, s sent) (reply, error) {
+	select {
+	case r := <-s.answer:
+		return r, nil
+	case <-c.done:
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return reply{}, c.err
+	case <-ctx.Done():
+		return reply{}, ctx.Err()
+	}
+}
+
+// ask sends a request that is not measured, and gives its answer, which is no error.
+func (c *client) ask(ctx context.Context, method, params string) (reply, error) {
+	s, err := c.send(ctx, method, params, nil)
+	if err != nil {
+		return reply{}, err
+	}
+	r, err := c.wait(ctx, s)
+	if err == nil && r.failed != nil {
+		err = fmt.Errorf("%s failed: %w", method, r.failed)
+	}
+	return r, err
 }
 
 // put sends the files of a script, if it has any, and lets it name what they became.
@@ -94,86 +143,10 @@ func (c *client) put(ctx context.Context, s *script, tenant string) error {
 	if err != nil {
 		return err
 	}
-	answer, _, err := c.request(ctx, "runtime.put", fmt.Sprintf(`{"files":%s,"tenant":%q}`, files, tenant))
+	r, err := c.ask(ctx, "runtime.put", fmt.Sprintf(`{"files":%s,"tenant":%q}`, files, tenant))
 	if err != nil {
 		return err
 	}
-	if answer.Error != nil {
-		return fmt.Errorf("the files were not taken: %d %s", answer.Error.Code, answer.Error.Message)
-	}
-	s.params = fmt.Sprintf(`{"bundle":%q,"globals":{"a":1},"call":"run"`, answer.Result.Bundle)
+	s.params = fmt.Sprintf(`{"bundle":%q,"globals":{"a":1},"call":"run"`, r.bundle)
 	return nil
-}
-
-// request gives the answer to a request, which may be an error, and the time it took to come.
-func (c *client) request(ctx context.Context, method, params string) (reply, time.Duration, error) {
-	answer := make(chan reply, 1)
-	c.mu.Lock()
-	c.nextID++
-	id := c.nextID
-	c.pending[id] = answer
-	c.mu.Unlock()
-
-	request := fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%d,"method":%q,"params":%s}`, id, method, params)
-	began := time.Now()
-	if err := c.conn.Write(ctx, websocket.MessageText, request); err != nil {
-		return reply{}, 0, err
-	}
-	select {
-	case r := <-answer:
-		return r, time.Since(began), nil
-	case <-c.done:
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return reply{}, 0, c.err
-	case <-ctx.Done():
-		return reply{}, 0, ctx.Err()
-	}
-}
-
-// check keeps a daemon that answers fast and wrong out of the table.
-func (r *reply) check() error {
-	if r.Error != nil {
-		return fmt.Errorf("failed: %d %s", r.Error.Code, r.Error.Message)
-	}
-	if string(r.Result.Value) != "2" {
-		return fmt.Errorf("came to %s instead of 2", r.Result.Value)
-	}
-	return nil
-}
-
-// oneByOne makes calls with one in flight.
-func (c *client) oneByOne(ctx context.Context, s script, tenant string, calls int) ([]time.Duration, error) {
-	times := make([]time.Duration, 0, calls)
-	for range calls {
-		took, err := c.call(ctx, s, tenant)
-		if err != nil {
-			return nil, err
-		}
-		times = append(times, took)
-	}
-	return times, nil
-}
-
-// flood makes calls with width in flight and gives how many a second were answered.
-func (c *client) flood(ctx context.Context, s script, tenant string, calls, width int) (float64, error) {
-	queue := make(chan struct{}, calls)
-	for range calls {
-		queue <- struct{}{}
-	}
-	close(queue)
-	errs := make([]error, width)
-	began := time.Now()
-	var callers sync.WaitGroup
-	for i := range width {
-		callers.Go(func() {
-			for range queue {
-				if _, errs[i] = c.call(ctx, s, tenant); errs[i] != nil {
-					return
-				}
-			}
-		})
-	}
-	callers.Wait()
-	return float64(calls) / time.Since(began).Seconds(), errors.Join(errs...)
 }

@@ -1,12 +1,13 @@
-// Command bench measures what a call costs in jsd, beside two baselines in the same run:
+// Command bench measures what a call costs in jsd, beside baselines in the same minutes:
 //
 //	(a) baseline.js  one Node process behind a WebSocket, a fresh vm context for each call
 //	(b) floor.js     as many processes as cores that make contexts and run the script, no socket
+//	(c) docker run   a container of the runtime image whose script is empty
 //
 // and what modules, packages and TypeScript cost beside plain code.
 //
 // Run it with make bench. Client, daemon, containers and baselines share the cores of the machine, so
-// only the ratios travel from one machine to another.
+// only the ratios travel from one machine to another. docs/performance.md says how each line comes about.
 package main
 
 import (
@@ -33,48 +34,89 @@ func main() {
 	}
 }
 
-// A plan is how much to measure. Each round takes every figure once.
+// A plan is how much to measure. Each round takes every figure of rounds once.
 type plan struct {
 	rounds  int
 	calls   int           // with 1 in flight, per round
 	flood   int           // with 64 in flight, per round
+	steady  int           // at the steady rate, per round
+	session int           // in a session with 1 in flight, and four times as many in flight, per round
+	large   int           // with a value of 1 MiB, per round
 	floor   time.Duration // per round
 	tenants int           // new ones with a spare, and as many without, per round
 
 	kindCalls   int // of each script that is set against the plain one: with 1 in flight, per round
 	kindTenants int // new ones with a spare, at most tenants, per round
+
+	idle        int // tenants whose containers are looked at, once
+	connections int // once
+	long        int // calls of one tenant, once
+	passes      int // over the widths of the plot of throughput
 }
 
+const million = 1_000_000
+
 var (
-	full  = plan{rounds: 5, calls: 500, flood: 3000, floor: 2 * time.Second, tenants: 4, kindCalls: 100, kindTenants: 2}
-	quick = plan{rounds: 2, calls: 200, flood: 1000, floor: time.Second, tenants: 2, kindCalls: 50, kindTenants: 1}
+	full = plan{rounds: 5, calls: 500, flood: 3000, steady: 1000, session: 2000, large: 60, floor: 2 * time.Second, tenants: 4,
+		kindCalls: 100, kindTenants: 2, idle: 3, connections: 10_000, long: 100_000, passes: 3}
+	quick = plan{rounds: 2, calls: 200, flood: 1000, steady: 400, session: 500, large: 20, floor: time.Second, tenants: 2,
+		kindCalls: 50, kindTenants: 1, idle: 1, connections: 2000, long: 5000, passes: 1}
 )
 
-func run(ctx context.Context, args []string) error {
-	flags := flag.NewFlagSet("bench", flag.ExitOnError)
-	short := flags.Bool("quick", false, "about a minute instead of about four")
-	var from parts
-	flags.StringVar(&from.jsd, "jsd", "bin/jsd", "the daemon to measure")
-	flags.StringVar(&from.node, "node", "node", "the Node that runs the baselines")
-	flags.StringVar(&from.baselines, "baselines", "bench", "the folder of baseline.js and floor.js")
-	flags.StringVar(&from.packages, "packages", "", "the node_modules folder of scripts/packages")
-	_ = flags.Parse(args) // ends the program by itself
+// settings are what the command line says.
+type settings struct {
+	work  plan
+	from  parts
+	plots string // folder for them; empty: none
+}
 
-	work := full
+func parse(args []string) (settings, error) {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	short := flags.Bool("quick", false, "about a minute and a half instead of at most ten, with figures that vary more")
+	long := flags.Bool("million", false, "watch memory over a million calls, not a tenth of that")
+	calls := flags.Int("calls", 0, "watch memory over this many calls")
+	s := settings{work: full}
+	flags.StringVar(&s.plots, "plots", "", "write the plots into this folder")
+	flags.StringVar(&s.from.jsd, "jsd", "bin/jsd", "the daemon to measure")
+	flags.StringVar(&s.from.image, "image", "jsd-runtime:latest", "the runtime image; this one is made where it is missing")
+	flags.StringVar(&s.from.instance, "instance", "bench", "what the names of instances begin with; two runs at once need two")
+	flags.StringVar(&s.from.node, "node", "node", "the Node that runs the baselines")
+	flags.StringVar(&s.from.baselines, "baselines", "bench", "the folder of baseline.js and floor.js")
+	flags.StringVar(&s.from.packages, "packages", "", "the node_modules folder of scripts/packages")
+	if err := flags.Parse(args); err != nil {
+		return s, err
+	}
 	if *short {
-		work = quick
+		s.work = quick
 	}
-	if from.packages == "" {
-		return errors.New("-packages is missing: make bench says where they are")
+	if *long {
+		s.work.long = million
 	}
-	bench, err := start(ctx, from)
+	if *calls > 0 {
+		s.work.long = *calls
+	}
+	if s.from.packages == "" {
+		return s, errors.New("-packages is missing: make bench says where they are")
+	}
+	return s, nil
+}
+
+func run(ctx context.Context, args []string) error {
+	s, err := parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	figures, err := bench.rounds(ctx, work)
+	bench, err := start(ctx, s.from)
+	if err != nil {
+		return err
+	}
+	results, err := bench.measure(ctx, s)
 	if err = errors.Join(err, bench.close()); err != nil {
 		return err
 	}
-	figures.print(os.Stdout, bench.kinds)
+	results.print(os.Stdout)
 	return nil
 }

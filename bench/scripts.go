@@ -1,19 +1,31 @@
 package main
 
 import (
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"fmt"
 	"strings"
 )
 
-// A script is something to measure. It comes to 2.
+// A script is something to measure.
 type script struct {
 	name   string            // in the table
 	tenant string            // whose warm calls run it, so that it shares a container with no other script
 	params string            // of runtime.execute, without the closing brace
 	files  map[string]string // of the bundle that it names, where it does
+	value  string            // what it comes to; empty: 2
 }
+
+// request is the params of a call for a tenant; in a session, which has its own, there is no tenant.
+func (s *script) request(tenant string) string {
+	if tenant == "" {
+		return s.params + "}"
+	}
+	return fmt.Sprintf(`%s,"tenant":%q}`, s.params, tenant)
+}
+
+func (s *script) want() []byte { return []byte(cmp.Or(s.value, "2")) }
 
 // plain is what everything else is set against.
 var plain = script{name: "plain", tenant: warmTenant, params: `{"code":"function run(cb){ cb(a + 1) }","globals":{"a":1},"call":"run"`}

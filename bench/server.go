@@ -16,18 +16,26 @@ const (
 	stopPatience  = time.Minute      // it removes its containers
 )
 
-// A server is a process that was started here and prints the address it listens on.
+// A server is a process that was started here and prints the addresses it listens on.
 type server struct {
 	name   string
 	cmd    *exec.Cmd
 	url    string
+	admin  string        // where a jsd shows its metrics
 	exited chan struct{} // closed when the process is gone
 }
 
-// startServer returns once the address is known. The process gets a group of its own, so that a ^C ends
+var (
+	listens  = regexp.MustCompile(`(ws://127\.0\.0\.1:\d+).*\n`)
+	observed = regexp.MustCompile(listens.String() + `(?:.*\n)*?.*(http://127\.0\.0\.1:\d+).*\n`)
+)
+
+func (s *server) process() process { return process(s.cmd.Process.Pid) }
+
+// startServer returns once the process has printed what ready matches, whose groups are its addresses. It gets a group of its own, so that a ^C ends
 // the measuring first and the process after it, in order.
-func startServer(ctx context.Context, name string, cmd *exec.Cmd) (*server, error) {
-	output := &output{url: make(chan string, 1)}
+func startServer(ctx context.Context, name string, cmd *exec.Cmd, ready *regexp.Regexp) (*server, error) {
+	output := &output{ready: ready, addresses: make(chan []string, 1)}
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.WaitDelay = time.Second
@@ -42,7 +50,10 @@ func startServer(ctx context.Context, name string, cmd *exec.Cmd) (*server, erro
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	select {
-	case s.url = <-output.url:
+	case found := <-output.addresses:
+		if s.url = found[0]; len(found) > 1 {
+			s.admin = found[1]
+		}
 		return s, nil
 	case <-s.exited:
 		return nil, fmt.Errorf("%s ended: %s", name, output.String())
@@ -63,12 +74,11 @@ func (s *server) stop() {
 	}
 }
 
-var address = regexp.MustCompile(`ws://127\.0\.0\.1:\d+`)
-
-// An output keeps what a process printed until its address is found, which goes to url, and drops the
-// rest: a log of every call is not to fill the memory of what measures them.
+// An output keeps what a process printed until its addresses are found, and drops the rest: a log of every
+// call is not to fill the memory of what measures them.
 type output struct {
-	url chan string
+	ready     *regexp.Regexp
+	addresses chan []string
 
 	mu    sync.Mutex // guards what follows
 	text  bytes.Buffer
@@ -82,21 +92,11 @@ func (o *output) Write(text []byte) (int, error) {
 		return len(text), nil
 	}
 	o.text.Write(text)
-	line, _, whole := bytes.Cut(o.afterAddressLocked(), []byte("\n"))
-	if whole {
+	if match := o.ready.FindStringSubmatch(o.text.String()); match != nil {
 		o.found = true
-		o.url <- string(address.Find(line))
+		o.addresses <- match[1:]
 	}
 	return len(text), nil
-}
-
-// afterAddressLocked is the text from the address on: its port is whole only once its line is.
-func (o *output) afterAddressLocked() []byte {
-	at := address.FindIndex(o.text.Bytes())
-	if at == nil {
-		return nil
-	}
-	return o.text.Bytes()[at[0]:]
 }
 
 func (o *output) String() string {

@@ -6,101 +6,118 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"time"
 )
 
 const (
-	packagesImage      = "jsd-bench-packages"
 	packagesDockerfile = "examples/packages/Dockerfile.copy"
 	removePatience     = time.Minute
 )
 
 // A bench holds what is measured: a daemon with spare containers, one without, and the baselines.
 type bench struct {
-	servers               []*server
-	clients               []*client
-	spare, cold, baseline *client
-	node, floor           string
+	parts
+	peers                 []*peer
+	spare, cold, baseline *peer
 	kinds                 []script // what is set against plain code
-	tenants               int      // names used so far
+	texts                 []script // with values of 1 MiB
+	session               script
+	tenants               int // names used so far
 }
 
-// parts are the commands and folders that a bench is made of.
+// A peer is a server with a connection to it.
+type peer struct {
+	*client
+	server *server
+}
+
+func (p *peer) close() {
+	p.client.close()
+	p.server.stop()
+}
+
+// parts are the commands, folders and names that a bench is made of.
 type parts struct {
 	jsd, node string
+	image     string // runtime image
+	instance  string // what names of instances begin with
 	baselines string // folder of baseline.js and floor.js
 	packages  string // node_modules folder with lodash
 }
 
+// packagesImage is the name of an image that is made and removed here.
+func (p *parts) packagesImage() string { return "jsd-" + p.instance + "-packages" }
+
 func start(ctx context.Context, p parts) (_ *bench, err error) {
-	b := &bench{node: p.node, floor: filepath.Join(p.baselines, "floor.js"), kinds: kinds()}
+	b := &bench{parts: p, kinds: kinds(), texts: texts()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.close())
 		}
 	}()
-	// The instances keep their names, so that a run that was killed is swept by the next one.
-	serve := func(instance string, more ...string) *exec.Cmd {
-		return exec.Command(p.jsd, append([]string{"serve", "--driver", "docker", "--listen", "127.0.0.1:0",
-			"--cpus", "2", "--instance", instance}, more...)...)
-	}
-	if b.cold, err = b.connect(ctx, "jsd without spares",
-		serve("bench-cold", "--spare", "0", "--min-containers", "0")); err != nil {
+	if b.cold, err = b.serve(ctx, "cold", p.image, "--spare", "0", "--min-containers", "0"); err != nil {
 		return nil, err
 	}
 	// The daemon above has seen to it that the runtime image is there, with the agent of its own.
-	if err = makePackagesImage(ctx, p.packages); err != nil {
+	if err = b.makePackagesImage(ctx); err != nil {
 		return nil, err
 	}
-	if b.spare, err = b.connect(ctx, "jsd", serve("bench-spare", "--image", packagesImage)); err != nil {
+	if b.spare, err = b.serve(ctx, "spare", b.packagesImage()); err != nil {
 		return nil, err
 	}
-	b.baseline, err = b.connect(ctx, "baseline", exec.Command(p.node, filepath.Join(p.baselines, "baseline.js")))
+	baseline := exec.Command(p.node, filepath.Join(p.baselines, "baseline.js"))
+	b.baseline, err = b.connect(ctx, "baseline", baseline, listens)
 	return b, err
 }
 
+// serve starts a daemon. Its instance keeps its name, so that a run that was killed is swept by the next one.
+func (b *bench) serve(ctx context.Context, name, image string, more ...string) (*peer, error) {
+	args := append([]string{"serve", "--driver", "docker", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
+		"--cpus", "2", "--image", image, "--instance", b.instance + "-" + name}, more...)
+	return b.connect(ctx, "jsd "+name, exec.Command(b.jsd, args...), observed)
+}
+
 // connect starts a server and a connection to it; close ends both.
-func (b *bench) connect(ctx context.Context, name string, cmd *exec.Cmd) (*client, error) {
-	server, err := startServer(ctx, name, cmd)
+func (b *bench) connect(ctx context.Context, name string, cmd *exec.Cmd, ready *regexp.Regexp) (*peer, error) {
+	server, err := startServer(ctx, name, cmd, ready)
 	if err != nil {
 		return nil, err
 	}
-	b.servers = append(b.servers, server)
 	client, err := dial(ctx, server.url)
 	if err != nil {
+		server.stop()
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	b.clients = append(b.clients, client)
-	return client, nil
+	p := &peer{client, server}
+	b.peers = append(b.peers, p)
+	return p, nil
 }
 
 // close ends the servers and removes the image that was made for them.
 func (b *bench) close() error {
-	for _, client := range b.clients {
-		client.close()
+	for _, peer := range b.peers {
+		peer.close()
 	}
-	for _, server := range b.servers {
-		server.stop()
-	}
-	return removePackagesImage()
-}
-
-// makePackagesImage derives an image with packages from the runtime image. modules is the folder
-// lib/node_modules below the prefix that npm installed them under.
-func makePackagesImage(ctx context.Context, modules string) error {
-	prefix := filepath.Dir(filepath.Dir(modules))
-	return docker(ctx, "build", "--quiet", "--network", "none", "--tag", packagesImage, "--file", packagesDockerfile, prefix)
-}
-
-func removePackagesImage() error {
 	ctx, cancel := context.WithTimeout(context.Background(), removePatience)
 	defer cancel()
-	return docker(ctx, "image", "rm", "--force", packagesImage) // forced, one that is not there is no error
+	_, err := docker(ctx, "image", "rm", "--force", b.packagesImage()) // forced, one that is not there is no error
+	return err
 }
 
-func docker(ctx context.Context, args ...string) error {
-	if said, err := exec.CommandContext(ctx, "docker", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("docker %s: %w\n%s", args[0], errors.Join(err, ctx.Err()), said)
+// makePackagesImage derives an image with packages from the runtime image. They are in the folder
+// lib/node_modules below the prefix that npm installed them under.
+func (b *bench) makePackagesImage(ctx context.Context) error {
+	prefix := filepath.Dir(filepath.Dir(b.packages))
+	_, err := docker(ctx, "build", "--quiet", "--network", "none", "--build-arg", "BASE="+b.image,
+		"--tag", b.packagesImage(), "--file", packagesDockerfile, prefix)
+	return err
+}
+
+func docker(ctx context.Context, args ...string) (string, error) {
+	said, err := exec.CommandContext(ctx, "docker", args...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("docker %s: %w\n%s", args[0], errors.Join(err, ctx.Err()), said)
 	}
-	return nil
+	return string(said), nil
 }

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/scheduler"
+)
+
+// An answerer is a container whose calls end at once, so that what is left of a call is the scheduler's.
+type answerer struct{ done chan struct{} }
+
+func (answerer) ID() string              { return "answerer" }
+func (a answerer) Done() <-chan struct{} { return a.done }
+func (answerer) Close() error            { return nil }
+func (answerer) Execute(context.Context, containers.Call) (containers.Result, error) {
+	return containers.Result{}, nil
+}
+func (answerer) OpenSession(context.Context, containers.Call) (containers.Session, error) {
+	return nil, containers.ErrNoSession
+}
+
+const (
+	stretch   = 1 << 11 // decisions that are timed together
+	stretches = 32
+)
+
+// decide gives what a call of a tenant with a container costs in the scheduler, in seconds, where that many tenants have
+// one and so many of them call. It is the middle of many short stretches: most are over before
+// anything else gets the processor.
+func decide(ctx context.Context, tenants, callers int) (cost float64, err error) {
+	s := scheduler.New(scheduler.Config{
+		Start:  func(context.Context, string) (scheduler.Container, error) { return answerer{make(chan struct{})}, nil },
+		Max:    tenants,
+		Starts: 8,
+		Policy: func(string) scheduler.Policy { return scheduler.Policy{IdleTimeout: time.Hour} },
+	})
+	s.Open()
+	defer s.Close(ctx)
+	names := make([]string, tenants)
+	for i := range names {
+		names[i] = fmt.Sprint("tenant-", i)
+		if _, err := s.Run(ctx, names[i], containers.Call{}); err != nil {
+			return 0, err
+		}
+	}
+	rand.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+	names = names[:min(callers, tenants)]
+	var took []float64
+	for range stretches {
+		began := time.Now()
+		for range stretch {
+			if _, err := s.Run(ctx, names[rand.IntN(len(names))], containers.Call{}); err != nil {
+				return 0, err
+			}
+		}
+		took = append(took, seconds(time.Since(began))/stretch)
+	}
+	return median(took), nil
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+)
+
+const (
+	longTenant  = "long"
+	longSamples = 100
+
+	// Memory goes up and down with garbage; what grows with calls would be far beyond this by the end.
+	noGrowth = 1.05
+
+	longEnough = 50_000 // calls: in fewer the second tenth is still within warming up, and nothing is judged
+)
+
+// A footprint is the memory of something over a long run, a sample for each hundredth of it.
+type footprint struct {
+	name    string
+	read    func() (float64, error)
+	samples []float64
+}
+
+// longRun watches memory over many calls of one tenant.
+func (b *bench) longRun(ctx context.Context, p plan) ([]figure, error) {
+	watched, err := b.longWatched(ctx)
+	if err != nil {
+		return nil, err
+	}
+	calls := max(p.long/longSamples, 1)
+	for n := range longSamples {
+		if _, err := b.spare.flood(ctx, plain, longTenant, calls, inFlight); err != nil {
+			return nil, err
+		}
+		for _, w := range watched {
+			sample, err := w.read()
+			if err != nil {
+				return nil, fmt.Errorf("memory of %s: %w", w.name, err)
+			}
+			w.samples = append(w.samples, sample)
+		}
+		if (n+1)%(longSamples/10) == 0 {
+			fmt.Fprintf(os.Stderr, "%d calls of one tenant\n", (n+1)*calls)
+		}
+	}
+	var figures []figure
+	for _, w := range watched {
+		figures = append(figures, w.figure(longSamples*calls))
+	}
+	return figures, nil
+}
+
+func (b *bench) longWatched(ctx context.Context) ([]*footprint, error) {
+	inside, err := b.containerOf(ctx, longTenant)
+	if err != nil {
+		return nil, err
+	}
+	agents, err := inside.running("agent.js")
+	if err != nil {
+		return nil, err
+	}
+	if len(agents) != 1 {
+		return nil, errors.New("a container does not have one agent")
+	}
+	return []*footprint{
+		{name: "jsd", read: b.spare.server.process().resident},
+		{name: "agent", read: agents[0].resident},
+		{name: "container, with its workers", read: inside.memory},
+	}, nil
+}
+
+// figure sets the last tenth against the second one, the first behind warming up.
+func (w *footprint) figure(calls int) figure {
+	tenth := len(w.samples) / 10
+	f := figure{name: fmt.Sprintf("%d calls of one tenant: %s", calls, w.name), unit: megabytes,
+		value:   median(w.samples[len(w.samples)-tenth:]),
+		against: "after 10 %", baseline: median(w.samples[tenth : 2*tenth])}
+	if calls >= longEnough {
+		f.least = atMost(noGrowth)
+	}
+	return f
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A process is known by its number, and looked at from outside.
+type process int
+
+const tick = time.Second / 100 // Linux counts in these towards programs, on all machines
+
+func (p process) read(file string) (string, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p, file))
+	return string(text), err
+}
+
+// cpu is the time of processors that it has used, its own and the kernel's for it.
+func (p process) cpu() (time.Duration, error) {
+	text, err := p.read("stat")
+	if err != nil {
+		return 0, err
+	}
+	return parseCPU(text)
+}
+
+// parseCPU finds utime and stime, the 14th and 15th field. The second is a name in parentheses, which may have
+// anything in it.
+func parseCPU(stat string) (time.Duration, error) {
+	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("stat of a process has an unknown form: %q", stat)
+	}
+	user, err := strconv.ParseInt(fields[11], 10, 64)
+	if err != nil {
+		return 0, err
+	}
+	system, err := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * tick, err
+}
+
+// resident is how many bytes of memory it has; peak is the most it had since forgetPeak.
+func (p process) resident() (float64, error) { return p.memory("VmRSS:") }
+func (p process) peak() (float64, error)     { return p.memory("VmHWM:") }
+
+func (p process) forgetPeak() error {
+	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p), []byte("5"), 0)
+}
+
+func (p process) memory(field string) (float64, error) {
+	text, err := p.read("status")
+	if err != nil {
+		return 0, err
+	}
+	return parseMemory(text, field)
+}
+
+func parseMemory(status, field string) (float64, error) {
+	_, rest, _ := strings.Cut(status, field)
+	line, _, _ := strings.Cut(rest, "\n")
+	text, found := strings.CutSuffix(strings.TrimSpace(line), " kB")
+	if !found {
+		return 0, fmt.Errorf("no %s in the status of a process", field)
+	}
+	kib, err := strconv.ParseFloat(text, 64)
+	return kib * 1024, err
+}
