@@ -6,8 +6,10 @@
 
 const { CODE } = require('./failure.js');
 
+const MIB = 1024 * 1024;
 const GROW = 10; // ms a call holds its worker before another is started for those that wait
 const COMPUTES = 200; // the same, for a call that does not wait for anything but its processor
+const ROOM = 64; // MiB that another worker and the agent itself may come to; less where there is little in all
 const SHRINK = 10_000; // ms that a worker above the base stays without work
 const RETRY = 200; // ms before a worker that did not start is tried again
 const GIVE_UP = 5; // starts that fail one behind the other before calls that wait are answered
@@ -74,12 +76,13 @@ class Pool {
       if (call.taker !== undefined) this.#giveAway(worker, call.taker);
       this.#runner.start(worker, call);
     }
-    if (this.#waiting.length > 0) this.#growTimer ??= setTimeout(() => this.#grow(), GROW);
+    // Judged behind the frames that have come meanwhile: where the agent was late, they free workers.
+    if (this.#waiting.length > 0) this.#growTimer ??= setTimeout(() => setImmediate(() => this.#grow()), GROW);
   }
 
   // #grow starts a worker for each one that a long call holds: soon for one that waits for something, late for
   // one that computes. Calls that only have to take turns are no reason: more workers than cores make them
-  // slower, and take memory.
+  // slower, and take memory. Where that is short, calls wait: they would lose their workers otherwise.
   #grow() {
     this.#growTimer = undefined;
     const now = performance.now();
@@ -89,8 +92,13 @@ class Pool {
       return took > COMPUTES || (took > GROW && !worker.computes());
     }).length;
     const wanted = Math.min(this.#limits.concurrency, this.#limits.workers + held);
-    if (this.#waiting.length > 0 && this.#workers.size < wanted) this.#spawn();
+    if (this.#waiting.length > 0 && this.#workers.size < wanted && this.#hasRoom()) this.#spawn();
     this.#dispatch();
+  }
+
+  #hasRoom() {
+    const { memory } = this.#limits;
+    return this.#runner.memory() <= (memory - Math.min(ROOM, memory / 4)) * MIB;
   }
 
   // #pick prefers a worker that is not busy making contexts: a call there begins at once.

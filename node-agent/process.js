@@ -115,7 +115,16 @@ class WorkerProcess {
 
   // memory is what the process holds now, in bytes; 0 where the system does not tell.
   memory() {
-    const match = /^VmRSS:\s+(\d+) kB/m.exec(this.#proc('status'));
+    return this.#status('VmRSS');
+  }
+
+  // own is that without what it shares with all other processes of its program.
+  own() {
+    return this.#status('RssAnon');
+  }
+
+  #status(name) {
+    const match = new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(this.#proc('status'));
     return match === null ? 0 : Number(match[1]) * 1024;
   }
 

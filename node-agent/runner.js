@@ -104,6 +104,13 @@ class Runner {
     if (call.unanswered?.take(callback) !== undefined) call.worker.send(KIND.reply, { callback, error }, body);
   }
 
+  // memory is what all workers hold that is nobody else's, in bytes.
+  memory() {
+    let all = 0;
+    for (const worker of this.#workers) all += worker.own();
+    return all;
+  }
+
   close() {
     for (const worker of this.#workers) worker.kill();
   }
