@@ -10,8 +10,8 @@ import (
 func memoryTheme() theme {
 	const memory = "1004 memory"
 	bomb := func(name, tries, code string, or ...string) attack {
-		return attack{name: name, tries: tries, script: script{"code": code}, want: memory, or: append(or, lost), beside: []string{lost},
-			why: "the kernel may end the whole container before the agent sees it"}
+		return attack{name: name, tries: tries, script: script{"code": code}, want: memory, or: append(or, lost), beside: []string{lost, memory},
+			why: "where the kernel is faster than the agent it takes a worker of its choice, or the whole container"}
 	}
 	return theme{name: "memory", attacks: []attack{
 		bomb("objects", "objects in the heap", `const a = []; for (;;) a.push({ a })`),

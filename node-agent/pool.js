@@ -9,7 +9,7 @@ const { CODE } = require('./failure.js');
 const MIB = 1024 * 1024;
 const GROW = 10; // ms a call holds its worker before another is started for those that wait
 const COMPUTES = 200; // the same, for a call that does not wait for anything but its processor
-const ROOM = 64; // MiB that another worker and the agent itself may come to
+const ROOM = 64; // MiB that another worker and the agent itself may come to; less where there is little in all
 const SHRINK = 10_000; // ms that a worker above the base stays without work
 const RETRY = 200; // ms before a worker that did not start is tried again
 const GIVE_UP = 5; // starts that fail one behind the other before calls that wait are answered
@@ -92,8 +92,13 @@ class Pool {
       return took > COMPUTES || (took > GROW && !worker.computes());
     }).length;
     const wanted = Math.min(this.#limits.concurrency, this.#limits.workers + held);
-    if (this.#waiting.length > 0 && this.#workers.size < wanted && this.#runner.memory() + ROOM * MIB <= this.#limits.memory * MIB) this.#spawn();
+    if (this.#waiting.length > 0 && this.#workers.size < wanted && this.#hasRoom()) this.#spawn();
     this.#dispatch();
+  }
+
+  #hasRoom() {
+    const { memory } = this.#limits;
+    return this.#runner.memory() <= (memory - Math.min(ROOM, memory / 4)) * MIB;
   }
 
   // #pick prefers a worker that is not busy making contexts: a call there begins at once.

@@ -18,6 +18,7 @@ const LARGE = 64 * 1024; // bytes of a body whose way to the worker takes time t
 const START = 4000; // ms for a worker to begin a call; then its processor is taken for used up
 const PACE = 10_000; // bytes that a worker takes in a ms, at least
 const SETTLE = 250; // ms for a worker to come to rest behind a reply; then what the script left still runs
+const STARVED = 4000; // the same for one whose session would be lost, as long as others have the processor
 const WATCH = 20; // ms between looks at memory and CPU of calls that take longer than that
 const PRINTED = 2; // times the console limits that the agent holds for a call, whatever its worker sends
 
@@ -187,8 +188,18 @@ class Runner {
     // What a call left in its process is garbage, but who knows when that is collected. A session's is its own.
     worker.fat = !worker.owner.keeps && (call.heavy || performance.now() - call.startedAt > WATCH) && worker.grown() > (this.#limits.heap * MIB) / 2;
     worker.state = 'settling';
-    worker.timer = setTimeout(() => this.discard(worker), SETTLE);
+    this.#settle(worker, performance.now() + STARVED);
     this.#finish(call, outcome);
+  }
+
+  // #settle ends a worker that does not come to rest. On a machine that is busy with others it may only be late.
+  #settle(worker, last) {
+    const before = worker.owner.keeps ? worker.cpu() : 0;
+    worker.timer = setTimeout(() => {
+      const late = worker.owner.keeps && performance.now() < last && worker.cpu() - before < SETTLE / 2;
+      if (late) this.#settle(worker, last);
+      else this.discard(worker);
+    }, SETTLE);
   }
 
   // #print keeps a line for the reply. The worker bounds them; the agent only sees to its own memory.

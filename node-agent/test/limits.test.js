@@ -93,3 +93,23 @@ test('printing where the stack ends costs a line, not the worker', async () => {
   const { value } = await agent.run({ code: `${down} for (let i = 0; i < 50; i++) { try { down() } catch {} } "lives"` }, { timeout: 20_000 });
   assert.equal(value, 'lives');
 });
+
+for (const { holds, last, what } of [
+  { holds: 0, last: false, what: 'while there is memory, calls that wait let others begin' },
+  { holds: 100e6, last: true, what: 'where there is none, others wait for a worker, since one more would cost one of them' },
+]) {
+  test(what, async () => {
+    const full = await start();
+    const ended = [];
+    const run = async (name, body) => {
+      assert.equal((await full.run(inFunction(body), { timeout: 30_000 })).value, 1);
+      ended.push(name);
+    };
+    const wait = `globalThis.held = Buffer.alloc(${holds}, 1); setTimeout(() => cb(1), 5000)`;
+    const waiting = [run('waits', wait), run('waits', wait)];
+    await new Promise((resolve) => setTimeout(resolve, 1000)); // they hold what they hold by then
+    await Promise.all([...waiting, run('comes', 'cb(1)')]);
+    assert.equal(ended[0], last ? 'waits' : 'comes');
+    full.close();
+  });
+}

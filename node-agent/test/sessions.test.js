@@ -253,3 +253,9 @@ test('opening that is given up, in each state', async () => {
 });
 
 test('no outcome is told twice', () => assert.deepEqual(agent.strays, []));
+
+test('a worker that is slow to come to rest is no end of its session', async () => {
+  const session = await open({ code: 'let n = 1; const slow = (cb) => { cb(++n); Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 800) }' });
+  assert.equal((await session.run({ call: 'slow' })).value, 2);
+  assert.equal((await session.run({ code: '++n' })).value, 3);
+});

@@ -26,7 +26,7 @@ func syscalls() []string {
 	here := ^uintptr(99) // AT_FDCWD
 	got := []string{}
 	for _, t := range []try{
-		{"ptrace", 101, [6]uintptr{0}}, {"process_vm_readv", 310, [6]uintptr{uintptr(os.Getppid()), at, 1, at, 1}}, {"process_vm_writev", 311, [6]uintptr{uintptr(os.Getppid()), at, 1, at, 1}},
+		{"ptrace", 101, [6]uintptr{16, 0x3ffffff}}, {"process_vm_readv", 310, [6]uintptr{uintptr(os.Getppid()), at, 1, at, 1}}, {"process_vm_writev", 311, [6]uintptr{uintptr(os.Getppid()), at, 1, at, 1}},
 		{"kcmp", 312, [6]uintptr{uintptr(os.Getpid()), uintptr(os.Getppid()), 0}}, {"pidfd_open", 434, [6]uintptr{uintptr(os.Getppid())}}, {"pidfd_getfd", 438, [6]uintptr{0, 0}},
 		{"bpf", 321, [6]uintptr{0, at, 72}}, {"perf_event_open", 298, [6]uintptr{at, 0, ^uintptr(0), ^uintptr(0)}}, {"userfaultfd", 323, [6]uintptr{0}},
 		{"io_uring_setup", 425, [6]uintptr{8, at}}, {"io_uring_register", 427, [6]uintptr{0}}, {"add_key", 248, [6]uintptr{text("user"), text("k"), at, 1, ^uintptr(3)}},
