@@ -222,3 +222,11 @@ func (c *Container) tell(cause error, lost []*pendingCall) {
 		call.settle(outcome{err: &LostError{Started: call.sent, Cause: cause}})
 	}
 }
+
+// signal leaves an element in a channel of one.
+func signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}

@@ -193,10 +193,7 @@ func (c *Container) giveUp(pending *pendingCall) (Result, error) {
 		return o.result, o.err
 	}
 	pending.overdue = true
-	select {
-	case c.overdue <- struct{}{}:
-	default:
-	}
+	signal(c.overdue)
 	return Result{}, &Failure{Code: Timeout, Limit: "wall"}
 }
 

@@ -64,14 +64,6 @@ func (s *stream) underWayLocked() int {
 	}
 }
 
-// signal leaves an element in a channel of one.
-func signal(ch chan struct{}) {
-	select {
-	case ch <- struct{}{}:
-	default:
-	}
-}
-
 // dataOf takes a frame of data apart.
 func dataOf(f frame) (number uint32, data []byte, err error) {
 	n := len(f.header) - streamNumber

@@ -143,52 +143,57 @@ func reuses(p *Policy, value ast.Node) error {
 
 // lists takes a list of names; check, which may be nil, judges them.
 func lists(of func(*Policy) *[]string, check func([]string) error) func(*Policy, ast.Node) error {
+	const what = "names"
 	return func(p *Policy, value ast.Node) error {
-		list, ok := value.(*ast.SequenceNode)
-		if !ok {
-			return hasToBe("a list, such as [one, two]")
-		}
-		names := []string{}
-		for _, item := range list.Values {
-			name, ok := textOf(item)
-			if !ok || name == "" {
-				return hasToBe("a list of names, such as [one, two]")
+		names, err := listOf(value, what, func(name string) (string, error) {
+			if name == "" {
+				return "", notListOf(what)
 			}
-			names = append(names, name)
+			return name, nil
+		})
+		if err == nil && check != nil {
+			err = check(names)
 		}
-		if check != nil {
-			if err := check(names); err != nil {
-				return err
-			}
+		if err == nil {
+			*of(p) = names
 		}
-		*of(p) = names
-		return nil
+		return err
 	}
 }
 
 // parsed takes a list of what parse takes, whose errors say what that is.
 func parsed[T any](of func(*Policy) *[]T, parse func(string) (T, error)) func(*Policy, ast.Node) error {
 	return func(p *Policy, value ast.Node) error {
-		list, ok := value.(*ast.SequenceNode)
-		if !ok {
-			return hasToBe("a list, such as [one, two]")
+		all, err := listOf(value, "texts", parse)
+		if err == nil {
+			*of(p) = all
 		}
-		all := []T{}
-		for _, item := range list.Values {
-			text, ok := textOf(item)
-			if !ok {
-				return hasToBe("a list of texts, such as [one, two]")
-			}
-			one, err := parse(text)
-			if err != nil {
-				return err
-			}
-			all = append(all, one)
-		}
-		*of(p) = all
-		return nil
+		return err
 	}
 }
+
+// listOf goes through a list of strings, which are what is said there.
+func listOf[T any](value ast.Node, what string, take func(text string) (T, error)) ([]T, error) {
+	list, ok := value.(*ast.SequenceNode)
+	if !ok {
+		return nil, hasToBe("a list, such as [one, two]")
+	}
+	all := []T{}
+	for _, item := range list.Values {
+		text, ok := textOf(item)
+		if !ok {
+			return nil, notListOf(what)
+		}
+		one, err := take(text)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+func notListOf(what string) error { return hasToBe("a list of %s, such as [one, two]", what) }
 
 // textOf is a string on one line, quoted or not.
 func textOf(value ast.Node) (string, bool) {

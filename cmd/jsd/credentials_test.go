@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -12,7 +11,6 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -24,28 +22,10 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// An allLog is all that a daemon logs, at any level.
-type allLog struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *allLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *allLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
 // serveLogged serves without containers until the test ends.
-func serveLogged(t *testing.T, arguments ...string) (*daemon, *allLog) {
+func serveLogged(t *testing.T, arguments ...string) (*daemon, *journal) {
 	t.Helper()
-	log := &allLog{}
+	log := &journal{}
 	arguments = append([]string{"--spare", "0", "--min-containers", "0"}, arguments...)
 	return startLogged(t, zerolog.New(log).Level(zerolog.DebugLevel), "process", arguments...), log
 }

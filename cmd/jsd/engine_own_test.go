@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/jsd-project/jsd"
 	"github.com/jsd-project/jsd/containers/docker"
 )
 
@@ -39,11 +38,7 @@ func needOwnEngine(t *testing.T) *ownEngine {
 		}
 		t.Skip(missing)
 	}
-	if _, err := docker.EnsureImage(t.Context(), docker.Build{Files: jsd.Runtime, Progress: t.Output()}); !hasDriver(t, err) {
-		t.Skip(err)
-	} else if err != nil {
-		t.Fatal(err)
-	}
+	needImage(t)
 	dir, err := os.MkdirTemp("", "jsd-engine-") // t.TempDir's names are too long for a socket
 	if err != nil {
 		t.Fatal(err)

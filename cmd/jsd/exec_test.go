@@ -13,6 +13,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/jsd-project/jsd"
 	"github.com/jsd-project/jsd/containers/docker"
 	"github.com/jsd-project/jsd/containers/process"
 )
@@ -61,6 +62,16 @@ func hasDriver(t *testing.T, err error) bool {
 		}
 	}
 	return true
+}
+
+// needImage has the engine hold the runtime image with the agent of this checkout.
+func needImage(t *testing.T) {
+	t.Helper()
+	if _, err := docker.EnsureImage(t.Context(), docker.Build{Files: jsd.Runtime, Progress: t.Output()}); !hasDriver(t, err) {
+		t.Skip(err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func write(t *testing.T, name, content string) {

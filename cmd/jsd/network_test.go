@@ -17,10 +17,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -210,7 +208,7 @@ func TestScriptsReachNothingElse(t *testing.T) {
 
 func TestConnectionsAreLoggedAndCounted(t *testing.T) {
 	s := newSite(t)
-	log := &lines{}
+	log := &journal{}
 	d := startLogged(t, zerolog.New(log), "process", append(s.hosts(), "--admin-listen", "127.0.0.1:0")...)
 	c := dial(t, d.listener.Addr().String(), "json-rpc", nil)
 	call := s.script(`(async () => { await (await fetch(http_ + '/bytes?100000')).arrayBuffer(); await fetch('http://other.test').catch(() => {}); })()`)
@@ -224,7 +222,7 @@ func TestConnectionsAreLoggedAndCounted(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	eventually(t, "a line for each connection", func() bool {
-		for _, line := range log.copy() {
+		for _, line := range log.with() {
 			if err := json.Unmarshal([]byte(line), &entry); err == nil && entry.Message == "connection" {
 				seen[fmt.Sprint(entry.Tenant, " ", entry.Execution, " ", entry.Host, ":", entry.Port, " ", entry.Outcome, " ", entry.Sent > 0, entry.Received > 100_000)] = true
 			}
@@ -245,23 +243,4 @@ func TestConnectionsAreLoggedAndCounted(t *testing.T) {
 	if got := m.value("jsd_egress_bytes_total", "direction", "received"); got < 100_000 || got > 110_000 {
 		t.Errorf("received %v", got)
 	}
-}
-
-// lines are what was written, a line at a time.
-type lines struct {
-	mu  sync.Mutex // guards all
-	all []string
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.all = append(l.all, string(b))
-	return len(b), nil
-}
-
-func (l *lines) copy() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.all)
 }

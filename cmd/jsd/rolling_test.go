@@ -17,7 +17,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/jsd-project/jsd"
 	"github.com/jsd-project/jsd/containers/docker"
 )
 
@@ -30,13 +29,7 @@ type generations struct {
 
 func newGenerations(t *testing.T) *generations {
 	t.Helper()
-	_, err := docker.EnsureImage(t.Context(), docker.Build{Files: jsd.Runtime, Progress: t.Output()})
-	if errors.Is(err, docker.ErrNoEngine) && os.Getenv("JSD_TEST_REQUIRE") != "all" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	needImage(t)
 	g := &generations{t: t, name: fmt.Sprintf("jsd-test-rolling-%d:latest", os.Getpid())}
 	t.Cleanup(func() {
 		for _, id := range slices.Backward(g.made) {
@@ -155,31 +148,6 @@ func (r *rolling) of(image string) []string {
 	for line := range strings.Lines(string(out)) {
 		if name, of, _ := strings.Cut(strings.TrimSpace(line), " "); strings.TrimPrefix(of, "sha256:") == strings.TrimPrefix(image, "sha256:") {
 			found = append(found, name)
-		}
-	}
-	return found
-}
-
-// A journal is the lines of a log.
-type journal struct {
-	mu    sync.Mutex // guards lines
-	lines []string
-}
-
-func (j *journal) Write(line []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.lines = append(j.lines, string(line))
-	return len(line), nil
-}
-
-// with gives those that have all the texts.
-func (j *journal) with(texts ...string) (found []string) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for _, line := range j.lines {
-		if !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(line, text) }) {
-			found = append(found, line)
 		}
 	}
 	return found

@@ -14,7 +14,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/jsd-project/jsd"
 	"github.com/jsd-project/jsd/containers/docker"
 )
 
@@ -31,13 +30,7 @@ func derivedImage(t *testing.T) string {
 // imageOf builds an image from files, on top of the default one, until the test ends.
 func imageOf(t *testing.T, name string, files map[string]string) string {
 	t.Helper()
-	_, err := docker.EnsureImage(t.Context(), docker.Build{Files: jsd.Runtime, Progress: t.Output()})
-	if errors.Is(err, docker.ErrNoEngine) && os.Getenv("JSD_TEST_REQUIRE") != "all" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	needImage(t)
 	dir := t.TempDir()
 	for name, content := range files {
 		path := filepath.Join(dir, name)
