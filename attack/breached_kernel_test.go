@@ -69,7 +69,7 @@ for (const path of ['/etc/shadow', '/root/.ssh', '/root/.docker/config.json', '/
 if (typeof it === 'number' && it > 0) got.push(path) }
 const mounts = read('/proc/self/mountinfo').split('\n').filter((line) => / - (ext4|xfs|btrfs|nfs|9p|virtiofs) /.test(line)).map((line) => line.split(' ')).filter(([,
 , , , at,
-how]) => at !== '/' && !(/^\/(etc\/(resolv.conf|hostname|hosts)|(usr\/)?sbin\/docker-init|dev\/init)$/.test(at) && /^ro\b/.test(how))).map(([, , , ,
+how]) => at !== '/' && !(/^\/run\/jsd\/(in|out)$/.test(at) && fs.statSync(at).isFIFO()) && !(/^\/(etc\/(resolv.conf|hostname|hosts)|(usr\/)?sbin\/docker-init|dev\/init)$/.test(at) && /^ro\b/.test(how))).map(([, , , ,
 at, how]) => at + ' ' + how); return [got, mounts]`, `[[],[]]`),
 		holds("files anywhere", "writing to each folder there is", marked+`
 for (const dir of ['/', '/etc', '/root', '/opt/jsd', '/usr/local/lib/node_modules', '/var', '/var/tmp', '/run', '/run/lock', '/dev', '/dev/shm',

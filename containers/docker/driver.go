@@ -66,6 +66,7 @@ type Driver struct {
 	engine   *client.Client
 	removals *removals
 	id       string // the engine's
+	runtime  string // its default one
 	cpus     int    // it has; 0: it does not say
 	seccomp  string // the option of every container
 	pipes    folder // for those of containers; empty: they have none
@@ -119,6 +120,7 @@ func (d *Driver) checkEngine(ctx context.Context) error {
 		return err
 	}
 	d.id, d.cpus = cmp.Or(info.ID, d.engine.DaemonHost())+" "+info.DockerRootDir, info.NCPU // engines of one machine may share an ID
+	d.runtime = info.DefaultRuntime
 	if !slices.ContainsFunc(info.SecurityOptions, confines) {
 		return fmt.Errorf("%w: run it on a kernel with seccomp", ErrUnconfined)
 	}
@@ -162,8 +164,10 @@ func (d *Driver) Start(ctx context.Context, spec Spec) (containers.Process, erro
 	}
 	p.kill = sync.OnceValue(p.remove)
 	var err error
-	if p.pipes, err = d.pipes.make(name); err != nil {
-		return nil, err
+	if letsPipesIn(cmp.Or(spec.Runtime, d.runtime)) {
+		if p.pipes, err = d.pipes.make(name); err != nil {
+			return nil, err
+		}
 	}
 	for _, step := range []func(context.Context, *process) error{d.create, d.attach, d.start} {
 		err := ctx.Err()

@@ -20,21 +20,32 @@ import (
 // attached stream passes through: a call wakes two processes less on its way in, and two on its way out. A
 // container is started with both. Its agent hears hello from its standard input, and answers over the pipes
 // where it can open them, else on its standard output; what it answers by is the link from then on. So the engine
-// may be on another machine, and the runtime may be one that lets no pipes in.
+// may be one that sees other files than jsd, and the image may keep the agent from them.
 //
 // What a container can do with them is what it can do with its standard streams: read what the daemon sends it, and
-// write. It can make nothing beside them. The attached stream goes on saying when the container ends, and ends with
-// the daemon, and so does the container.
+// write. It can make nothing beside them. The attached stream goes on saying when the container ends, or the engine
+// does that could end it: then the link ends, too.
 
 const (
 	pipeIn, pipeOut = "/run/jsd/in", "/run/jsd/out" // where a container has them: node-agent/agent.js
 
 	pipeMode   = 0o666       // within a container there is one user; outside, the folder is the daemon's alone
-	lastWords  = time.Second // for the attached stream to end behind the pipe
+	lastWords  = time.Second // for the attached stream to end behind the pipe, or the other way round
 	firstChunk = 4 << 10     // hello is shorter
 )
 
 var errPipe = errors.New("the container closed its end of the link")
+
+// letsPipesIn tells of an OCI runtime whether its containers start with them. gVisor's, for one, do not: it
+// keeps all files of the machine out that are neither regular nor folders.
+func letsPipesIn(runtime string) bool {
+	switch runtime {
+	case "runc", "crun", "io.containerd.runc.v2":
+		return true
+	default:
+		return false
+	}
+}
 
 // A folder holds the pipes of one driver's containers. Only its user can look into it.
 type folder struct {
@@ -151,6 +162,7 @@ func (p *pipes) choose(attached io.Reader) (first chunk, ended <-chan error) {
 		if <-piped {
 			_, err := io.Copy(io.Discard, attached) // what else is printed there
 			end <- cmp.Or(err, io.EOF)
+			time.AfterFunc(lastWords, p.close) // the pipe has ended before, unless it was the engine that did
 		}
 	}()
 	select {

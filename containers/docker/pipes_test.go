@@ -96,3 +96,12 @@ func TestSweepRemovesPipes(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A container whose runtime lets no pipes in would not start with them.
+func TestRuntimesThatLetPipesIn(t *testing.T) {
+	for runtime, want := range map[string]bool{"runc": true, "crun": true, "io.containerd.runc.v2": true, "runsc": false, "kata": false, "": false} {
+		if letsPipesIn(runtime) != want {
+			t.Errorf("%q: %v", runtime, !want)
+		}
+	}
+}
