@@ -19,7 +19,7 @@ class Pool {
   #runner;
   #finish;
   #onReady;
-  #workers = new Set();
+  #workers = new Set(); // in the order in which they last spoke
   #waiting = []; // calls, first come first
   #growTimer;
   #failedStarts = 0;
@@ -44,6 +44,8 @@ class Pool {
 
   // onIdle is called by the runner, as onGone is, for workers of the pool.
   onIdle(worker) {
+    this.#workers.delete(worker);
+    this.#workers.add(worker);
     if (!worker.proven) {
       worker.prove();
       this.#failedStarts = 0;
@@ -101,15 +103,15 @@ class Pool {
     return this.#runner.memory() <= (memory - Math.min(ROOM, memory / 4)) * MIB;
   }
 
-  // #pick prefers a worker that is not busy making contexts: a call there begins at once.
+  // #pick prefers a worker that is not busy making contexts, and then the one that spoke last: a call there
+  // begins at once. One that has been making contexts for long may be collecting garbage.
   #pick() {
-    let second;
+    const waits = (worker) => worker.refilling || worker.ready === 0;
+    let best;
     for (const worker of this.#workers) {
-      if (worker.state !== 'idle') continue;
-      if (worker.ready > 0 && !worker.refilling) return worker;
-      if (second === undefined || worker.ready > second.ready) second = worker;
+      if (worker.state === 'idle' && (best === undefined || !waits(worker) || waits(best))) best = worker;
     }
-    return second;
+    return best;
   }
 
   #giveAway(worker, taker) {

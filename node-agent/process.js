@@ -8,15 +8,20 @@ const { FrameReader, decodeFrame, encodeData, writeFrame } = require('./frames.j
 
 const RESULT_ROOM = 256 * 1024; // bytes a result frame may have beyond the value: its header
 
+// youngSpace is what V8's semi-spaces may grow to, in MiB, in a container of memory MiB. A context is garbage as
+// a whole, but its half in the old space keeps the other half alive while young objects alone are collected.
+// That is work for nothing, and 16 MiB are enough for it hardly ever to be done before the whole heap is collected.
+const youngSpace = (memory) => Math.max(1, Math.min(16, Math.floor(memory / 16)));
+
 // The permission model is a second lock behind the container: a script that reaches the worker's own
 // realm still finds no files, no processes and no add-ons there.
-const flags = ({ heap, packages, modules }) => [
+const flags = ({ heap, memory, packages, modules }) => [
   `--max-old-space-size=${heap}`,
   '--experimental-vm-modules',
   '--no-compilation-cache', // it keeps the contexts of ES modules alive; scripts are kept by scripts.js
   '--no-rehash-snapshot', // contexts are made from the snapshot; rehashing it is a tenth of the agent's CPU
   '--no-incremental-marking', // what a call leaves dies young as a whole: marking it in steps costs half of a call's time
-  '--max-semi-space-size=4', // MiB; more is faster, but containers are small
+  `--max-semi-space-size=${youngSpace(memory)}`,
   '--single-threaded-gc', // two cores are for scripts, not for helpers of the collector
   '--zero-fill-buffers',
   '--no-warnings',

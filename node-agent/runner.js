@@ -79,7 +79,7 @@ class Runner {
     // Where the evaluation begins with the sending, no message needs to say so.
     const sent = call.body.length + this.#bundles.hand(worker, call.bundle);
     call.heavy = sent > LARGE;
-    const tell = worker.refilling || worker.ready === 0 || call.heavy || call.memory > 0;
+    const tell = call.heavy || call.memory > 0;
     const { bundle, stats, stream, callbacks, open } = call;
     worker.send(KIND.call, { tell: tell || undefined, bundle, stats, stream, callbacks, open }, call.body);
     call.body = undefined; // it may be many megabytes

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -67,6 +68,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	if err := c.resolve(environment); err != nil {
 		return err
 	}
+	leaveProcessors()
 	reloads, stop := hangUps()
 	defer stop()
 	d, err := open(ctx, c, newLog(c.LogLevel))
@@ -80,6 +82,14 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		closeErr = fmt.Errorf("%w\nthe next start with --instance %s removes what is left", closeErr, c.Instance)
 	}
 	return errors.Join(err, closeErr)
+}
+
+// leaveProcessors takes half of the machine's, unless GOMAXPROCS says how many: what a daemon does for a call is
+// short, and takes less where fewer threads wake each other for it. The others are for scripts.
+func leaveProcessors() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(max(1, runtime.GOMAXPROCS(0)/2))
+	}
 }
 
 // wait returns when ctx ends, or with an error when the daemon serves no longer.

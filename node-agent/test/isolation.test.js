@@ -124,7 +124,7 @@ test('contexts that had ES modules are garbage like others', () => {
       for (let i = 0; i < 5; i++) { gc(); await new Promise(setImmediate); }
       console.log(require('node:v8').getHeapStatistics().number_of_native_contexts);
     })();`;
-  const options = flags({ heap: 64 }).filter((flag) => !/^--(?:permission|allow)/.test(flag));
+  const options = flags({ heap: 64, memory: 256 }).filter((flag) => !/^--(?:permission|allow)/.test(flag));
   const contexts = Number(execFileSync(process.execPath, [...options, '--expose-gc', '-e', program], { encoding: 'utf8' }));
   assert.ok(contexts < 20, `${contexts} contexts`);
 });
