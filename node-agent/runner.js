@@ -188,16 +188,21 @@ class Runner {
     // What a call left in its process is garbage, but who knows when that is collected. A session's is its own.
     worker.fat = !worker.owner.keeps && (call.heavy || performance.now() - call.startedAt > WATCH) && worker.grown() > (this.#limits.heap * MIB) / 2;
     worker.state = 'settling';
-    this.#settle(worker, performance.now() + STARVED);
+    this.#settle(worker);
     this.#finish(call, outcome);
   }
 
   // #settle ends a worker that does not come to rest. On a machine that is busy with others it may only be late.
-  #settle(worker, last) {
-    const before = worker.owner.keeps ? worker.cpu() : 0;
+  #settle(worker) {
+    if (!worker.owner.keeps) worker.timer = setTimeout(() => this.discard(worker), SETTLE);
+    else worker.timer = setTimeout(() => this.#look(worker, performance.now() + STARVED), WATCH); // most have done so before
+  }
+
+  #look(worker, last) {
+    const before = worker.cpu();
     worker.timer = setTimeout(() => {
-      const late = worker.owner.keeps && performance.now() < last && worker.cpu() - before < SETTLE / 2;
-      if (late) this.#settle(worker, last);
+      const late = performance.now() < last && worker.cpu() - before < SETTLE / 2;
+      if (late) this.#look(worker, last);
       else this.discard(worker);
     }, SETTLE);
   }

@@ -42,7 +42,7 @@ func BenchmarkCall(b *testing.B) {
 			c.wire = wire
 			b.ReportAllocs()
 			b.SetBytes(int64(len(frame)))
-			s.serve(c)
+			s.serve(c, func() {})
 		})
 	}
 }

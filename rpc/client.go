@@ -100,16 +100,13 @@ func newClient(ctx context.Context, s *Server, who Identity) *client {
 	return c
 }
 
-// start begins to read, until the wire or ctx ends. Whoever calls it waits for ended, then for calls.
-func (c *client) start() {
-	closing := context.AfterFunc(c.ctx, c.close)
-	go func() {
-		defer c.close()
-		defer closing()
-		defer close(c.ended)
-		for c.readFrame() == nil {
-		}
-	}()
+// read takes requests until the wire or ctx ends. Whoever calls it waits for calls behind it.
+func (c *client) read() {
+	defer c.close()
+	defer context.AfterFunc(c.ctx, c.close)()
+	defer close(c.ended)
+	for c.readFrame() == nil {
+	}
 }
 
 // responseTo is the answer to a request that something is wrong with.

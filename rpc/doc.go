@@ -5,7 +5,7 @@
 //	   ▲               decode  └► response   id of ours          checked here   where it has to wait
 //	   │                           to a callback                                        │     ▲
 //	   └─ writer ◄─ outbox ◄─ dialect ◄── the id it came with ◄──────── reply ◄─────────┘     │
-//	      goroutine  bounded   encode ◄── host: console and callbacks ◄────────────────────── run
+//	      in turn    bounded   encode ◄── host: console and callbacks ◄────────────────────── run
 //
 // A dialect is a codec: both reach the same methods. Everything up to the check of a request's
 // params happens on one goroutine, the reader, so in the order in which frames came; a method that

@@ -1,7 +1,6 @@
 package rpc
 
 import (
-	"context"
 	"sync"
 
 	"github.com/coder/websocket"
@@ -12,15 +11,15 @@ type outbox struct {
 	maxFrames, maxBytes int
 
 	buffer *buffer // which counts frames and writing
-
-	wake chan struct{} // of one element: there may be something for next
+	write  func()  // the writer's goroutine
 
 	mu     sync.Mutex // guards all below
 	frames [][]byte
 	bytes  int
 	ending *ending
 
-	writing int   // bytes of the frame that next gave last
+	writes  bool  // there is a writer; after the ending there seems to be one for ever
+	writing int   // bytes of the frame that take gave last
 	counted int64 // in buffer
 }
 
@@ -30,8 +29,10 @@ type ending struct {
 	reason string
 }
 
-func newOutbox(maxFrames, maxBytes int, b *buffer) *outbox {
-	return &outbox{maxFrames: maxFrames, maxBytes: maxBytes, buffer: b, wake: make(chan struct{}, 1)}
+// newOutbox makes one whose frames write has to take. It runs while there are any: a connection that has nothing
+// to say needs no goroutine for that.
+func newOutbox(maxFrames, maxBytes int, b *buffer, write func()) *outbox {
+	return &outbox{maxFrames: maxFrames, maxBytes: maxBytes, buffer: b, write: write}
 }
 
 // add takes a frame, or says that there is no room. One that comes after the end is dropped. An
@@ -48,7 +49,7 @@ func (o *outbox) add(frame []byte) bool {
 	o.frames = append(o.frames, frame)
 	o.bytes += len(frame)
 	o.countLocked()
-	o.wakeLocked()
+	o.writeLocked()
 	return true
 }
 
@@ -60,32 +61,19 @@ func (o *outbox) end(e ending) bool {
 		return false
 	}
 	o.ending = &e
-	o.wakeLocked()
+	o.writeLocked()
 	return true
 }
 
-func (o *outbox) wakeLocked() {
-	select {
-	case o.wake <- struct{}{}:
-	default:
+func (o *outbox) writeLocked() {
+	if !o.writes {
+		o.writes = true
+		go o.write()
 	}
 }
 
-// next waits for a frame, or for the ending where no frame is left. It gives neither when ctx ends.
-// Only the writer calls it.
-func (o *outbox) next(ctx context.Context) ([]byte, *ending) {
-	for {
-		if frame, end := o.take(); frame != nil || end != nil {
-			return frame, end
-		}
-		select {
-		case <-o.wake:
-		case <-ctx.Done():
-			return nil, nil
-		}
-	}
-}
-
+// take gives the writer a frame, or the ending where no frame is left. Where it gives neither, the writer has to
+// return; behind the ending as well.
 func (o *outbox) take() ([]byte, *ending) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -93,6 +81,7 @@ func (o *outbox) take() ([]byte, *ending) {
 	defer o.countLocked()
 	if len(o.frames) == 0 {
 		o.frames = nil
+		o.writes = o.ending != nil
 		return nil, o.ending
 	}
 	frame := o.frames[0]

@@ -132,7 +132,7 @@ func (s *Server) servePost(w http.ResponseWriter, r *http.Request, who Identity)
 		_ = wire.pace.response.SetWriteDeadline(time.Now())
 	}
 	defer wire.pace.buffer.leave()
-	s.serve(wire.client)
+	s.serve(wire.client, func() {})
 	if wire.failed != nil {
 		wire.refuse(w)
 		return

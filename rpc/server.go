@@ -130,7 +130,7 @@ func New(cfg Config) *Server {
 	return s
 }
 
-// ServeHTTP returns when the request is answered, for a WebSocket when nothing of it is left.
+// ServeHTTP returns when the request is answered. A WebSocket goes on behind it, and Shutdown waits for that.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if d := s.access.host(r); d != nil {
 		s.deny(w, r, d)
@@ -180,39 +180,41 @@ func (s *Server) deny(w http.ResponseWriter, r *http.Request, d *Denial) {
 	http.Error(w, d.Reason, d.Status)
 }
 
-// serveSocket holds a WebSocket from its upgrade to its end.
+// serveSocket makes a WebSocket of the request, and a goroutine that holds it to its end: net/http's would hold all
+// that the request had, too.
 func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, who Identity) {
 	if !s.enter(w) {
 		return
 	}
-	defer s.leave()
 	upgraded := &hijacker{ResponseWriter: w}
 	conn, err := websocket.Accept(upgraded, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{"jsd"}, // never the one that is a token
 		InsecureSkipVerify: true,            // access has judged the Origin, and does not take the Host for it
 	})
 	if err != nil {
+		s.leave()
 		return // and Accept has answered
 	}
 	socket := newSocket(conn, upgraded.conn, &s.cfg, s.buffers)
-	defer socket.close()
 	c := newClient(context.Background(), s, who)
-	c.wire, c.trace = socket, traceparentOf(r.Header)
-	s.serve(c, func() { socket.keepAlive(c.ended, s.cfg.PingInterval) })
+	c.wire, c.trace = socket, strings.Clone(traceparentOf(r.Header))
+	go func() {
+		defer s.leave()
+		defer socket.close()
+		s.serve(c, socket.pings.stop)
+	}()
 }
 
-// serve runs a client until its reader and its calls have ended.
-func (s *Server) serve(c *client, meanwhile ...func()) {
+// serve is the reader of a client, and returns when its calls have ended, too. unread is called when nothing more is
+// read of it.
+func (s *Server) serve(c *client, unread func()) {
 	defer c.hangUp()
 	if closing := s.add(c); closing {
 		c.drain()
 	}
 	defer s.remove(c)
-	c.start()
-	for _, f := range meanwhile {
-		f()
-	}
-	<-c.ended
+	c.read()
+	unread()
 	c.uploads.drop()
 	c.abandonSessions()
 	c.calls.Wait()

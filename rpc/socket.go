@@ -3,7 +3,6 @@ package rpc
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,8 +14,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// A socket is the wire of a WebSocket. The reader reads, one writer goroutine writes and closes,
-// keepAlive pings.
+// A socket is the wire of a WebSocket. The reader reads; a writer writes while there is something to write, and
+// closes; pings go out by a timer. So one that nothing happens on has one goroutine.
 type socket struct {
 	conn    *websocket.Conn
 	max     int64         // bytes of a frame
@@ -25,15 +24,19 @@ type socket struct {
 	log     zerolog.Logger
 	ctx     context.Context
 	abort   context.CancelFunc // ends the connection without a word, and with it reader and writer
-	written chan struct{}      // closed when the writer is done
+	written chan struct{}      // closed when the last writer is done
 	heard   atomic.Int64       // when something came last, in Unix ns
 	buffer  *buffer
+	pings   pings
 
 	since atomic.Int64 // when the frame began that has not come wholly, in Unix ns; 0: there is none
 	got   atomic.Int64 // bytes of it so far
 }
 
-// A hijacker keeps what a WebSocket is made over.
+// Bytes that a WebSocket's buffers hold. Most requests and replies are shorter, and net/http's are for headers.
+const readBuffer, writeBuffer = 2 << 10, 1 << 10
+
+// A hijacker keeps what a WebSocket is made over, and gives it smaller buffers.
 type hijacker struct {
 	http.ResponseWriter
 	conn net.Conn
@@ -41,7 +44,14 @@ type hijacker struct {
 
 func (h *hijacker) Hijack() (conn net.Conn, buffered *bufio.ReadWriter, err error) {
 	h.conn, buffered, err = http.NewResponseController(h.ResponseWriter).Hijack()
-	return h.conn, buffered, err
+	if err != nil {
+		return nil, nil, err
+	}
+	if buffered.Reader.Buffered() == 0 {
+		buffered.Reader = bufio.NewReaderSize(h.conn, readBuffer)
+	}
+	buffered.Writer = bufio.NewWriterSize(h.conn, writeBuffer)
+	return h.conn, buffered, nil
 }
 
 // newSocket takes a WebSocket, and what it was made over.
@@ -57,8 +67,8 @@ func newSocket(conn *websocket.Conn, under net.Conn, cfg *Config, all *buffers) 
 	s.ctx, s.abort = context.WithCancel(context.Background())
 	context.AfterFunc(s.ctx, func() { _ = under.Close() }) // reads and writes have no contexts, which cost the library memory for each
 	s.buffer = &buffer{all: all, evict: s.evict}
-	s.out = newOutbox(cfg.MaxUnsentFrames, cfg.MaxUnsent, s.buffer)
-	go s.writer()
+	s.out = newOutbox(cfg.MaxUnsentFrames, cfg.MaxUnsent, s.buffer, s.writer)
+	s.pings.start(s, cfg.PingInterval)
 	return s
 }
 
@@ -154,60 +164,21 @@ func (s *socket) end(code websocket.StatusCode, reason string) {
 	}
 }
 
+// writer writes what there is. Frames that come when it could not write go nowhere, as the connection is gone.
 func (s *socket) writer() {
-	defer close(s.written)
 	for {
-		frame, end := s.out.next(s.ctx)
+		frame, end := s.out.take()
 		switch {
 		case frame != nil:
 			if err := s.conn.Write(context.Background(), websocket.MessageText, frame); err != nil {
 				s.abort()
-				return
 			}
 		case end != nil:
 			_ = s.conn.Close(end.code, end.reason) // fails where the peer is gone, which is as well
+			close(s.written)
 			return
 		default:
 			return
 		}
-	}
-}
-
-// keepAlive pings until ended, and aborts when the peer shows no life for an interval after one.
-func (s *socket) keepAlive(ended <-chan struct{}, interval time.Duration) {
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ended:
-			return
-		case <-ticker.C:
-		}
-		if s.lingers(interval) {
-			s.log.Info().Msg("client disconnected: a frame of its took too long to come")
-			s.end(websocket.StatusPolicyViolation, "a frame took too long to come")
-		}
-		if !s.alive(interval) {
-			s.abort()
-			<-ended
-			return
-		}
-	}
-}
-
-func (s *socket) alive(interval time.Duration) bool {
-	ctx, cancel := context.WithTimeout(s.ctx, interval)
-	defer cancel()
-	for {
-		err := s.conn.Ping(ctx)
-		switch {
-		case err == nil:
-			return true
-		case ctx.Err() != nil:
-			return s.ctx.Err() == nil && time.Since(time.Unix(0, s.heard.Load())) < interval
-		case !errors.Is(err, context.DeadlineExceeded):
-			return false
-		}
-		// The ping waited behind a long frame, longer than the library lets it. So it is sent again.
 	}
 }
