@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// crowdMemory is what a WebSocket that has said nothing may cost the daemon, in KiB: three goroutines with small
-// stacks, buffers of 4 KiB for reading, writing and the request, and as much again for garbage.
-const crowdMemory = 60
+// crowdMemory is what a WebSocket that has said nothing may cost the daemon, in KiB: a goroutine with a small stack,
+// buffers of 3 KiB for reading and writing, and what its request took until then, with as much again for garbage.
+const crowdMemory = 40
 
 // As many clients as there may be are served, some more are told that there are too many, and many more are
 // turned away before anything is kept for them.

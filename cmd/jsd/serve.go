@@ -28,12 +28,13 @@ import (
 )
 
 const (
-	headerTime = 10 * time.Second // for a client to send its request's header
-	readTime   = 30 * time.Second // and the rest of it; package rpc has a rule of its own for scripts
-	writeTime  = time.Minute      // for a client to take an answer, likewise
-	idleTime   = 2 * time.Minute  // that a connection may be kept between requests
-	maxHeader  = 16 << 10         // bytes of a header, which costs four times as much, and before it is known whose it is
-	closeTime  = 20 * time.Second // for containers to be removed when the daemon ends
+	headerTime = 10 * time.Second      // for a client to send its request's header
+	readTime   = 30 * time.Second      // and the rest of it; package rpc has a rule of its own for scripts
+	writeTime  = time.Minute           // for a client to take an answer, likewise
+	idleTime   = 2 * time.Minute       // that a connection may be kept between requests
+	maxHeader  = 16 << 10              // bytes of a header, which costs four times as much, and before it is known whose it is
+	closeTime  = 20 * time.Second      // for containers to be removed when the daemon ends
+	spareAfter = 20 * time.Millisecond // that nobody waits for
 )
 
 // A daemon is jsd, serving: what serve wires and Close takes apart.
@@ -174,7 +175,7 @@ func openOn(ctx context.Context, c *serveCommand, listener net.Listener, log zer
 func (d *daemon) serve() {
 	c := d.config
 	d.scheduler = scheduler.New(scheduler.Config{
-		Start: d.watched.timed(d.start), Policy: d.schedulerPolicy,
+		Start: d.unhurried(d.watched.timed(d.start)), Policy: d.schedulerPolicy,
 		Min: c.MinContainers, Max: c.MaxContainers, Spare: c.Spare, QueueAll: c.QueueAll,
 		Log: d.log,
 	})
@@ -211,6 +212,20 @@ func (d *daemon) schedulerPolicy(tenant string) scheduler.Policy {
 
 // defaultClass is that of tenants which nothing is said of.
 func (d *daemon) defaultClass() string { return d.classes.of(d.policies.Of("")) }
+
+// unhurried lets the call that has taken a spare go first: a start takes the processors for a while, and this one is
+// for nobody yet where no call waits.
+func (d *daemon) unhurried(start scheduler.Start) scheduler.Start {
+	return func(ctx context.Context, class string) (scheduler.Container, error) {
+		if d.scheduler.Stats().Queued == 0 {
+			select {
+			case <-time.After(spareAfter):
+			case <-ctx.Done():
+			}
+		}
+		return start(ctx, class)
+	}
+}
 
 // start is what the scheduler starts containers by.
 func (d *daemon) start(ctx context.Context, class string) (scheduler.Container, error) {
