@@ -32,7 +32,7 @@ const (
 	kindCancel   kind = 3
 	kindResult   kind = 4
 	kindFailure  kind = 5
-	kindBundle   kind = 9 // 7 and 8 are between an agent and its workers
+	kindBundle   kind = 9 // 6, 7 and 8 are between an agent and its workers
 	kindPrint    kind = 10
 	kindCallback kind = 11
 	kindReply    kind = 12

@@ -10,8 +10,9 @@ const RESULT_ROOM = 256 * 1024; // bytes a result frame may have beyond the valu
 
 // youngSpace is what V8's semi-spaces may grow to, in MiB, in a container of memory MiB. A context is garbage as
 // a whole, but its half in the old space keeps the other half alive while young objects alone are collected.
-// That is work for nothing, and 16 MiB are enough for it hardly ever to be done before the whole heap is collected.
-const youngSpace = (memory) => Math.max(1, Math.min(16, Math.floor(memory / 16)));
+// That is work for nothing: with 16 MiB it is hardly ever done before the whole heap is collected, but then a worker
+// that has much to do holds 19 MiB more than with 8.
+const youngSpace = (memory) => Math.max(1, Math.min(8, Math.floor(memory / 32)));
 
 // The permission model is a second lock behind the container: a script that reaches the worker's own
 // realm still finds no files, no processes and no add-ons there.

@@ -7,8 +7,9 @@
 
 const { Unanswered } = require('./callbacks.js');
 const { LEVELS } = require('./console.js');
-const { KIND } = require('./frames.js');
 const { CODE } = require('./failure.js');
+const { KIND } = require('./frames.js');
+const { collectYoung } = require('./garbage.js');
 const { WorkerProcess } = require('./process.js');
 
 const MIB = 1024 * 1024;
@@ -20,6 +21,7 @@ const PACE = 10_000; // bytes that a worker takes in a ms, at least
 const SETTLE = 250; // ms for a worker to come to rest behind a reply; then what the script left still runs
 const STARVED = 4000; // the same for one whose session would be lost, as long as others have the processor
 const WATCH = 20; // ms between looks at memory and CPU of calls that take longer than that
+const PASSED = 8 * 1024 * 1024; // bytes on their way through the agent that may have become garbage
 const PRINTED = 2; // times the console limits that the agent holds for a call, whatever its worker sends
 
 // How a worker dies when memory is out: by the kernel, or by V8's own hand.
@@ -43,6 +45,7 @@ class Runner {
   #bundles;
   #link;
   #streams; // undefined where there are no hosts to reach
+  #passed = 0; // bytes of calls and values, since garbage was collected
   #workers = new Set(); // all that live, whoever owns them
   #watchTimer;
 
@@ -77,13 +80,13 @@ class Runner {
     call.worker = worker;
     call.sentAt = performance.now();
     // Where the evaluation begins with the sending, no message needs to say so.
-    const sent = call.body.length + this.#bundles.hand(worker, call.bundle);
-    call.heavy = sent > LARGE;
+    call.sent = call.body.length + this.#bundles.hand(worker, call.bundle);
+    call.heavy = call.sent > LARGE;
     const tell = call.heavy || call.memory > 0;
     const { bundle, stats, stream, callbacks, open } = call;
     worker.send(KIND.call, { tell: tell || undefined, bundle, stats, stream, callbacks, open }, call.body);
     call.body = undefined; // it may be many megabytes
-    if (tell) call.timer = setTimeout(() => this.end(call, { code: CODE.timeout, limit: 'cpu' }), START + sent / PACE);
+    if (tell) call.timer = setTimeout(() => this.end(call, { code: CODE.timeout, limit: 'cpu' }), START + call.sent / PACE);
     else this.#begin(call, LATE);
   }
 
@@ -186,7 +189,9 @@ class Runner {
   #outcome(worker, outcome) {
     const { call } = worker;
     // What a call left in its process is garbage, but who knows when that is collected. A session's is its own.
-    worker.fat = !worker.owner.keeps && (call.heavy || performance.now() - call.startedAt > WATCH) && worker.grown() > (this.#limits.heap * MIB) / 2;
+    worker.suspect = !worker.owner.keeps && (call.heavy || performance.now() - call.startedAt > WATCH);
+    worker.slimmed = false;
+    this.#pass(call.sent + (outcome.value?.length ?? 0));
     worker.state = 'settling';
     this.#settle(worker);
     this.#finish(call, outcome);
@@ -233,10 +238,29 @@ class Runner {
     worker.ready = Number(ready);
     worker.refilling = Boolean(refilling);
     if (worker.state === 'busy') return; // said before it saw the call
-    if (worker.fat) return this.discard(worker);
+    if (worker.suspect && this.#slims(worker)) return;
     clearTimeout(worker.timer);
     worker.state = 'idle';
     worker.owner.onIdle(worker);
+  }
+
+  // #pass counts what has gone through the agent: V8 sees little of buffers, and lets many megabytes of them lie.
+  #pass(bytes) {
+    this.#passed += bytes;
+    if (this.#passed < PASSED) return;
+    this.#passed = 0;
+    setImmediate(collectYoung);
+  }
+
+  // #slims has a worker that has grown collect its garbage, which takes a tenth of what starting another does. One
+  // that stays large all the same is ended. It is false for one that can take a call.
+  #slims(worker) {
+    const grown = worker.grown() / (this.#limits.heap * MIB);
+    if (worker.slimmed && grown > 1 / 2) this.discard(worker);
+    else if (!worker.slimmed && grown > 1 / 8) worker.send(KIND.collect, {});
+    else return false;
+    worker.slimmed = true;
+    return true;
   }
 
   #onExit(worker, how) {

@@ -7,6 +7,7 @@ const fs = require('node:fs');
 const net = require('node:net');
 const { KIND, FrameReader, decodeFrame, encode, encodeData } = require('./frames.js');
 const { Contexts } = require('./contexts.js');
+const { collectAll } = require('./garbage.js');
 const { hostOf } = require('./host.js');
 const { LAZY_GLOBALS, Modules, NETWORK } = require('./modules.js');
 const { Resolver } = require('./resolve.js');
@@ -84,6 +85,7 @@ class Worker {
     if (kind === KIND.bundle) this.#onBundle(header, body);
     else if (kind === KIND.reply) this.#run?.reply(header, body);
     else if (kind === KIND.call) this.#onCall(header, body);
+    else if (kind === KIND.collect) this.#onCollect();
     else this.#tunnels.frame(kind, header, body);
   }
 
@@ -105,6 +107,11 @@ class Worker {
     if (header.tell) this.#send(KIND.started, {});
     const { stats, callbacks, open } = header;
     run.start(context, body.toString(), { bundle: this.#bundles.get(header.bundle), stats, callbacks, open });
+  }
+
+  #onCollect() {
+    collectAll();
+    this.#idle();
   }
 
   // keep makes this the worker of a session: all calls to come are its.

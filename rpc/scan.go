@@ -78,28 +78,44 @@ func skipSpace(data []byte, i int) int {
 
 // valueEnd is the index behind the value that begins at i.
 func valueEnd(data []byte, i int) int {
-	depth := 0
-	for ; i < len(data); i++ {
-		switch data[i] {
-		case '"':
+	switch data[i] {
+	case '"':
+		return stringEnd(data, i)
+	case '{', '[':
+		return closeEnd(data, i)
+	default:
+		return scalarEnd(data, i)
+	}
+}
+
+// closeEnd is the index behind the bracket that closes the one at i.
+func closeEnd(data []byte, i int) int {
+	for depth := 0; i < len(data); i++ {
+		switch nests[data[i]] {
+		case quotes:
 			i = stringEnd(data, i) - 1
-		case '{', '[':
+		case opens:
 			depth++
-			continue
-		case '}', ']':
-			depth--
-		default:
-			if depth > 0 {
-				continue
+		case closes:
+			if depth--; depth == 0 {
+				return i + 1
 			}
-			return scalarEnd(data, i)
-		}
-		if depth == 0 {
-			return i + 1
 		}
 	}
 	return len(data)
 }
+
+// nests is what a byte outside of strings does to the nesting. One look at a table is what most bytes take.
+var nests = [256]nesting{'"': quotes, '{': opens, '[': opens, '}': closes, ']': closes}
+
+type nesting byte
+
+const (
+	_ nesting = iota
+	quotes
+	opens
+	closes
+)
 
 func scalarEnd(data []byte, i int) int {
 	if n := bytes.IndexAny(data[i:], ",]} \n\t\r"); n >= 0 {
@@ -110,7 +126,17 @@ func scalarEnd(data []byte, i int) int {
 
 // stringEnd is the index behind the string whose opening quote is at i.
 func stringEnd(data []byte, i int) int {
-	for from := i + 1; ; {
+	// Most strings are names, and shorter than what calling IndexByte is worth.
+	from := i + 1
+	for short := min(from+16, len(data)); from < short; from++ {
+		switch data[from] {
+		case '"':
+			return from + 1
+		case '\\':
+			from++
+		}
+	}
+	for {
 		quote := from + bytes.IndexByte(data[from:], '"')
 		escapes := quote
 		for data[escapes-1] == '\\' {

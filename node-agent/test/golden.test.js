@@ -20,7 +20,7 @@ for (const { name, kind, header, body, hex } of frames) {
 }
 
 test('golden frames have every kind of the link, under the numbers it has here', () => {
-  const { started, idle, ...link } = KIND; // the rest is between an agent and its workers
+  const { collect, started, idle, ...link } = KIND; // the rest is between an agent and its workers
   const golden = {
     hello: 'hello to agent', call: 'call with code', cancel: 'cancel', result: 'result', failure: 'exception', bundle: 'bundle, last part',
     print: 'print', callback: 'callback', reply: 'reply', close: 'close', ended: 'ended',
