@@ -8,10 +8,8 @@ const { FrameReader, decodeFrame, encodeData, writeFrame } = require('./frames.j
 
 const RESULT_ROOM = 256 * 1024; // bytes a result frame may have beyond the value: its header
 
-// youngSpace is what V8's semi-spaces may grow to, in MiB, in a container of memory MiB. A context is garbage as
-// a whole, but its half in the old space keeps the other half alive while young objects alone are collected.
-// That is work for nothing: with 16 MiB it is hardly ever done before the whole heap is collected, but then a worker
-// that has much to do holds 19 MiB more than with 8.
+// youngSpace is what V8's semi-spaces may grow to, in MiB, in a container of memory MiB: with 8, young objects alone
+// are hardly ever collected before a worker collects all.
 const youngSpace = (memory) => Math.max(1, Math.min(8, Math.floor(memory / 32)));
 
 // The permission model is a second lock behind the container: a script that reaches the worker's own
