@@ -151,18 +151,17 @@
   });
 
   // Web globals, each made on first use: most scripts use none, and making all costs more than the script.
+  // One descriptor for all of them, and arrows: a context has some forty, and it is made for each call.
+  const lazy = { __proto__: null, get: undefined, set: undefined, enumerable: false, configurable: true };
   for (const name of host.lazyGlobals) {
-    defineProperty(global, name, {
-      get() {
-        relate();
-        const value = host.borrow(name);
-        define(name, value);
-        return value;
-      },
-      set(value) { define(name, value); },
-      enumerable: false,
-      configurable: true,
-    });
+    lazy.get = () => {
+      relate();
+      const value = host.borrow(name);
+      define(name, value);
+      return value;
+    };
+    lazy.set = (value) => { define(name, value); };
+    defineProperty(global, name, lazy);
   }
   define('global', global);
 
