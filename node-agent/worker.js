@@ -78,9 +78,14 @@ class Worker {
   #rehearse() {
     this.#contexts.add();
     const context = this.#contexts.take();
-    const run = new Run(this.#shared, { ...this.#outlet, report: (outcome) => encode(KIND.result, {}, outcome.value) });
-    context.host.run = run;
+    const run = this.#runIn(context, { ...this.#outlet, report: (outcome) => encode(KIND.result, {}, outcome.value) });
     run.start(context, '{"code":"function call(cb) { cb(a) }","call":"call","globals":{"a":1}}');
+  }
+
+  #runIn(context, outlet) {
+    const run = new Run(this.#shared, outlet);
+    context.host.run = run;
+    return run;
   }
 
   #onFrame(kind, { header, body }) {
@@ -102,10 +107,9 @@ class Worker {
     this.#busy = true;
     const context = this.#kept ?? this.#contexts.take();
     if (header.open) this.#keep(context);
-    const run = new Run(this.#shared, this.#outlet);
+    const run = this.#runIn(context, this.#outlet);
     this.#run = run;
     this.#streams = header.stream;
-    context.host.run = run;
     if (header.tell) this.#send(KIND.started, {});
     const { stats, callbacks, open } = header;
     run.start(context, body.toString(), { bundle: this.#bundles.get(header.bundle), stats, callbacks, open });

@@ -64,7 +64,7 @@ func TestBaselineAsInspected(t *testing.T) {
 		{"stop timeout", *c.StopTimeout, 1},
 		{"health check", c.Healthcheck.Test, []string{"NONE"}},
 		{"terminal", c.Tty, false},
-		{"entry point is the image's", c.Entrypoint, []string{"node", "/opt/jsd/agent.js"}},
+		{"entry point is the image's", c.Entrypoint, []string{"node", "--single-threaded-gc", "--max-semi-space-size=4", "/opt/jsd/agent.js"}},
 	}
 	for _, test := range tests {
 		if !reflect.DeepEqual(test.got, test.want) {
