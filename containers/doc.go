@@ -1,7 +1,7 @@
 // Package containers turns a process that holds an agent into something that runs calls.
 //
-// A driver (packages docker and process) starts the process and gives its stdio; Open speaks the
-// link over it. The package knows nothing of WebSockets, tenants or queues.
+// A driver (packages docker and process) starts the process and gives its stdio, or what stands for it; Open
+// speaks the link over that. The package knows nothing of WebSockets, tenants or queues.
 //
 //	Execute ──────► outbox ──► writer goroutine ──► stdin ─► agent
 //	   ▲              ▲                                        │

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A Process is a started agent: its stdio, and its end. Drivers make them.
+// A Process is a started agent: its stdio, or what stands for it, and its end. Drivers make them.
 //
 // Read is called by one goroutine and Write by another; Kill by any, and it makes both return. Read
 // may return, in place of io.EOF, an error that tells more of how the agent ended.

@@ -59,12 +59,14 @@ class Agent {
     this.#listen(this.#in);
     this.#speak(this.#out);
     // The daemon may have made pipes that are faster. It learns that they are used by hello coming out of one.
+    let from;
     try {
-      const [from, to] = [fs.openSync(PIPES.in, O_RDONLY | O_NONBLOCK), fs.openSync(PIPES.out, O_WRONLY | O_NONBLOCK)];
+      from = fs.openSync(PIPES.in, O_RDONLY | O_NONBLOCK);
+      const to = fs.openSync(PIPES.out, O_WRONLY | O_NONBLOCK);
       this.#listen(new net.Socket({ fd: from, readable: true, writable: false }));
-      this.#out = this.#speak(new net.Socket({ fd: to, readable: false, writable: true }));
-    } catch {
-      // there are none, or the runtime lets nobody open them
+      this.#out = this.#speak(new net.Socket({ fd: to, readable: false, writable: true, writableHighWaterMark: 2 * CHUNK }));
+    } catch { // there are none, or not both can be opened
+      if (from !== undefined) fs.closeSync(from);
     }
     process.on('exit', () => this.#calls?.close());
   }

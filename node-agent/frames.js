@@ -25,7 +25,7 @@ const KIND = Object.freeze({
   abort: 22, // to the daemon: ends a connection
   closed: 23, // to the agent: a connection is gone, and why
   // Between agent and worker only:
-  collect: 6, // asks the worker to collect its garbage, and to say idle again
+  collect: 6, // asks the worker to collect its garbage, and to say idle again, with {"collected": true}
   started: 7, // evaluation begins, for calls that asked to be told
   idle: 8, // the worker takes a call; {"ready": contexts made ahead, "refilling": true while making more}
 });

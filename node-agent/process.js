@@ -49,6 +49,8 @@ class WorkerProcess {
   bundles = new Map(); // id → bytes of those it was given, the least recently used first
   owner; // whoever says which calls it runs: the pool, or a session
   proven = false;
+  suspect = false; // its last call may have left much
+  collecting = false; // it was asked to
   call; // while busy
   streams; // its connections: see streams.js
   timer; // settling too long, or idle too long

@@ -37,12 +37,27 @@
     throw error;
   };
 
+  // What most scripts do not use is made on first use: making all of it costs more than the script. One descriptor
+  // and arrows do for some forty of them in each context.
+  const lazy = { __proto__: null, get: undefined, set: undefined, enumerable: false, configurable: true };
+  const defineLazily = (name, make) => {
+    lazy.get = () => {
+      const value = make(name);
+      define(name, value);
+      return value;
+    };
+    lazy.set = (value) => { define(name, value); };
+    defineProperty(global, name, lazy);
+  };
+
   // Console. Formatting is Node's own; the lines go to the call's reply.
-  const console = {};
-  for (const method of host.consoleMethods) {
-    console[method] = { [method](...args) { host.print(method, args); } }[method];
-  }
-  define('console', console);
+  defineLazily('console', () => {
+    const console = {};
+    for (const method of host.consoleMethods) {
+      console[method] = { [method](...args) { host.print(method, args); } }[method];
+    }
+    return console;
+  });
 
   // Timers. Each belongs to the call and is stopped with it.
   class Timer {
@@ -150,19 +165,12 @@
     throw error;
   });
 
-  // Web globals, each made on first use: most scripts use none, and making all costs more than the script.
-  // One descriptor for all of them, and arrows: a context has some forty, and it is made for each call.
-  const lazy = { __proto__: null, get: undefined, set: undefined, enumerable: false, configurable: true };
-  for (const name of host.lazyGlobals) {
-    lazy.get = () => {
-      relate();
-      const value = host.borrow(name);
-      define(name, value);
-      return value;
-    };
-    lazy.set = (value) => { define(name, value); };
-    defineProperty(global, name, lazy);
-  }
+  // Web globals.
+  const borrow = (name) => {
+    relate();
+    return host.borrow(name);
+  };
+  for (const name of host.lazyGlobals) defineLazily(name, borrow);
   define('global', global);
 
   const isThenable = (value) => {

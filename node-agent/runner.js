@@ -2,7 +2,7 @@
 // One call on one worker: from the moment it is sent until it has its outcome, or the worker is killed.
 // Which call a worker gets, and what becomes of it afterwards, is its owner's to say: the pool or a session.
 //
-//   start(worker, call) ─► busy ──result──► settling ──idle──► owner.onIdle
+//   start(worker, call) ─► busy ──result──► settling ──idle──► (has it grown? collect ─► idle) ─► owner.onIdle
 //                           └─ overrun, cancel, out of memory ─► killed ─► owner.onGone
 
 const { Unanswered } = require('./callbacks.js');
@@ -190,7 +190,6 @@ class Runner {
     const { call } = worker;
     // What a call left in its process is garbage, but who knows when that is collected. A session's is its own.
     worker.suspect = !worker.owner.keeps && (call.heavy || performance.now() - call.startedAt > WATCH);
-    worker.slimmed = false;
     this.#pass(call.sent + (outcome.value?.length ?? 0));
     worker.state = 'settling';
     this.#settle(worker);
@@ -234,11 +233,13 @@ class Runner {
     this.#link.callback(call, call.unanswered.add(args.length), name, args);
   }
 
-  #onIdle(worker, { ready, refilling }) {
+  #onIdle(worker, { ready, refilling, collected }) {
     worker.ready = Number(ready);
     worker.refilling = Boolean(refilling);
     if (worker.state === 'busy') return; // said before it saw the call
+    if (worker.collecting && !collected) return; // said before it heard that it should
     if (worker.suspect && this.#slims(worker)) return;
+    worker.suspect = false;
     clearTimeout(worker.timer);
     worker.state = 'idle';
     worker.owner.onIdle(worker);
@@ -256,10 +257,15 @@ class Runner {
   // that stays large all the same is ended. It is false for one that can take a call.
   #slims(worker) {
     const grown = worker.grown() / (this.#limits.heap * MIB);
-    if (worker.slimmed && grown > 1 / 2) this.discard(worker);
-    else if (!worker.slimmed && grown > 1 / 8) worker.send(KIND.collect, {});
-    else return false;
-    worker.slimmed = true;
+    const asked = worker.collecting;
+    worker.collecting = !asked && grown > 1 / 8;
+    if (asked && grown > 1 / 2) this.discard(worker);
+    else if (!worker.collecting) return false;
+    else {
+      clearTimeout(worker.timer);
+      this.#settle(worker);
+      worker.send(KIND.collect, {});
+    }
     return true;
   }
 

@@ -39,6 +39,7 @@ class Worker {
   #streams = false; // whether it wants its console at once
   #busy = false;
   #calls = 0; // that have ended
+  #due = false; // garbage is to be collected
   #refilling = false;
 
   constructor(limits) {
@@ -116,8 +117,9 @@ class Worker {
   }
 
   #onCollect() {
+    this.#due = false;
     collectAll();
-    this.#idle();
+    this.#idle({ collected: true });
   }
 
   // keep makes this the worker of a session: all calls to come are its.
@@ -140,23 +142,27 @@ class Worker {
     if (this.#kept !== undefined) return this.#send(KIND.idle, { ready: 1, refilling: false });
     if (!this.#shared.modules.settle()) process.exit(0); // left dirty: a new worker is cheaper than doubt
     this.#run = undefined;
-    // Contexts are garbage as a whole. Where V8 looks for it by itself, it looks among young objects first, which the old
-    // ones of dead contexts hold, and it does so in the middle of a call.
-    if (++this.#calls % GENERATION === 0) collectAll();
+    this.#due ||= ++this.#calls % GENERATION === 0;
     return this.#idle();
   }
 
-  #idle() {
-    const refill = !this.#refilling && this.#contexts.wanting;
+  #idle(header) {
+    const refill = !this.#refilling && (this.#contexts.wanting || this.#due);
     this.#refilling ||= refill;
-    this.#send(KIND.idle, { ready: this.#contexts.ready, refilling: this.#refilling });
+    this.#send(KIND.idle, { ...header, ready: this.#contexts.ready, refilling: this.#refilling });
     if (refill) setImmediate(() => this.#refill());
   }
 
   // refill makes one context a turn, so that a call that comes meanwhile does not wait for all of them.
+  // Contexts are garbage as a whole. Where V8 looks for it by itself, it looks among young objects first, which the
+  // old ones of dead contexts hold, and it does so in the middle of a call. So they are collected here.
   #refill() {
     if (!this.#busy) {
-      this.#contexts.add();
+      if (this.#due) {
+        this.#due = false;
+        collectAll();
+      }
+      if (!this.#contexts.full) this.#contexts.add();
       if (this.#contexts.full) {
         this.#refilling = false;
         this.#send(KIND.idle, { ready: this.#contexts.ready, refilling: false });

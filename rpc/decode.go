@@ -27,7 +27,7 @@ func shapeOf(params reflect.Type) *shape {
 			continue
 		}
 		name := f.Tag.Get("json")
-		s.byName[string(name)] = len(s.fields)
+		s.byName[name] = len(s.fields)
 		s.fields = append(s.fields, field{name, f.Index, f.Type.Elem(), f.Tag.Get("required") == "true"})
 	}
 	return s

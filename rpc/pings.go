@@ -26,8 +26,8 @@ func (p *pings) start(s *socket, interval time.Duration) {
 	p.timer = time.AfterFunc(interval, p.ping)
 }
 
-// stop returns when none is under way any more. Where the socket has not ended by itself, its abort must have been
-// called, or the reader has to go on.
+// stop returns when none is under way any more. Where nobody reads the answer to one, that is when the socket's end
+// or abort, which must have been called, has taken effect.
 func (p *pings) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

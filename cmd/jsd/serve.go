@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -28,13 +27,12 @@ import (
 )
 
 const (
-	headerTime = 10 * time.Second      // for a client to send its request's header
-	readTime   = 30 * time.Second      // and the rest of it; package rpc has a rule of its own for scripts
-	writeTime  = time.Minute           // for a client to take an answer, likewise
-	idleTime   = 2 * time.Minute       // that a connection may be kept between requests
-	maxHeader  = 16 << 10              // bytes of a header, which costs four times as much, and before it is known whose it is
-	closeTime  = 20 * time.Second      // for containers to be removed when the daemon ends
-	spareAfter = 20 * time.Millisecond // that nobody waits for
+	headerTime = 10 * time.Second // for a client to send its request's header
+	readTime   = 30 * time.Second // and the rest of it; package rpc has a rule of its own for scripts
+	writeTime  = time.Minute      // for a client to take an answer, likewise
+	idleTime   = 2 * time.Minute  // that a connection may be kept between requests
+	maxHeader  = 16 << 10         // bytes of a header, which costs four times as much, and before it is known whose it is
+	closeTime  = 20 * time.Second // for containers to be removed when the daemon ends
 )
 
 // A daemon is jsd, serving: what serve wires and Close takes apart.
@@ -83,14 +81,6 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		closeErr = fmt.Errorf("%w\nthe next start with --instance %s removes what is left", closeErr, c.Instance)
 	}
 	return errors.Join(err, closeErr)
-}
-
-// leaveProcessors takes half of the machine's, unless GOMAXPROCS says how many: what a daemon does for a call is
-// short, and takes less where fewer threads wake each other for it. The others are for scripts.
-func leaveProcessors() {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(max(1, runtime.GOMAXPROCS(0)/2))
-	}
 }
 
 // wait returns when ctx ends, or with an error when the daemon serves no longer.
@@ -212,20 +202,6 @@ func (d *daemon) schedulerPolicy(tenant string) scheduler.Policy {
 
 // defaultClass is that of tenants which nothing is said of.
 func (d *daemon) defaultClass() string { return d.classes.of(d.policies.Of("")) }
-
-// unhurried lets the call that has taken a spare go first: a start takes the processors for a while, and this one is
-// for nobody yet where no call waits.
-func (d *daemon) unhurried(start scheduler.Start) scheduler.Start {
-	return func(ctx context.Context, class string) (scheduler.Container, error) {
-		if d.scheduler.Stats().Queued == 0 {
-			select {
-			case <-time.After(spareAfter):
-			case <-ctx.Done():
-			}
-		}
-		return start(ctx, class)
-	}
-}
 
 // start is what the scheduler starts containers by.
 func (d *daemon) start(ctx context.Context, class string) (scheduler.Container, error) {

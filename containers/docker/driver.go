@@ -163,12 +163,7 @@ func (d *Driver) Start(ctx context.Context, spec Spec) (containers.Process, erro
 		stderr:   containers.NewStderr(d.config.Log.With().Str("container", name).Logger()),
 	}
 	p.kill = sync.OnceValue(p.remove)
-	var err error
-	if letsPipesIn(cmp.Or(spec.Runtime, d.runtime)) {
-		if p.pipes, err = d.pipes.make(name); err != nil {
-			return nil, err
-		}
-	}
+	p.pipes = d.makePipes(p)
 	for _, step := range []func(context.Context, *process) error{d.create, d.attach, d.start} {
 		err := ctx.Err()
 		if err == nil {
@@ -222,14 +217,6 @@ func (d *Driver) create(ctx context.Context, p *process) error {
 	return nil
 }
 
-func (d *Driver) options(p *process) client.ContainerCreateOptions {
-	host := p.spec.hostConfig(d.seccomp)
-	if p.pipes != nil {
-		host.Mounts = p.pipes.mounts()
-	}
-	return client.ContainerCreateOptions{Name: p.id, Config: p.spec.containerConfig(d.config.Instance), HostConfig: host}
-}
-
 // attach comes before start, so that nothing the agent says is missed and nothing goes to a log.
 func (d *Driver) attach(ctx context.Context, p *process) error {
 	attached, err := d.engine.ContainerAttach(ctx, p.id, client.ContainerAttachOptions{
@@ -249,6 +236,7 @@ func (d *Driver) start(ctx context.Context, p *process) error {
 		return fmt.Errorf("%w; update it, its OCI runtime and libseccomp: %w", ErrProfile, err)
 	}
 	if err != nil {
+		d.doubtPipes(p, err)
 		return fmt.Errorf("start container of image %s: %w", p.spec.Image, err)
 	}
 	return nil

@@ -8,12 +8,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/moby/moby/api/types/mount"
+	"github.com/moby/moby/client"
 )
 
 // Named pipes lead from the daemon into a container without the engine and its shim between, which an
@@ -29,12 +31,17 @@ import (
 const (
 	pipeIn, pipeOut = "/run/jsd/in", "/run/jsd/out" // where a container has them: node-agent/agent.js
 
+	folderMode = 0o700
 	pipeMode   = 0o666       // within a container there is one user; outside, the folder is the daemon's alone
 	lastWords  = time.Second // for the attached stream to end behind the pipe, or the other way round
 	firstChunk = 4 << 10     // hello is shorter
 )
 
-var errPipe = errors.New("the container closed its end of the link")
+var (
+	errPipe   = errors.New("the container closed its end of the link")
+	errBeside = errors.New("the container prints beside the link")
+	errFolder = errors.New("it is not jsd's alone any more")
+)
 
 // letsPipesIn tells of an OCI runtime whether its containers start with them. gVisor's, for one, do not: it
 // keeps all files of the machine out that are neither regular nor folders.
@@ -45,6 +52,33 @@ func letsPipesIn(runtime string) bool {
 	default:
 		return false
 	}
+}
+
+// makePipes gives a container its pipes, or none where it can do without.
+func (d *Driver) makePipes(p *process) *pipes {
+	if !letsPipesIn(cmp.Or(p.spec.Runtime, d.runtime)) {
+		return nil
+	}
+	made, err := d.pipes.make(p.id)
+	if err != nil {
+		d.config.Log.Warn().Err(err).Str("container", p.id).Msg("the container has no pipes, which are faster")
+	}
+	return made
+}
+
+// doubtPipes makes no more of them where they are why a container does not start: the next one does.
+func (d *Driver) doubtPipes(p *process, err error) {
+	if p.pipes != nil && strings.Contains(err.Error(), pipeIn) && d.pipes.remove() == nil {
+		d.config.Log.Warn().Err(err).Msg("the runtime lets no pipes in: containers have none, which are faster")
+	}
+}
+
+func (d *Driver) options(p *process) client.ContainerCreateOptions {
+	host := p.spec.hostConfig(d.seccomp)
+	if p.pipes != nil {
+		host.Mounts = p.pipes.mounts()
+	}
+	return client.ContainerCreateOptions{Name: p.id, Config: p.spec.containerConfig(d.config.Instance), HostConfig: host}
 }
 
 // A folder holds the pipes of one driver's containers. Only its user can look into it.
@@ -76,22 +110,34 @@ func (f *folder) sweep(instance string) error {
 	left, err := filepath.Glob(filepath.Join(pipesBase(), pipesPrefix(instance)+"*"))
 	own := f.name.Load()
 	for _, name := range left {
-		info, statErr := os.Lstat(name)
-		if statErr != nil || !info.IsDir() || own != nil && name == *own {
-			continue
-		}
-		if owner, ok := info.Sys().(*syscall.Stat_t); ok && int(owner.Uid) == os.Getuid() {
+		if (own == nil || name != *own) && isOwn(name) {
 			err = errors.Join(err, os.RemoveAll(name))
 		}
 	}
 	return err
 }
 
-// make gives the pipes of a container; nil where it gets none.
+// isOwn tells of a folder that nobody else can change or put another one in the place of.
+func isOwn(name string) bool {
+	info, err := os.Lstat(name)
+	if err != nil || !info.IsDir() || info.Mode().Perm() != folderMode {
+		return false
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(owner.Uid) == os.Getuid()
+}
+
+// make gives the pipes of a container; nil where it gets none. A folder that somebody has cleaned away is made anew.
 func (f *folder) make(id string) (*pipes, error) {
 	name := f.name.Load()
 	if name == nil {
 		return nil, nil
+	}
+	if err := os.Mkdir(*name, folderMode); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, err
+	}
+	if !isOwn(*name) {
+		return nil, fmt.Errorf("folder %s: %w", *name, errFolder)
 	}
 	return makePipes(*name, id, f.mode)
 }
@@ -110,14 +156,16 @@ type pipes struct {
 	write   *os.File    // to the agent
 	used    atomic.Bool // they are the link
 
-	mu     sync.Mutex // guards closed, and read against its being closed
-	read   *os.File   // written by the goroutine that reads from it
-	closed bool
+	readers sync.WaitGroup // goroutines of choose
+	closed  chan struct{}
+
+	mu   sync.Mutex // guards the closing of closed, and read against its being closed
+	read *os.File   // written by the goroutine that reads from it
 }
 
 // makePipes makes those of a container in a folder of the daemon's.
 func makePipes(folder, id string, mode os.FileMode) (_ *pipes, err error) {
-	p := &pipes{in: filepath.Join(folder, id+".in"), out: filepath.Join(folder, id+".out")}
+	p := &pipes{in: filepath.Join(folder, id+".in"), out: filepath.Join(folder, id+".out"), closed: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			p.close()
@@ -156,15 +204,15 @@ func (p *pipes) mounts() []mount.Mount {
 func (p *pipes) choose(attached io.Reader) (first chunk, ended <-chan error) {
 	viaPipe, viaAttached, end := make(chan chunk, 1), make(chan chunk, 1), make(chan error, 1)
 	piped := make(chan bool, 1)
-	go func() { viaPipe <- readChunk(p.read) }()
-	go func() {
-		viaAttached <- readChunk(attached)
+	p.readers.Go(func() { viaPipe <- readChunk(p.read) })
+	p.readers.Go(func() {
+		first := readChunk(attached)
+		viaAttached <- first
 		if <-piped {
-			_, err := io.Copy(io.Discard, attached) // what else is printed there
-			end <- cmp.Or(err, io.EOF)
-			time.AfterFunc(lastWords, p.close) // the pipe has ended before, unless it was the engine that did
+			end <- cmp.Or(first.err, errBeside)
+			p.closeSoon()
 		}
-	}()
+	})
 	select {
 	case first = <-viaAttached:
 		piped <- false
@@ -186,13 +234,14 @@ func (p *pipes) settle() error {
 		return err
 	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.closed:
+		return errors.Join(errPipe, read.Close())
+	default:
+	}
 	_ = p.read.Close()
 	p.read = read
-	closed := p.closed
-	p.mu.Unlock()
-	if closed {
-		return errors.Join(errPipe, read.Close())
-	}
 	p.removeNames()
 	p.used.Store(true)
 	return nil
@@ -201,11 +250,25 @@ func (p *pipes) settle() error {
 // removeNames is for when the container has them, too.
 func (p *pipes) removeNames() { _ = errors.Join(os.Remove(p.in), os.Remove(p.out)) }
 
+// closeSoon is for when the attached stream has ended: the pipe has, too, unless it was the engine that did.
+func (p *pipes) closeSoon() {
+	select {
+	case <-p.closed:
+	case <-time.After(lastWords):
+		p.close()
+	}
+}
+
 // close frees who reads and writes.
 func (p *pipes) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.closed = true
+	select {
+	case <-p.closed:
+		return
+	default:
+		close(p.closed)
+	}
 	p.removeNames()
 	for _, file := range []*os.File{p.write, p.read} {
 		if file != nil {

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"testing"
@@ -62,7 +63,7 @@ func TestPipesThatTheEngineDoesNotSee(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer folder.Close()
-	hidden := fmt.Sprintf("/proc/self/fd/%d", folder.Fd())
+	hidden := fmt.Sprintf("/proc/self/fd/%d/pipes", folder.Fd())
 	if err := d.pipes.remove(); err != nil {
 		t.Fatal(err)
 	}
@@ -103,5 +104,49 @@ func TestRuntimesThatLetPipesIn(t *testing.T) {
 		if letsPipesIn(runtime) != want {
 			t.Errorf("%q: %v", runtime, !want)
 		}
+	}
+}
+
+// Whoever cleans folders for temporary files may take this one away.
+func TestFolderThatWasCleanedAway(t *testing.T) {
+	t.Setenv("RUNTIME_DIRECTORY", t.TempDir())
+	f := &folder{}
+	if err := f.open("cleaned"); err != nil {
+		t.Fatal(err)
+	}
+	name := *f.name.Load()
+	if err := os.RemoveAll(name); err != nil {
+		t.Fatal(err)
+	}
+	p, err := f.make("one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("made anew: %v, %v", info, err)
+	}
+	if err := os.Chmod(name, 0o755); err != nil { // as if somebody else had made it meanwhile
+		t.Fatal(err)
+	}
+	if _, err := f.make("two"); !errors.Is(err, errFolder) {
+		t.Errorf("in a folder that others look into: %v", err)
+	}
+}
+
+// Only agents print there, and an agent that has its pipes does not.
+func TestPrintingBesideTheLink(t *testing.T) {
+	d, engine := needDriver(t)
+	p := start(t, d).(*process)
+	c, err := containers.Open(t.Context(), p, limits, d.config.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	inside(t, engine, p.id, `for process in /proc/[0-9]*; do readlink $process/exe | grep -q node && echo noise >$process/fd/1; done`)
+	select {
+	case <-c.Done():
+	case <-time.After(5 * time.Second):
+		t.Error("it goes on")
 	}
 }

@@ -26,7 +26,7 @@ type process struct {
 	doubt    time.Duration // as removeContainer wants it
 	conn     net.Conn      // nil before attach
 	stdout   demultiplexer
-	pipes    *pipes       // nil: none, or they are not used
+	pipes    *pipes       // nil: it has none; else they say whether they are used
 	ended    <-chan error // where they are: what the attached stream ended with
 	source   io.Reader    // of Read, once something came
 	first    []byte       // of what came first, what is not read yet
@@ -124,6 +124,9 @@ func (p *process) remove() error {
 			p.pipes.close()
 		}
 		_ = p.conn.Close() // frees Read and Write; what the peer thinks of it does not matter
+		if p.pipes != nil {
+			p.pipes.readers.Wait()
+		}
 	}
 	if p.spoke.Load() {
 		return p.removals.remove(p.id, 0, func(error) {})
