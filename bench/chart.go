@@ -72,7 +72,7 @@ type chart struct {
 
 const (
 	width, height            = 720, 400
-	left, right, top, bottom = 70, 20, 70, 55 // margins
+	left, right, top, bottom = 70, 40, 70, 55 // margins
 	style                    = `svg{font:13px sans-serif}.ground{fill:#fff}text{fill:#24292f}.grid{stroke:#d0d7de}` +
 		`.line{fill:none;stroke-width:2.2;stroke-linejoin:round}.jsd{stroke:#0969da}.base{stroke:#cf222e}.floor{stroke:#6e7781}` +
 		`.dashed{stroke-dasharray:7 5}.title{font-size:15px;font-weight:bold}` +

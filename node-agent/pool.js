@@ -14,6 +14,17 @@ const SHRINK = 10_000; // ms that a worker above the base stays without work
 const RETRY = 200; // ms before a worker that did not start is tried again
 const GIVE_UP = 5; // starts that fail one behind the other before calls that wait are answered
 
+// holds tells whether a worker's call has it for long. One that waits for something has to be found so twice, since
+// a worker may wait for a moment that has nothing to do with its call.
+function holds(worker, now) {
+  const { call } = worker;
+  if (call === undefined) return false;
+  const took = now - call.sentAt;
+  const waited = call.waits;
+  call.waits = took > GROW && !worker.computes();
+  return took > COMPUTES || (waited && call.waits);
+}
+
 class Pool {
   #limits;
   #runner;
@@ -22,6 +33,7 @@ class Pool {
   #workers = new Set(); // in the order in which they last spoke
   #waiting = []; // calls, first come first
   #growTimer;
+  #grewFor = 0; // when calls held workers last while others waited
   #failedStarts = 0;
 
   // finish(call, outcome) is called for calls that no worker will run. onReady(error) is called once, when
@@ -51,6 +63,7 @@ class Pool {
       this.#failedStarts = 0;
       this.#tellReady();
     }
+    if (this.#isTooMany()) return this.#runner.discard(worker);
     this.#dispatch();
     if (worker.state === 'idle' && this.#workers.size > this.#limits.workers) {
       worker.timer = setTimeout(() => this.#runner.discard(worker), SHRINK);
@@ -88,14 +101,16 @@ class Pool {
   #grow() {
     this.#growTimer = undefined;
     const now = performance.now();
-    const held = [...this.#workers].filter((worker) => {
-      if (worker.call === undefined) return false;
-      const took = now - worker.call.sentAt;
-      return took > COMPUTES || (took > GROW && !worker.computes());
-    }).length;
+    const held = [...this.#workers].filter((worker) => holds(worker, now)).length;
+    if (held > 0) this.#grewFor = now;
     const wanted = Math.min(this.#limits.concurrency, this.#limits.workers + held);
     if (this.#waiting.length > 0 && this.#workers.size < wanted && this.#hasRoom()) this.#spawn();
     this.#dispatch();
+  }
+
+  // #isTooMany tells of a worker above the base that nobody has needed for long, although calls wait.
+  #isTooMany() {
+    return this.#waiting.length > 0 && this.#workers.size > this.#limits.workers && performance.now() - this.#grewFor > SHRINK;
   }
 
   #hasRoom() {
