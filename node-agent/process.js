@@ -110,15 +110,20 @@ class WorkerProcess {
     this.#child?.kill('SIGKILL');
   }
 
-  // grown is what the process holds beyond what it held when it first was idle, in bytes.
+  // grown is what the process holds of its own beyond what it held when it first was idle, in bytes. Pages of its
+  // program come with time, and are no garbage.
   grown() {
-    return this.memory() - this.#fresh;
+    return this.#size() - this.#fresh;
+  }
+
+  #size() {
+    return this.own() || this.memory(); // gVisor tells the latter alone
   }
 
   // prove notes that it has been idle once: it can start here.
   prove() {
     this.proven = true;
-    this.#fresh = this.memory();
+    this.#fresh = this.#size();
   }
 
   // memory is what the process holds now, in bytes; 0 where the system does not tell.
