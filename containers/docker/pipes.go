@@ -2,7 +2,6 @@ package docker
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -31,7 +30,6 @@ import (
 const (
 	pipeIn, pipeOut = "/run/jsd/in", "/run/jsd/out" // where a container has them: node-agent/agent.js
 
-	folderMode = 0o700
 	pipeMode   = 0o666       // within a container there is one user; outside, the folder is the daemon's alone
 	lastWords  = time.Second // for the attached stream to end behind the pipe, or the other way round
 	firstChunk = 4 << 10     // hello is shorter
@@ -40,7 +38,6 @@ const (
 var (
 	errPipe   = errors.New("the container closed its end of the link")
 	errBeside = errors.New("the container prints beside the link")
-	errFolder = errors.New("it is not jsd's alone any more")
 )
 
 // letsPipesIn tells of an OCI runtime whether its containers start with them. gVisor's, for one, do not: it
@@ -79,75 +76,6 @@ func (d *Driver) options(p *process) client.ContainerCreateOptions {
 		host.Mounts = p.pipes.mounts()
 	}
 	return client.ContainerCreateOptions{Name: p.id, Config: p.spec.containerConfig(d.config.Instance), HostConfig: host}
-}
-
-// A folder holds the pipes of one driver's containers. Only its user can look into it.
-type folder struct {
-	name atomic.Pointer[string] // nil: containers get no pipes
-	mode os.FileMode            // of pipes
-}
-
-func (f *folder) open(instance string) error {
-	f.mode = pipeMode
-	name, err := os.MkdirTemp(pipesBase(), pipesPrefix(instance)+"*") // which nobody else can look into
-	if err == nil {
-		f.name.Store(&name)
-	}
-	return err
-}
-
-// pipesBase is where a service, a session or a program has what it needs while it runs.
-func pipesBase() string {
-	return cmp.Or(os.Getenv("RUNTIME_DIRECTORY"), os.Getenv("XDG_RUNTIME_DIR"), os.TempDir())
-}
-
-func pipesPrefix(instance string) string {
-	return fmt.Sprintf("jsd-%.8x-", sha256.Sum256([]byte(instance)))
-}
-
-// sweep removes what earlier drivers of the instance left.
-func (f *folder) sweep(instance string) error {
-	left, err := filepath.Glob(filepath.Join(pipesBase(), pipesPrefix(instance)+"*"))
-	own := f.name.Load()
-	for _, name := range left {
-		if (own == nil || name != *own) && isOwn(name) {
-			err = errors.Join(err, os.RemoveAll(name))
-		}
-	}
-	return err
-}
-
-// isOwn tells of a folder that nobody else can change or put another one in the place of.
-func isOwn(name string) bool {
-	info, err := os.Lstat(name)
-	if err != nil || !info.IsDir() || info.Mode().Perm() != folderMode {
-		return false
-	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	return ok && int(owner.Uid) == os.Getuid()
-}
-
-// make gives the pipes of a container; nil where it gets none. A folder that somebody has cleaned away is made anew.
-func (f *folder) make(id string) (*pipes, error) {
-	name := f.name.Load()
-	if name == nil {
-		return nil, nil
-	}
-	if err := os.Mkdir(*name, folderMode); err != nil && !errors.Is(err, os.ErrExist) {
-		return nil, err
-	}
-	if !isOwn(*name) {
-		return nil, fmt.Errorf("folder %s: %w", *name, errFolder)
-	}
-	return makePipes(*name, id, f.mode)
-}
-
-// remove takes it away with all pipes in it, whose other ends go on as they are.
-func (f *folder) remove() error {
-	if name := f.name.Swap(nil); name != nil {
-		return os.RemoveAll(*name)
-	}
-	return nil
 }
 
 // pipes are those of one container: their names and the daemon's ends.
@@ -204,8 +132,7 @@ func (p *pipes) mounts() []mount.Mount {
 func (p *pipes) choose(attached io.Reader) (first chunk, ended <-chan error) {
 	viaPipe, viaAttached, end := make(chan chunk, 1), make(chan chunk, 1), make(chan error, 1)
 	piped := make(chan bool, 1)
-	p.readers.Go(func() { viaPipe <- readChunk(p.read) })
-	p.readers.Go(func() {
+	begun := p.begin(func() { viaPipe <- readChunk(p.read) }, func() {
 		first := readChunk(attached)
 		viaAttached <- first
 		if <-piped {
@@ -213,6 +140,9 @@ func (p *pipes) choose(attached io.Reader) (first chunk, ended <-chan error) {
 			p.closeSoon()
 		}
 	})
+	if !begun {
+		return chunk{err: errPipe}, nil
+	}
 	select {
 	case first = <-viaAttached:
 		piped <- false
@@ -226,6 +156,24 @@ func (p *pipes) choose(attached io.Reader) (first chunk, ended <-chan error) {
 	}
 	return first, end
 }
+
+// begin starts readers, for which wait waits, unless close was called.
+func (p *pipes) begin(readers ...func()) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.closed:
+		return false
+	default:
+	}
+	for _, read := range readers {
+		p.readers.Go(read)
+	}
+	return true
+}
+
+// wait comes behind close, and behind the end of the attached stream.
+func (p *pipes) wait() { p.readers.Wait() }
 
 // settle makes the pipe the link. From here on it ends when nobody in the container has the other end any more.
 func (p *pipes) settle() error {

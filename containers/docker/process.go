@@ -125,7 +125,7 @@ func (p *process) remove() error {
 		}
 		_ = p.conn.Close() // frees Read and Write; what the peer thinks of it does not matter
 		if p.pipes != nil {
-			p.pipes.readers.Wait()
+			p.pipes.wait()
 		}
 	}
 	if p.spoke.Load() {
