@@ -13,7 +13,7 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// ErrTooMany says that a folder would have more than MaxFiles files.
+// ErrTooMany says that a folder would have more than call.MaxFiles files.
 var ErrTooMany = errors.New("too many files in a bundle")
 
 // A Folder is a bundle in the making. It is used by one goroutine at a time; its zero value is empty.
@@ -37,7 +37,7 @@ func (f *Folder) Add(part json.RawMessage, sources map[string]json.RawMessage) e
 			names += len(path)
 		}
 	}
-	if len(f.digest)+added > MaxFiles {
+	if len(f.digest)+added > call.MaxFiles {
 		return ErrTooMany
 	}
 	if len(sources) == 0 {

@@ -16,6 +16,8 @@ import (
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // A file may be as long as this, since the parser needs time by the square of the keys of a mapping: a
@@ -185,7 +187,7 @@ func sections(of string, where *token.Token, node ast.Node) ([]section, error) {
 }
 
 func printable(key string) string {
-	if IsName(key) {
+	if call.IsName(key) {
 		return key
 	}
 	return fmt.Sprintf("%.100q", key)

@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/jsd-project/jsd/bundles"
+	"github.com/jsd-project/jsd/call"
 )
 
 // readFolder gives the files of a folder by path, and the entry among them. What stays behind is said
@@ -91,8 +91,8 @@ func (r *folderReader) read(name string) error {
 	if r.size += len(text); r.size > maxFrame {
 		return errTooMuch
 	}
-	if len(r.files) > bundles.MaxFiles {
-		return fmt.Errorf("more than %d files", bundles.MaxFiles)
+	if len(r.files) > call.MaxFiles {
+		return fmt.Errorf("more than %d files", call.MaxFiles)
 	}
 	return nil
 }

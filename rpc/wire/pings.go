@@ -1,4 +1,4 @@
-package rpc
+package wire
 
 import (
 	"context"
@@ -11,27 +11,27 @@ import (
 
 // pings keep a socket alive, or find that it is not, by a timer rather than a goroutine that sleeps.
 type pings struct {
-	socket   *socket
+	socket   *Socket
 	interval time.Duration
 
-	mu    sync.Mutex // held while a ping is under way; guards what follows
-	timer *time.Timer
-	over  bool
+	mu      sync.Mutex // held while a ping is under way; guards what follows
+	timer   *time.Timer
+	stopped bool
 }
 
-func (p *pings) start(s *socket, interval time.Duration) {
+func (p *pings) start(s *Socket, interval time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.socket, p.interval = s, interval
 	p.timer = time.AfterFunc(interval, p.ping)
 }
 
-// stop returns when none is under way any more. Where nobody reads the answer to one, that is when the socket's end
-// or abort, which must have been called, has taken effect.
+// stop returns when no ping is under way. Where nobody reads the answer to one, that is when the socket's End or abort has
+// taken effect.
 func (p *pings) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.over = true
+	p.stopped = true
 	p.timer.Stop()
 }
 
@@ -39,13 +39,13 @@ func (p *pings) stop() {
 func (p *pings) ping() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.over {
+	if p.stopped {
 		return
 	}
 	s := p.socket
-	if s.lingers(p.interval) {
-		s.log.Info().Msg("client disconnected: a frame of its took too long to come")
-		s.end(websocket.StatusPolicyViolation, "a frame took too long to come")
+	if s.isTooSlow(p.interval) {
+		s.cfg.Log.Info().Msg("client disconnected: a frame of its took too long to come")
+		s.End(websocket.StatusPolicyViolation, "a frame took too long to come")
 	}
 	if !p.answered() {
 		s.abort()

@@ -1,23 +1,16 @@
-package rpc
+package message
 
 import (
 	"bytes"
 	"encoding/json"
 	"iter"
-	"unicode/utf8"
 )
 
-// Frames are checked once, by wellFormed, and then only walked: what lies in a request (globals,
-// args) may be megabytes and is passed on as it came. Walking also keeps what decoding into Go
-// values would lose: the order of keys, numbers to the last digit, and whether a name is exactly
-// the one we know (encoding/json takes "CODE" for "code").
+// What a scanner has found to be JSON is walked by the functions of this file. They take any depth, and rely on the check:
+// of data that is no JSON they make anything.
 
-// wellFormed tells whether data is JSON in UTF-8. All else here relies on it, and like it takes any
-// depth.
-func wellFormed(data []byte) bool { return isJSON(data) && utf8.Valid(data) }
-
-// kind is the first byte of a value: { [ " t f n, or 0 for any number.
-func kind(value []byte) byte {
+// Kind is the first byte of a value: { [ " t f n, or 0 for any number.
+func Kind(value []byte) byte {
 	if len(value) == 0 {
 		return 0
 	}
@@ -29,13 +22,13 @@ func kind(value []byte) byte {
 	}
 }
 
-// members goes through a well-formed object. Names may be a part of it, not to be written to.
-func members(object []byte) iter.Seq2[[]byte, json.RawMessage] {
+// Members goes through a well-formed object. Names may be a part of it, not to be written to.
+func Members(object []byte) iter.Seq2[[]byte, json.RawMessage] {
 	return func(yield func([]byte, json.RawMessage) bool) {
 		i := skipSpace(object, 0) + 1
 		for i = skipSpace(object, i); object[i] != '}'; i = nextItem(object, i) {
 			keyEnd := stringEnd(object, i)
-			key := unquoted(object[i:keyEnd])
+			key := Unquoted(object[i:keyEnd])
 			i = skipSpace(object, skipSpace(object, keyEnd)+1) // past the colon
 			end := valueEnd(object, i)
 			if !yield(key, object[i:end:end]) {
@@ -46,8 +39,8 @@ func members(object []byte) iter.Seq2[[]byte, json.RawMessage] {
 	}
 }
 
-// elements goes through a well-formed array.
-func elements(array []byte) iter.Seq[json.RawMessage] {
+// Elements goes through a well-formed array.
+func Elements(array []byte) iter.Seq[json.RawMessage] {
 	return func(yield func(json.RawMessage) bool) {
 		i := skipSpace(array, 0) + 1
 		for i = skipSpace(array, i); array[i] != ']'; i = nextItem(array, i) {
@@ -149,11 +142,11 @@ func stringEnd(data []byte, i int) int {
 	}
 }
 
-// unquote decodes a well-formed string.
-func unquote(quoted []byte) string { return string(unquoted(quoted)) }
+// Unquote decodes a well-formed string.
+func Unquote(quoted []byte) string { return string(Unquoted(quoted)) }
 
-// unquoted is the same, without a copy where it can do without.
-func unquoted(quoted []byte) []byte {
+// Unquoted is the same, without a copy where it can do without.
+func Unquoted(quoted []byte) []byte {
 	if bytes.IndexByte(quoted, '\\') < 0 {
 		return quoted[1 : len(quoted)-1]
 	}
@@ -162,8 +155,8 @@ func unquoted(quoted []byte) []byte {
 	return []byte(s)
 }
 
-// appendJSON appends v, which must be of a type that always has a JSON form.
-func appendJSON(to []byte, v any) []byte {
+// AppendJSON appends v, which must be of a type that always has a JSON form.
+func AppendJSON(to []byte, v any) []byte {
 	buf := bytes.NewBuffer(to)
 	enc := json.NewEncoder(buf)
 	enc.SetEscapeHTML(false)

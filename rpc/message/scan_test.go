@@ -1,4 +1,4 @@
-package rpc
+package message
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ func TestWalkAgreesWithDecoder(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 3000 {
 		object := append(append([]byte(" "), randomObject(rng, 4)...), '\n')
-		if !wellFormed(object) {
+		if !new(scanner).scan(object) {
 			t.Fatalf("the generator is wrong: %s", object)
 		}
 		var want map[string]json.RawMessage
@@ -20,7 +20,7 @@ func TestWalkAgreesWithDecoder(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := map[string]json.RawMessage{}
-		for name, value := range members(object) {
+		for name, value := range Members(object) {
 			got[string(name)] = value
 		}
 		if len(got) != len(want) {
@@ -42,7 +42,7 @@ func compareElements(t *testing.T, array []byte) {
 		t.Fatal(err)
 	}
 	i := 0
-	for got := range elements(array) {
+	for got := range Elements(array) {
 		if i == len(want) || !bytes.Equal(got, want[i]) {
 			t.Fatalf("element %d of %s: got %s", i, array, got)
 		}

@@ -1,4 +1,4 @@
-package rpc
+package message
 
 import (
 	"encoding/json"
@@ -19,7 +19,7 @@ func TestIsJSON(t *testing.T) {
 		deep + strings.Repeat("]", 99_999) + "}": false,
 		strings.Repeat(`{"a":`, 100_000) + strings.Repeat("}", 100_000): false,
 	} {
-		if got := isJSON([]byte(document)); got != want {
+		if got := new(scanner).scan([]byte(document)); got != want {
 			t.Errorf("%.20s… of %d bytes: got %v", document, len(document), got)
 		}
 	}
@@ -48,7 +48,7 @@ func TestIsJSONAgreesWithDecoder(t *testing.T) {
 		}
 		want := json.Valid(document)
 		judged[want]++
-		if got := isJSON(document); got != want {
+		if got := new(scanner).value(document); got != want {
 			t.Fatalf("%q: got %v", document, got)
 		}
 	}
