@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jsd-project/jsd/bundles"
+	"github.com/jsd-project/jsd/call"
 )
 
 // putOne puts a folder and gives the bundle's ID.

@@ -1,13 +1,17 @@
 package rpc
 
 import (
+	"encoding/json"
 	"errors"
+	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/jsd-project/jsd/call"
+	"github.com/jsd-project/jsd/rpc/message"
 )
 
 // A Report says how a call of runtime.execute or runtime.open went. It has nothing of what the script is,
@@ -37,33 +41,27 @@ func (r *Report) Outcome() string {
 	return strconv.FormatInt(r.Code, 10)
 }
 
-// A spent is what a call used of time and containers.
-type spent struct {
-	turn time.Duration // waited in its session
-	call.Result
-}
-
-// report tells of the end of a run.
-func (s *Server) report(r *run, x *execution, began time.Time, used spent, err error) {
+// reportCall tells of the end of a call.
+func (s *service) reportCall(c *preparedCall, used call.Result, err error) {
 	report := Report{
-		Method: r.method, Tenant: x.name.tenant, Execution: x.name.id, Session: r.session != nil, Trace: r.req.trace,
-		Began: began, Container: used.Container, Cold: used.Cold,
+		Method: c.method, Tenant: c.origin.tenant, Execution: c.execution.name.id, Session: c.session != nil, Trace: c.origin.trace,
+		Began: c.began, Container: used.Container, Cold: used.Cold,
 	}
-	report.Queue = time.Since(began)
+	report.Queue = time.Since(c.began)
 	if used.Container != "" {
 		took := report.Queue
-		report.Queue = used.turn + used.Queue
+		report.Queue = c.turn + used.Queue
 		report.Run = max(0, took-report.Queue)
 	}
-	s.tell(report, err)
+	s.report(report, err)
 }
 
-// refuse tells of a call that ended before it ran.
-func (s *Server) refuse(method string, req *request, err error) {
-	s.tell(Report{Method: method, Tenant: req.tenant, Trace: req.trace, Began: time.Now()}, err)
+// reportRefusal tells of a call that ended before it ran.
+func (s *service) reportRefusal(method string, o origin, err error) {
+	s.report(Report{Method: method, Tenant: o.tenant, Trace: o.trace, Began: time.Now()}, err)
 }
 
-func (s *Server) tell(report Report, err error) {
+func (s *service) report(report Report, err error) {
 	if err != nil {
 		report.Code = wireError(err).Code
 		report.Fault = isFault(report.Code, err)
@@ -87,7 +85,7 @@ func isFault(code int64, err error) bool {
 }
 
 // logCall writes the line of a call. A failure's text is the script's own, so it is not in it.
-func (s *Server) logCall(r *Report, err error) {
+func (s *service) logCall(r *Report, err error) {
 	level := zerolog.InfoLevel
 	if r.Fault {
 		level = zerolog.ErrorLevel
@@ -111,4 +109,69 @@ func (s *Server) logCall(r *Report, err error) {
 		}
 	}
 	event.Str("outcome", r.Outcome()).Dur("queue", r.Queue).Dur("run", r.Run).Msg("call")
+}
+
+// A traceparent says which trace a call is a part of, in the form of the W3C's Trace Context; empty
+// where what the client says has not that form, which is no error.
+type traceparent string
+
+func (t *traceparent) Take(v json.RawMessage) bool {
+	if message.Kind(v) != '"' {
+		return false
+	}
+	*t = traceparent(validTraceparent(message.Unquote(v)))
+	return true
+}
+
+func (*traceparent) Expects() string { return "a string, as the traceparent of W3C Trace Context" }
+
+func (*traceparent) Schema() message.Schema { return message.Schema{"type": "string"} }
+
+const (
+	traceparentHeader = "traceparent"
+	traceparentLength = len("00-0123456789abcdef0123456789abcdef-0123456789abcdef-01")
+	traceparentMost   = 512 // of versions to come, that may be longer
+)
+
+// traceparentOf is what a header says, which must come once.
+func traceparentOf(header http.Header) string {
+	if values := header.Values(traceparentHeader); len(values) == 1 {
+		return validTraceparent(strings.Trim(values[0], " \t"))
+	}
+	return ""
+}
+
+// validTraceparent gives a traceparent back, or nothing where it is none: version, trace, parent and flags in
+// lower-case hex, of which neither trace nor parent is all zero. What a later version has behind these is
+// left alone.
+func validTraceparent(value string) string {
+	if len(value) < traceparentLength || len(value) > traceparentMost {
+		return ""
+	}
+	version, trace, parent, flags := value[:2], value[3:35], value[36:52], value[53:55]
+	rest := value[traceparentLength:]
+	switch {
+	case value[2] != '-' || value[35] != '-' || value[52] != '-',
+		strings.Trim(version+trace+parent+flags, "0123456789abcdef") != "",
+		strings.Trim(trace, "0") == "" || strings.Trim(parent, "0") == "",
+		version == "ff", version == "00" && rest != "", rest != "" && rest[0] != '-':
+		return ""
+	}
+	return value
+}
+
+// traceID is that of a traceparent, if there is one.
+func traceID(trace string) string {
+	if trace == "" {
+		return ""
+	}
+	return trace[3:35]
+}
+
+// traceOf is the trace of a request: the one it names, else its connection's.
+func (p *peer) traceOf(named *traceparent) string {
+	if named != nil && *named != "" {
+		return string(*named)
+	}
+	return p.trace
 }

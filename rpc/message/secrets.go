@@ -18,10 +18,10 @@ const (
 
 // Secrets is the type of a param whose strings are redacted from what the client gets.
 type Secrets struct {
-	JSON    json.RawMessage // as the client wrote it
-	Strings []string        // in it, however deep, of MinSecret characters or more
+	JSON json.RawMessage // as the client wrote it
 
-	many bool // too many of them
+	strings []string
+	many    bool // too many of them
 }
 
 func (s *Secrets) Take(v json.RawMessage) bool {
@@ -35,7 +35,7 @@ func (s *Secrets) Take(v json.RawMessage) bool {
 		if len(text) < MinSecret || UTF16Length(text) < MinSecret {
 			continue
 		}
-		s.Strings = append(s.Strings, text)
+		s.strings = append(s.strings, text)
 		lines += 1 + strings.Count(text, "\n")
 		bytes += len(text)
 		if lines > maxSecretLines || bytes > maxSecretBytes {
@@ -51,6 +51,14 @@ func (s *Secrets) Expects() string {
 		return "an object with at most 1,000 lines and 64 KiB in its strings of 6 characters or more"
 	}
 	return "an object"
+}
+
+// Strings are those in it, however deep, of MinSecret characters or more. It may be called where there are no Secrets.
+func (s *Secrets) Strings() []string {
+	if s == nil {
+		return nil
+	}
+	return s.strings
 }
 
 // UTF16Length is the length of a string as JavaScript counts it.

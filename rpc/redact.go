@@ -6,22 +6,23 @@ import (
 	"strings"
 
 	"github.com/jsd-project/jsd/call"
+	"github.com/jsd-project/jsd/rpc/message"
 )
 
-const blanked = "***"
+const redacted = "***"
 
-// A blanker takes secrets out of text. That keeps them from being told by accident; a script that
+// A redactor takes secrets out of text. That keeps them from being told by accident; a script that
 // wants to tell them finds a form that is not looked for. The zero value looks for nothing.
-type blanker struct {
+type redactor struct {
 	forms []string // what is looked for, none empty
 }
 
-// newBlanker looks for each secret as it is, and as JSON and Node's console escape it. Both write a
+// newRedactor looks for each secret as it is, and as JSON and Node's console escape it. Both write a
 // text of several lines in pieces at times (a console entry, a string joined by +), so its lines
 // count as secrets of their own.
-func newBlanker(secrets []string) blanker {
+func newRedactor(secrets []string) redactor {
 	seen := map[string]bool{}
-	var b blanker
+	var b redactor
 	add := func(secret string) {
 		for _, form := range []string{secret, escape(secret, jsonEscape), escape(secret, consoleEscape)} {
 			if !seen[form] {
@@ -36,7 +37,7 @@ func newBlanker(secrets []string) blanker {
 			continue
 		}
 		for line := range strings.SplitSeq(secret, "\n") {
-			if line = strings.TrimSpace(line); utf16Length(line) >= minSecret {
+			if line = strings.TrimSpace(line); message.UTF16Length(line) >= message.MinSecret {
 				add(line)
 			}
 		}
@@ -83,8 +84,11 @@ func consoleEscape(r rune) string {
 	}
 }
 
-// text gives text with every occurrence blanked, also those that overlap or lie in another.
-func (b blanker) text(text string) string {
+// redactNothing is for calls without secrets.
+func redactNothing() redactor { return redactor{} }
+
+// text gives text with every occurrence replaced, also those that overlap or lie in another.
+func (b redactor) text(text string) string {
 	var ends []int // at each index, how far what begins there reaches; nil while nothing was found
 	for _, form := range b.forms {
 		first := strings.Index(text, form)
@@ -150,30 +154,30 @@ func cutOut(text string, ends []int) string {
 		for ; i < end; i++ {
 			end = max(end, ends[i])
 		}
-		b.WriteString(blanked)
+		b.WriteString(redacted)
 	}
 	return b.String()
 }
 
-func (b blanker) lines(lines []string) []string {
+func (b redactor) lines(lines []string) []string {
 	if len(b.forms) == 0 {
 		return lines
 	}
-	blank := make([]string, len(lines))
+	clean := make([]string, len(lines))
 	for i, line := range lines {
-		blank[i] = b.text(line)
+		clean[i] = b.text(line)
 	}
-	return blank
+	return clean
 }
 
 // err gives err without secrets: a failure as another one, any other error as one that says the same.
-func (b blanker) err(err error) error {
+func (b redactor) err(err error) error {
 	if err == nil || len(b.forms) == 0 {
 		return err
 	}
 	var failure *call.Failure
 	if !errors.As(err, &failure) {
-		return blankError{b.text(err.Error()), err}
+		return redactedError{b.text(err.Error()), err}
 	}
 	f := *failure
 	f.Name, f.Message, f.Stack = b.text(f.Name), b.text(f.Message), b.text(f.Stack)
@@ -181,11 +185,11 @@ func (b blanker) err(err error) error {
 	return &f
 }
 
-// A blankError is an error whose text has been blanked.
-type blankError struct {
+// A redactedError is an error whose text has been redacted.
+type redactedError struct {
 	text  string
 	cause error
 }
 
-func (e blankError) Error() string { return e.text }
-func (e blankError) Unwrap() error { return e.cause }
+func (e redactedError) Error() string { return e.text }
+func (e redactedError) Unwrap() error { return e.cause }
