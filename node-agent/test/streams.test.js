@@ -3,8 +3,8 @@
 
 const { test } = require('node:test');
 const assert = require('node:assert/strict');
-const { CHUNK, KIND, WINDOW } = require('../frames.js');
-const { Streams } = require('../streams.js');
+const { CHUNK, KIND, WINDOW } = require('../shared/frames.js');
+const { Streams } = require('../agent/streams.js');
 
 // rig gives Streams whose link and workers write down what they get.
 function rig(limits = { call: 2, container: 3 }) {

@@ -6,7 +6,7 @@
 //	open ─► waiting for a place ─► asked ─► opened … ─► closed, which frees the place
 //	          └─ too long, aborted, its call ended
 
-const { CHUNK, CONNECTIONS, KIND, WINDOW } = require('./frames.js');
+const { CHUNK, CONNECTIONS, KIND, WINDOW } = require('../shared/frames.js');
 
 const PATIENCE = 10_000; // ms that one waits for a place
 const LAST = 2 ** 32 - 1;

@@ -2,6 +2,7 @@
 // Turns whatever a script threw into data. Everything here may meet an object made to break it (a
 // getter that throws, a Proxy, a name that is no string), so each look at it is taken alone and may fail.
 
+const path = require('node:path');
 const util = require('node:util');
 
 const CODE = Object.freeze({
@@ -38,10 +39,11 @@ function inspect(value) {
   }
 }
 
+const ROOT = path.dirname(__dirname); // of all files that agent and workers consist of
 // A frame of the agent's own: its files, Node's, and the realm's start-up code.
-const AGENT_FRAME = new RegExp(`(?:\\(|at (?:async )?)(?:node:|jsd:|(?:file://)?${RegExp.escape(__dirname)})`);
+const AGENT_FRAME = new RegExp(`(?:\\(|at (?:async )?)(?:node:|jsd:|(?:file://)?${RegExp.escape(ROOT)})`);
 // isAgentFile says the same of a file's name.
-const isAgentFile = (name) => typeof name === 'string' && (/^(?:node|jsd):/.test(name) || name.startsWith(`${__dirname}/`) || name.startsWith(`file://${__dirname}/`));
+const isAgentFile = (name) => typeof name === 'string' && (/^(?:node|jsd):/.test(name) || name.startsWith(`${ROOT}/`) || name.startsWith(`file://${ROOT}/`));
 const FRAME = /^\s+at /;
 const NATIVE_FRAME = /<anonymous>\)?$/;
 

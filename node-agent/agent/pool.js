@@ -4,7 +4,7 @@
 //   run(call) ─► waiting ─► an idle worker ─► runner ─► idle again, or gone and replaced
 //                                              └─ a call with a taker: the worker is the taker's, and replaced
 
-const { CODE } = require('./failure.js');
+const { CODE } = require('../shared/failures.js');
 
 const MIB = 1024 * 1024;
 const GROW = 10; // ms a call holds its worker before another is started for those that wait

@@ -4,7 +4,7 @@
 //   open ─► the pool's queue ─► opening, on a worker taken out of the pool ─► open ─► its calls, one by one
 //     └─ cancelled, not opened, overrun, closed, its worker gone ─► ended: said once, behind all answers
 
-const { CODE } = require('./failure.js');
+const { CODE } = require('../shared/failures.js');
 
 // A Session is the owner of its worker, and the queue of its calls.
 class Session {

@@ -14,9 +14,9 @@ const { isBuiltin } = require('node:module');
 const net = require('node:net');
 const path = require('node:path');
 const { Calls } = require('./calls.js');
-const { CHUNK, KIND, FrameReader, decodeFrame, encodeData, writeFrame } = require('./frames.js');
-const { Modules } = require('./modules.js');
-const { Packages } = require('./trees.js');
+const { CHUNK, KIND, FrameReader, decodeFrame, encodeData, writeFrame } = require('../shared/frames.js');
+const { Modules } = require('../shared/modules.js');
+const { Packages } = require('../shared/trees.js');
 
 const { O_NONBLOCK, O_RDONLY, O_WRONLY } = fs.constants;
 const PIPES = Object.freeze({ in: '/run/jsd/in', out: '/run/jsd/out' });

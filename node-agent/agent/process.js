@@ -4,8 +4,9 @@
 const { spawn } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
-const { FrameReader, decodeFrame, encodeData, writeFrame } = require('./frames.js');
+const { FrameReader, decodeFrame, encodeData, writeFrame } = require('../shared/frames.js');
 
+const ROOT = path.dirname(__dirname); // of all files that agent and workers consist of
 const RESULT_ROOM = 256 * 1024; // bytes a result frame may have beyond the value: its header
 
 // youngSpace is what V8's semi-spaces may grow to, in MiB, in a container of memory MiB: with 8, young objects alone
@@ -26,7 +27,7 @@ const flags = ({ heap, memory, packages, modules }) => [
   '--no-warnings',
   '--permission',
   ...(modules?.includes('sqlite') ? [] : ['--no-experimental-sqlite']), // which opens files that the permission model does not judge
-  `--allow-fs-read=${__dirname}`,
+  `--allow-fs-read=${ROOT}`,
   ...(packages === undefined ? [] : [`--allow-fs-read=${packages}`]),
   '--allow-fs-read=/proc/self/oom_score_adj',
   '--allow-fs-write=/proc/self/oom_score_adj',
@@ -65,7 +66,7 @@ class WorkerProcess {
       onExit(this, how);
     };
     try {
-      this.#child = spawn(process.execPath, [...flags(limits), path.join(__dirname, 'worker.js'), JSON.stringify(limits)], {
+      this.#child = spawn(process.execPath, [...flags(limits), path.join(ROOT, 'worker', 'worker.js'), JSON.stringify(limits)], {
         stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
         env: environment(),
         cwd: '/',

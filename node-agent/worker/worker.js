@@ -5,15 +5,15 @@
 
 const fs = require('node:fs');
 const net = require('node:net');
-const { KIND, FrameReader, decodeFrame, encode, encodeData } = require('./frames.js');
+const { KIND, FrameReader, decodeFrame, encode, encodeData } = require('../shared/frames.js');
 const { Contexts } = require('./contexts.js');
-const { collectAll } = require('./garbage.js');
+const { collectAll } = require('../shared/garbage.js');
 const { hostOf } = require('./host.js');
-const { LAZY_GLOBALS, Modules, NETWORK } = require('./modules.js');
+const { LAZY_GLOBALS, Modules, NETWORK } = require('../shared/modules.js');
 const { Resolver } = require('./resolve.js');
 const { Run } = require('./run.js');
 const { ScriptCache } = require('./scripts.js');
-const { Folder, Packages } = require('./trees.js');
+const { Folder, Packages } = require('../shared/trees.js');
 const { Tunnels } = require('./tunnels.js');
 
 const GENERATION = 64; // calls whose contexts are collected together: some 14 MB

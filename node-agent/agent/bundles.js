@@ -2,7 +2,7 @@
 // Bundles as the agent keeps them: folders of sources, in the parts they came in, for workers to be given
 // when they first need them. The daemon says which the agent forgets, the agent which a worker does.
 
-const { KIND } = require('./frames.js');
+const { KIND } = require('../shared/frames.js');
 
 const OF_WORKER = 8 * 1024 * 1024; // bytes of bundles that a worker keeps beside the one it uses
 

@@ -8,13 +8,13 @@
 
 const { performance } = require('node:perf_hooks');
 const util = require('node:util');
-const { Unanswered } = require('./callbacks.js');
-const { CallConsole } = require('./console.js');
-const { CODE, exception, notSerializable } = require('./failure.js');
+const { Unanswered } = require('../shared/callbacks.js');
+const { CallConsole } = require('../shared/console.js');
+const { CODE, exception, notSerializable } = require('../shared/failures.js');
 const { Loader } = require('./loader.js');
 const { NAMES } = require('./names.js');
 const { CALLEE, IDENTIFIER, withoutEnd } = require('./source.js');
-const { Folder } = require('./trees.js');
+const { Folder } = require('../shared/trees.js');
 
 // Run is what a context's host calls end in.
 class Run {

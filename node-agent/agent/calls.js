@@ -6,7 +6,7 @@
 //                    callback ▼ │ reply
 
 const { Bundles } = require('./bundles.js');
-const { CODE } = require('./failure.js');
+const { CODE } = require('../shared/failures.js');
 const { Pool } = require('./pool.js');
 const { Runner } = require('./runner.js');
 const { Sessions } = require('./sessions.js');

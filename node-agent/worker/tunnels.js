@@ -5,7 +5,7 @@
 //	open ─► opened ─► data, credit … ─► finish, each way ─► closed
 //	  └──────────────── abort ────────────────────────────────┘
 
-const { CHUNK, CONNECTIONS, KIND, WINDOW } = require('./frames.js');
+const { CHUNK, CONNECTIONS, KIND, WINDOW } = require('../shared/frames.js');
 
 // failure is the error that a script gets of a connection.
 function failure({ code, message }, { host, port }) {

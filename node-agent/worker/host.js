@@ -4,9 +4,9 @@
 
 const { isBuiltin } = require('node:module');
 const util = require('node:util');
-const { METHODS } = require('./console.js');
-const { isAgentFile } = require('./failure.js');
-const { isInstance, SHARED_CLASSES } = require('./modules.js');
+const { METHODS } = require('../shared/console.js');
+const { isAgentFile } = require('../shared/failures.js');
+const { isInstance, SHARED_CLASSES } = require('../shared/modules.js');
 
 function hostOf(modules, lazyGlobals) {
   const host = {

@@ -5,11 +5,11 @@
 //   start(worker, call) ─► busy ──result──► settling ──idle──► (has it grown? collect ─► idle) ─► owner.onIdle
 //                           └─ overrun, cancel, out of memory ─► killed ─► owner.onGone
 
-const { Unanswered } = require('./callbacks.js');
-const { LEVELS } = require('./console.js');
-const { CODE } = require('./failure.js');
-const { KIND } = require('./frames.js');
-const { collectYoung } = require('./garbage.js');
+const { Unanswered } = require('../shared/callbacks.js');
+const { LEVELS } = require('../shared/console.js');
+const { CODE } = require('../shared/failures.js');
+const { KIND } = require('../shared/frames.js');
+const { collectYoung } = require('../shared/garbage.js');
 const { WorkerProcess } = require('./process.js');
 
 const MIB = 1024 * 1024;

@@ -4,7 +4,7 @@
 
 const { isBuiltin } = require('node:module');
 const { posix } = require('node:path');
-const { NOT_LISTED } = require('./modules.js');
+const { NOT_LISTED } = require('../shared/modules.js');
 
 const CONDITIONS = Object.freeze({
   require: new Set(['node', 'require', 'module-sync', 'default']),
