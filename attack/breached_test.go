@@ -22,9 +22,9 @@ func (e *engine) breach(t *testing.T) {
 	}
 	goBuild(t, filepath.Join(dir, "probe"), "./testdata/probe")
 	for _, change := range []struct{ file, from, to string }{
-		{"worker/worker.js", "context.host.run = run;", "context.host.run = run; context.global.breach = { process, require, worker: this };"},
+		{"worker/worker.js", "context.bridge.call = call;", "context.bridge.call = call; context.global.breach = { process, require, worker: this };"},
 		{"worker/worker.js", "delete process[name]", "void name"},
-		{"agent/process.js", "[...flags(limits), ", "[...flags(limits).filter((flag) => !/^--(?:permission|allow|no-experimental-sqlite)/.test(flag)), "},
+		{"agent/worker-process.js", "[...flags(limits), ", "[...flags(limits).filter((flag) => !/^--(?:permission|allow|no-experimental-sqlite)/.test(flag)), "},
 	} {
 		path := filepath.Join(dir, filepath.Base(change.file))
 		source, err := os.ReadFile(path)
@@ -40,7 +40,7 @@ func (e *engine) breach(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const dockerfile = "FROM " + runtimeImage + "\nCOPY worker.js /opt/jsd/worker/\nCOPY process.js /opt/jsd/agent/\nCOPY probe /opt/jsd/\n"
+	const dockerfile = "FROM " + runtimeImage + "\nCOPY worker.js /opt/jsd/worker/\nCOPY worker-process.js /opt/jsd/agent/\nCOPY probe /opt/jsd/\n"
 	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644); err != nil {
 		t.Fatal(err)
 	}

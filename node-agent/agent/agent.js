@@ -1,7 +1,30 @@
 'use strict';
-// The agent: the main process inside a container. It speaks the link with the daemon on stdin and
-// stdout, hands calls to workers and never runs code of a script itself, so it can always answer.
-// containers/doc.go in the daemon describes the link.
+// The agent: the main process in a container. It speaks the link with the daemon, hands calls to workers, and never
+// runs code of a script itself, so it can always answer and kill. containers/doc.go in the daemon describes the link.
+//
+// A call comes in one file after the other:
+//
+//   Agent.#onFrame                         a frame of the daemon
+//     Calls.run                            calls.js     notes that the call is pending
+//       Sessions.run                       sessions.js  a call in a session waits until the session's worker is idle
+//       Pool.run                           pool.js      another call waits until any worker is idle
+//         Runner.start                     runner.js    starts the call on a worker
+//           Bundles.send                   bundles.js   sends the bundle that the call names, if the worker lacks it
+//           WorkerProcess.send             worker-process.js
+//           Runner.#onStarted              starts its deadline; Watchdog.start (watchdog.js) its checks of memory and CPU time
+//
+// Its outcome goes the other way:
+//
+//   Runner.#onFrame                        a frame of the worker: print and callback go on to the daemon at once
+//     outcomeOf                            outcomes.js  checks what the worker sent
+//     Runner.#onReply
+//       Draining.start                     draining.js  waits until the worker is idle
+//       Calls.#complete
+//         Agent.#sendOutcome               a result or a failure for the daemon
+//     Runner.#onIdle                       the worker can take a call: Pool.onIdle or Session.onIdle starts the next one
+//
+// A call ends without its worker by Runner.abort: by its deadline, the watchdog, a cancel, or the end of its session.
+// Connections of scripts go through streams.js in both directions.
 
 const [major, minor] = process.versions.node.split('.').map(Number);
 if (major < 24 || (major === 24 && minor < 8)) { // the first with vm modules that link at once
@@ -13,19 +36,20 @@ const fs = require('node:fs');
 const { isBuiltin } = require('node:module');
 const net = require('node:net');
 const path = require('node:path');
-const { Calls } = require('./calls.js');
+const { AllowedModules } = require('../shared/allowed-modules.js');
 const { CHUNK, KIND, FrameReader, decodeFrame, encodeData, writeFrame } = require('../shared/frames.js');
-const { Modules } = require('../shared/modules.js');
-const { Packages } = require('../shared/trees.js');
+const { Packages } = require('../shared/packages.js');
+const { Call } = require('./call.js');
+const { Calls } = require('./calls.js');
 
 const { O_NONBLOCK, O_RDONLY, O_WRONLY } = fs.constants;
 const PIPES = Object.freeze({ in: '/run/jsd/in', out: '/run/jsd/out' });
 const VERSION = 5;
-const MAX_FRAME = 17 * 1024 * 1024; // the daemon's largest client frame, and room for its header
+const MAX_FRAME = 17 * 1024 * 1024; // bytes; the daemon's largest client frame, and room for its header
 
-// packagesFolder is where the image has its packages, undefined where it has none. npm installs them beside
-// the Node that runs it; another folder may be named by who starts the agent.
-function packagesFolder() {
+// packagesDirectory returns the path of the image's packages, or undefined if there are none. npm installs them beside
+// the Node that runs it. JSD_PACKAGES may name another directory.
+function packagesDirectory() {
   try {
     return fs.realpathSync.native(process.env.JSD_PACKAGES || path.join(process.execPath, '../../lib/node_modules'));
   } catch {
@@ -33,46 +57,50 @@ function packagesFolder() {
   }
 }
 
-// available names what scripts may load here: built-ins, and packages that are installed.
-function available({ modules: allowed, network }, folder) {
-  const modules = new Modules(allowed, network !== undefined);
-  const packages = new Packages(folder).names();
-  return [...modules.names().filter((name) => isBuiltin(name)), ...packages.filter((name) => modules.allowsPackage(name))];
+// available lists the modules that scripts may load and that exist here: built-ins and packages.
+function available({ modules: listed, network }, packages) {
+  const allowed = new AllowedModules(listed, network !== undefined);
+  const installed = new Packages(packages).names();
+  return [...allowed.names().filter((name) => isBuiltin(name)), ...installed.filter((name) => allowed.hasPackage(name))];
 }
 
-// giveUp ends the agent, and with it the container: the daemon sees its end, and stderr says why.
-function giveUp(why) {
-  process.stderr.write(`jsd agent: ${why}\n`);
+// giveUp ends the agent and with it the container. The daemon finds the reason in the last line of stderr.
+function giveUp(reason) {
+  process.stderr.write(`jsd agent: ${reason}\n`);
   process.exit(1);
 }
 
-// gone is for the end of the daemon.
-const gone = () => process.exit(0);
+const onDaemonGone = () => process.exit(0);
 
 class Agent {
-  // Sockets, since process.stdout blocks on a pipe that is full, and an agent that blocks cannot kill.
+  // net.Socket, since process.stdout blocks on a full pipe, and an agent that blocks cannot kill.
   #in = new net.Socket({ fd: 0, readable: true, writable: false });
   #out = new net.Socket({ fd: 1, readable: false, writable: true, writableHighWaterMark: 2 * CHUNK });
-  #calls;
+  #calls; // from hello on
 
   start() {
     this.#listen(this.#in);
-    this.#speak(this.#out);
-    // The daemon may have made pipes that are faster. It learns that they are used by hello coming out of one.
+    this.#watchOutput(this.#out);
+    this.#openPipes();
+    process.on('exit', () => this.#calls?.close());
+  }
+
+  // #openPipes switches to the pipes that the daemon may have made, which are faster than the engine's standard
+  // streams. The daemon sees that they are in use when hello comes out of one.
+  #openPipes() {
     let from;
     try {
       from = fs.openSync(PIPES.in, O_RDONLY | O_NONBLOCK);
       const to = fs.openSync(PIPES.out, O_WRONLY | O_NONBLOCK);
       this.#listen(new net.Socket({ fd: from, readable: true, writable: false }));
-      this.#out = this.#speak(new net.Socket({ fd: to, readable: false, writable: true, writableHighWaterMark: 2 * CHUNK }));
-    } catch { // there are none, or not both can be opened
+      this.#out = this.#watchOutput(new net.Socket({ fd: to, readable: false, writable: true, writableHighWaterMark: 2 * CHUNK }));
+    } catch { // there are none, or one of them cannot be opened
       if (from !== undefined) fs.closeSync(from);
     }
-    process.on('exit', () => this.#calls?.close());
   }
 
-  #speak(socket) {
-    return socket.on('error', gone).on('drain', () => this.#calls?.drained());
+  #watchOutput(socket) {
+    return socket.on('error', onDaemonGone).on('drain', () => this.#calls?.onDrain());
   }
 
   #listen(socket) {
@@ -84,14 +112,14 @@ class Agent {
         giveUp(error.message);
       }
     });
-    socket.on('end', gone).on('error', gone);
+    socket.on('end', onDaemonGone).on('error', onDaemonGone);
   }
 
   #onFrame(kind, { header, body }) {
-    if (kind === KIND.hello) return this.#hello(header);
+    if (kind === KIND.hello) return this.#onHello(header);
     if (this.#calls === undefined) return giveUp('the first frame has to be hello');
     switch (kind) {
-      case KIND.call: return this.#calls.run({ ...header, body });
+      case KIND.call: return this.#calls.run(new Call(header, body));
       case KIND.cancel: return this.#calls.cancel(header.id);
       case KIND.reply: return this.#calls.reply(header, body);
       case KIND.ping: return this.#send(KIND.pong, {});
@@ -106,18 +134,18 @@ class Agent {
     }
   }
 
-  #hello({ version, ...limits }) {
+  #onHello({ version, ...limits }) {
     if (version !== VERSION) return giveUp(`the daemon speaks version ${version} of the link, this agent ${VERSION}: build its image again`);
     if (this.#calls !== undefined) return giveUp('hello came twice');
-    const packages = packagesFolder();
+    const packages = packagesDirectory();
     const link = {
-      answer: (call, outcome) => this.#answer(call, outcome),
-      print: ({ id }, level, text) => this.#send(KIND.print, { id, level }, text),
-      callback: ({ id }, callback, name, args) => this.#send(KIND.callback, { id, callback, name }, args),
-      ended: (session) => this.#send(KIND.ended, { session }),
+      sendOutcome: (call, outcome) => this.#sendOutcome(call, outcome),
+      sendPrint: ({ id }, level, text) => this.#send(KIND.print, { id, level }, text),
+      sendCallback: ({ id }, callback, name, args) => this.#send(KIND.callback, { id, callback, name }, args),
+      sendEnded: (session) => this.#send(KIND.ended, { session }),
       send: (kind, header) => this.#send(kind, header),
       sendData: (stream, bytes) => this.#out.write(encodeData(stream, bytes)),
-      busy: () => this.#out.writableNeedDrain,
+      isBusy: () => this.#out.writableNeedDrain,
     };
     this.#calls = new Calls({ ...limits, packages, frame: MAX_FRAME }, link, (error) => {
       if (error !== undefined) return giveUp(error.message);
@@ -125,7 +153,7 @@ class Agent {
     });
   }
 
-  #answer({ id, console }, { value, ...header }) {
+  #sendOutcome({ id, console }, { value, ...header }) {
     this.#send(value === undefined ? KIND.failure : KIND.result, { ...header, id, console: console.length > 0 ? console : undefined }, value);
   }
 

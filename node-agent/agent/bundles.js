@@ -1,10 +1,11 @@
 'use strict';
-// Bundles as the agent keeps them: folders of sources, in the parts they came in, for workers to be given
-// when they first need them. The daemon says which the agent forgets, the agent which a worker does.
+// The bundles that the agent has: source trees, in the parts in which they came from the daemon. A worker gets a bundle
+// before its first call that names it. The daemon decides which bundles the agent forgets, the agent which a worker
+// forgets.
 
 const { KIND } = require('../shared/frames.js');
 
-const OF_WORKER = 8 * 1024 * 1024; // bytes of bundles that a worker keeps beside the one it uses
+const WORKER_BYTES = 8 * 1024 * 1024; // of the bundles that a worker has besides the one that it gets
 
 class Bundles {
   #parts = new Map(); // id → bodies of its frames
@@ -19,28 +20,35 @@ class Bundles {
     return this.#parts.has(id);
   }
 
-  // hand sees to it that a worker has a bundle, and forgets what it used least of late. It gives the bytes
-  // that were sent.
-  hand(worker, id) {
+  // send sends a bundle to a worker that does not have it, and has the worker forget its least recently used ones. It
+  // returns the number of bytes sent. id may be undefined.
+  send(worker, id) {
     if (id === undefined) return 0;
-    const had = worker.bundles.delete(id); // to the end of the line
-    const parts = this.#parts.get(id) ?? [];
-    if (!had) {
-      const drop = [];
-      for (let held = this.#size(worker.bundles); held > OF_WORKER; held = this.#size(worker.bundles)) {
-        const [oldest] = worker.bundles.keys();
-        worker.bundles.delete(oldest);
-        drop.push(oldest);
-      }
-      parts.forEach((part, i) => worker.send(KIND.bundle, i === 0 ? { bundle: id, drop } : { bundle: id }, part));
+    const bytes = worker.bundles.get(id);
+    if (bytes !== undefined) {
+      worker.bundles.delete(id);
+      worker.bundles.set(id, bytes); // now the most recently used
+      return 0;
     }
+    const drop = this.#evict(worker.bundles);
+    const parts = this.#parts.get(id) ?? [];
+    parts.forEach((part, i) => worker.send(KIND.bundle, i === 0 ? { bundle: id, drop } : { bundle: id }, part));
     const size = parts.reduce((sum, part) => sum + part.length, 0);
     worker.bundles.set(id, size);
-    return had ? 0 : size;
+    return size;
   }
 
-  #size(sizes) {
-    return [...sizes.values()].reduce((sum, size) => sum + size, 0);
+  // #evict removes the least recently used of a worker's bundles until they fit, and returns their ids.
+  #evict(bundles) {
+    const evicted = [];
+    let sum = bundles.values().reduce((total, size) => total + size, 0);
+    for (const [id, size] of bundles) {
+      if (sum <= WORKER_BYTES) break;
+      bundles.delete(id);
+      evicted.push(id);
+      sum -= size;
+    }
+    return evicted;
   }
 }
 

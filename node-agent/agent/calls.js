@@ -1,12 +1,8 @@
 'use strict';
-// The calls that have no outcome yet, by id: where each goes when it comes, and that each is answered once.
-//
-//   run ─► pool ─────────► runner ─► its outcome, or an end ─► link.answer
-//    └──► sessions ─────────┘ │ ▲
-//                    callback ▼ │ reply
+// The calls without an outcome, by id. Each call is completed exactly once.
 
+const { codes } = require('../shared/failures.js');
 const { Bundles } = require('./bundles.js');
-const { CODE } = require('../shared/failures.js');
 const { Pool } = require('./pool.js');
 const { Runner } = require('./runner.js');
 const { Sessions } = require('./sessions.js');
@@ -15,72 +11,67 @@ const { Streams } = require('./streams.js');
 class Calls {
   #link;
   #bundles = new Bundles();
-  #pending = new Map(); // id → call
+  #pending = new Map(); // id → Call
   #runner;
   #pool;
   #sessions;
-  #streams;
+  #streams; // undefined where there are no hosts to reach
 
-  // link has answer(call, outcome), called once for each call, where outcome is {value, time} or a failure;
-  // print(call, level, text); callback(call, number, name, args); ended(session); and what Streams needs. onReady(error) is called
-  // once, when the first call can run or none ever will; limits are those of the daemon's hello.
+  // limits are those of the daemon's hello. link has sendOutcome(call, outcome), called once for each call, where
+  // outcome is {value, time, cpu} or a failure; sendEnded(session); and what Runner and Streams need. onReady(error) is
+  // called once: when a call can run, or when none ever will.
   constructor(limits, link, onReady) {
     this.#link = link;
-    const finish = (call, outcome) => this.#finish(call, outcome);
+    const complete = (call, outcome) => this.#complete(call, outcome);
     if (limits.network !== undefined) this.#streams = new Streams(limits.network, link);
-    this.#runner = new Runner(limits, this.#bundles, {
-      finish,
-      print: (call, level, text) => link.print(call, level, text),
-      callback: (call, number, name, args) => link.callback(call, number, name, args),
-    }, this.#streams);
-    this.#pool = new Pool(limits, this.#runner, finish, onReady);
-    this.#sessions = new Sessions(this.#runner, finish, (session) => link.ended(session));
+    this.#runner = new Runner(limits, this.#bundles, link, this.#streams, complete);
+    this.#pool = new Pool(limits, this.#runner, complete, onReady);
+    this.#sessions = new Sessions(this.#runner, complete, (session) => link.sendEnded(session));
   }
 
-  // addBundle takes a part of a folder of sources that calls will name.
+  // addBundle takes a part of a source tree that calls will name.
   addBundle(header, body) {
     this.#bundles.add(header, body);
   }
 
-  // run takes what the runner's start does, and perhaps the number of the session that the call runs in.
   run(call) {
-    call.console = [];
-    call.printed = 0;
     this.#pending.set(call.id, call);
     if (call.session !== undefined) return this.#sessions.run(call);
     if (call.open !== undefined) this.#sessions.open(call);
-    if (!this.#canRun(call)) return this.#finish(call, { code: CODE.lost, started: false });
+    if (!this.#canRun(call)) return this.#complete(call, { code: codes.lost, started: false });
     return this.#pool.run(call);
   }
 
   cancel(id) {
     const call = this.#pending.get(id);
-    if (call !== undefined) this.#end(call, { code: CODE.cancelled });
+    if (call !== undefined) this.#abort(call, { code: codes.cancelled });
   }
 
+  // reply takes the client's reply to a callback.
   reply({ id, ...header }, body) {
     const call = this.#pending.get(id);
     if (call !== undefined) this.#runner.reply(call, header, body);
   }
 
-  // stream takes what the daemon says of a connection.
+  // stream takes a frame of the daemon about a connection.
   stream(kind, header, body) {
     if (this.#streams === undefined) throw new Error(`connection ${header.stream}, where there are none`);
     this.#streams.fromDaemon(kind, header, body);
   }
 
-  // drained comes when the link has been busy, and is not any more.
-  drained() {
-    this.#streams?.drained();
+  // onDrain is called when the link takes data again after it was busy.
+  onDrain() {
+    this.#streams?.onDrain();
   }
 
-  // closeSession ends a session, and the call that it is at.
+  // closeSession ends a session, and cancels the call that it runs.
   closeSession(number) {
     const call = this.#sessions.current(number);
-    if (call !== undefined) this.#end(call, { code: CODE.cancelled });
-    this.#sessions.end(number);
+    if (call !== undefined) this.#abort(call, { code: codes.cancelled });
+    this.#sessions.close(number);
   }
 
+  // close kills all workers.
   close() {
     this.#runner.close();
   }
@@ -89,17 +80,17 @@ class Calls {
     return body !== undefined && (bundle === undefined || this.#bundles.has(bundle));
   }
 
-  // #end answers for a call that waits or runs.
-  #end(call, outcome) {
-    if (call.worker !== undefined) return this.#runner.end(call, outcome);
-    call.queue.splice(call.queue.indexOf(call), 1);
-    return this.#finish(call, outcome);
+  // #abort completes a call that waits or runs.
+  #abort(call, outcome) {
+    if (call.worker !== undefined) return this.#runner.abort(call, outcome);
+    call.queue.remove(call);
+    return this.#complete(call, outcome);
   }
 
-  #finish(call, outcome) {
+  #complete(call, outcome) {
     this.#pending.delete(call.id);
-    this.#link.answer(call, outcome);
-    if (call.open !== undefined && outcome.value === undefined) this.#sessions.end(call.open);
+    this.#link.sendOutcome(call, outcome);
+    if (call.open !== undefined && outcome.value === undefined) this.#sessions.close(call.open);
   }
 }
 

@@ -1,146 +1,168 @@
 'use strict';
-// The pool of workers: which one runs which call, and how many there are.
+// The pool: the workers that all calls without a session share, and the queue of calls that wait for one of them.
 //
-//   run(call) ─► waiting ─► an idle worker ─► runner ─► idle again, or gone and replaced
-//                                              └─ a call with a taker: the worker is the taker's, and replaced
+//   run(call)                    adds the call to the queue
+//     #dispatch                  starts the first call of the queue, as long as a worker is idle
+//       #pick                    chooses the idle worker that can start soonest
+//       #pin                     gives the worker away to a session, if the call opens one
+//       runner.start
+//   onIdle(worker)               a worker can take a call again: #dispatch
+//   onGone(worker)               a worker has ended: another one is started in its place
+//   #scaleUp                     by timer, while calls wait: adds a worker if long calls hold the others
+//
+// The pool has `limits.workers` workers as its base, one for each core, and up to `limits.concurrency` in all. Short
+// calls do not add workers, however many wait: more workers than cores would only make them slower, and take memory.
 
-const { CODE } = require('../shared/failures.js');
+const { codes } = require('../shared/failures.js');
 
 const MIB = 1024 * 1024;
-const GROW = 10; // ms a call holds its worker before another is started for those that wait
-const COMPUTES = 200; // the same, for a call that does not wait for anything but its processor
-const ROOM = 64; // MiB that another worker and the agent itself may come to; less where there is little in all
-const SHRINK = 10_000; // ms that a worker above the base stays without work
-const RETRY = 200; // ms before a worker that did not start is tried again
-const GIVE_UP = 5; // starts that fail one behind the other before calls that wait are answered
+const SCALE_UP_DELAY = 10; // ms that a call waits before the pool looks whether to add a worker
+const LONG_COMPUTATION = 200; // ms after which a call that computes counts as long; a call that waits for something counts after SCALE_UP_DELAY
+const RESERVE = 64; // MiB that stay free for one more worker and the agent; a quarter of the memory, if that is less
+const IDLE_TTL = 10_000; // ms without need after which a worker above the base is discarded
+const RESTART_DELAY = 200; // ms from a start that failed to the next one
+const MAX_FAILED_STARTS = 5; // in a row; then the calls that wait are completed
 
-// holds tells whether a worker's call has it for long. One that waits for something has to be found so twice, since
-// a worker may wait for a moment that has nothing to do with its call.
-function holds(worker, now) {
+// observe notes whether a worker's call waits for something else than a processor. #scaleUp calls it at each check.
+function observe(worker, now) {
   const { call } = worker;
-  if (call === undefined) return false;
-  const took = now - call.sentAt;
-  const waited = call.waits;
-  call.waits = took > GROW && !worker.computes();
-  return took > COMPUTES || (waited && call.waits);
+  call.wasWaiting = call.isWaiting;
+  call.isWaiting = now - call.sentAt > SCALE_UP_DELAY && !worker.isRunnable();
 }
+
+// isLong says whether a call holds its worker for long. A call has to be seen waiting twice, since a worker may wait
+// for a moment for something that has nothing to do with its call.
+const isLong = (call, now) => now - call.sentAt > LONG_COMPUTATION || (call.isWaiting && call.wasWaiting);
 
 class Pool {
   #limits;
   #runner;
-  #finish;
+  #complete;
   #onReady;
-  #workers = new Set(); // in the order in which they last spoke
-  #waiting = []; // calls, first come first
-  #growTimer;
-  #grewFor = 0; // when calls held workers last while others waited
+  #workers = new Set(); // in the order in which they last became idle
+  #queue = []; // calls, first come first served
+  #scaleUpTimer;
+  #lastNeeded = 0; // when a long call last held a worker while others waited
   #failedStarts = 0;
+  keepsState = false; // see Runner.spawn
 
-  // finish(call, outcome) is called for calls that no worker will run. onReady(error) is called once, when
-  // the first worker takes calls or when none could be started.
-  constructor(limits, runner, finish, onReady) {
+  // complete(call, outcome) is called for a call that no worker will run. onReady(error) is called once: when the first
+  // worker can take a call, or when none could be started.
+  constructor(limits, runner, complete, onReady) {
     this.#limits = limits;
     this.#runner = runner;
-    this.#finish = finish;
+    this.#complete = complete;
     this.#onReady = onReady;
     for (let i = 0; i < limits.workers; i++) this.#spawn();
   }
 
-  // run takes a call as the runner does. One with a taker gives its worker away: taker.take(worker) is
-  // called before it starts.
   run(call) {
-    call.queue = this.#waiting;
-    this.#waiting.push(call);
+    call.queue = this;
+    this.#queue.push(call);
     this.#dispatch();
   }
 
-  // onIdle is called by the runner, as onGone is, for workers of the pool.
+  // remove takes a call that waits out of the queue.
+  remove(call) {
+    this.#queue.splice(this.#queue.indexOf(call), 1);
+  }
+
+  // onIdle and onGone are for the runner; see Runner.spawn.
   onIdle(worker) {
     this.#workers.delete(worker);
     this.#workers.add(worker);
-    if (!worker.proven) {
-      worker.prove();
+    if (!worker.hasBeenIdle) {
+      worker.markIdle();
       this.#failedStarts = 0;
-      this.#tellReady();
+      this.#reportReady();
     }
-    if (this.#isTooMany()) return this.#runner.discard(worker);
+    if (this.#isUnneeded()) return this.#runner.discard(worker);
     this.#dispatch();
-    if (worker.state === 'idle' && this.#workers.size > this.#limits.workers) {
-      worker.timer = setTimeout(() => this.#runner.discard(worker), SHRINK);
+    if (worker.state === 'idle' && this.#isAboveBase()) {
+      worker.timer = setTimeout(() => this.#runner.discard(worker), IDLE_TTL);
     }
   }
 
   onGone(worker, how) {
     this.#workers.delete(worker);
-    if (worker.proven) return this.#replace();
-    const { code, signal, error } = how;
-    if (++this.#failedStarts >= GIVE_UP) {
-      this.#tellReady(error ?? new Error(`workers end at once (code ${code}, signal ${signal})`));
-      // Calls go on waiting for workers that are only busy.
-      const proven = [...this.#workers].some((other) => other.proven);
-      if (!proven) for (const waiting of this.#waiting.splice(0)) this.#finish(waiting, { code: CODE.lost, started: false });
-    }
-    setTimeout(() => this.#replace(), RETRY);
+    if (worker.hasBeenIdle) return this.#restore();
+    if (++this.#failedStarts >= MAX_FAILED_STARTS) this.#failAll(how);
+    setTimeout(() => this.#restore(), RESTART_DELAY);
   }
 
   #dispatch() {
-    while (this.#waiting.length > 0) {
+    while (this.#queue.length > 0) {
       const worker = this.#pick();
       if (worker === undefined) break;
-      const call = this.#waiting.shift();
-      if (call.taker !== undefined) this.#giveAway(worker, call.taker);
+      const call = this.#queue.shift();
+      if (call.sessionToOpen !== undefined) this.#pin(worker, call.sessionToOpen);
       this.#runner.start(worker, call);
     }
-    // Judged behind the frames that have come meanwhile: where the agent was late, they free workers.
-    if (this.#waiting.length > 0) this.#growTimer ??= setTimeout(() => setImmediate(() => this.#grow()), GROW);
+    // The check comes behind the frames that have arrived meanwhile: if the agent is late, they free workers.
+    if (this.#queue.length > 0) this.#scaleUpTimer ??= setTimeout(() => setImmediate(() => this.#scaleUp()), SCALE_UP_DELAY);
   }
 
-  // #grow starts a worker for each one that a long call holds: soon for one that waits for something, late for
-  // one that computes. Calls that only have to take turns are no reason: more workers than cores make them
-  // slower, and take memory. Where that is short, calls wait: they would lose their workers otherwise.
-  #grow() {
-    this.#growTimer = undefined;
-    const now = performance.now();
-    const held = [...this.#workers].filter((worker) => holds(worker, now)).length;
-    if (held > 0) this.#grewFor = now;
-    const wanted = Math.min(this.#limits.concurrency, this.#limits.workers + held);
-    if (this.#waiting.length > 0 && this.#workers.size < wanted && this.#hasRoom()) this.#spawn();
-    this.#dispatch();
-  }
-
-  // #isTooMany tells of a worker above the base that nobody has needed for long, although calls wait.
-  #isTooMany() {
-    return this.#waiting.length > 0 && this.#workers.size > this.#limits.workers && performance.now() - this.#grewFor > SHRINK;
-  }
-
-  #hasRoom() {
-    const { memory } = this.#limits;
-    return this.#runner.memory() <= (memory - Math.min(ROOM, memory / 4)) * MIB;
-  }
-
-  // #pick prefers a worker that is not busy making contexts, and then the one that spoke last: a call there
-  // begins at once. One that has been making contexts for long may be collecting garbage.
+  // #pick prefers a worker with a context that is ready, and among these the one that became idle last. A worker that
+  // has been making contexts for long may be collecting garbage.
   #pick() {
-    const waits = (worker) => worker.refilling || worker.ready === 0;
+    const mustWait = (worker) => worker.refilling || worker.readyContexts === 0;
     let best;
     for (const worker of this.#workers) {
-      if (worker.state === 'idle' && (best === undefined || !waits(worker) || waits(best))) best = worker;
+      if (worker.state === 'idle' && (best === undefined || !mustWait(worker) || mustWait(best))) best = worker;
     }
     return best;
   }
 
-  #giveAway(worker, taker) {
+  #pin(worker, session) {
     this.#workers.delete(worker);
-    taker.take(worker);
-    this.#refill();
+    session.pin(worker);
+    this.#fillBase();
   }
 
-  #replace() {
-    this.#refill();
+  // #scaleUp adds a worker for one that a long call holds. It adds none where memory is short: a call that waits is
+  // better than a call that loses its worker.
+  #scaleUp() {
+    this.#scaleUpTimer = undefined;
+    const now = performance.now();
+    let long = 0;
+    for (const worker of this.#workers) {
+      if (worker.call === undefined) continue;
+      observe(worker, now);
+      if (isLong(worker.call, now)) long++;
+    }
+    if (long > 0) this.#lastNeeded = now;
+    const wanted = Math.min(this.#limits.concurrency, this.#limits.workers + long);
+    if (this.#queue.length > 0 && this.#workers.size < wanted && this.#hasMemory()) this.#spawn();
     this.#dispatch();
   }
 
-  #refill() {
+  #hasMemory() {
+    const { memory } = this.#limits;
+    return this.#runner.memory() <= (memory - Math.min(RESERVE, memory / 4)) * MIB;
+  }
+
+  #isAboveBase() {
+    return this.#workers.size > this.#limits.workers;
+  }
+
+  // #isUnneeded is true for a worker above the base that no long call has needed for IDLE_TTL, although calls wait.
+  #isUnneeded() {
+    return this.#queue.length > 0 && this.#isAboveBase() && performance.now() - this.#lastNeeded > IDLE_TTL;
+  }
+
+  // #failAll is for workers that cannot be started. If there are others, which only are busy, calls go on waiting.
+  #failAll({ code, signal, error }) {
+    this.#reportReady(error ?? new Error(`workers end at once (code ${code}, signal ${signal})`));
+    if ([...this.#workers].some((worker) => worker.hasBeenIdle)) return;
+    for (const call of this.#queue.splice(0)) this.#complete(call, { code: codes.lost, started: false });
+  }
+
+  #restore() {
+    this.#fillBase();
+    this.#dispatch();
+  }
+
+  #fillBase() {
     if (this.#workers.size < this.#limits.workers) this.#spawn();
   }
 
@@ -148,7 +170,7 @@ class Pool {
     this.#workers.add(this.#runner.spawn(this));
   }
 
-  #tellReady(error) {
+  #reportReady(error) {
     const onReady = this.#onReady;
     this.#onReady = undefined;
     onReady?.(error);

@@ -1,34 +1,46 @@
 'use strict';
-// Sessions: contexts that live on between calls, each with a worker of its own.
+// Sessions: contexts that live on between calls. A session pins a worker of its own, and runs its calls one by one.
 //
-//   open ─► the pool's queue ─► opening, on a worker taken out of the pool ─► open ─► its calls, one by one
-//     └─ cancelled, not opened, overrun, closed, its worker gone ─► ended: said once, behind all answers
+//   open(call)      the call waits in the pool's queue; the worker that runs it is pinned by the session
+//   run(call)       waits until the session's worker is idle, then runs on it
+//   close(number)   discards the worker and completes the calls that wait. Called when the daemon closes the session,
+//                   when the call that opens it fails, and when its worker has ended; only the first one counts
 
-const { CODE } = require('../shared/failures.js');
+const { codes } = require('../shared/failures.js');
 
-// A Session is the owner of its worker, and the queue of its calls.
+// A Session is the owner of its worker (see Runner.spawn), and the queue of its calls.
 class Session {
   #runner;
+  #opening;
   #onGone;
-  #waiting = []; // calls, first come first
-  keeps = true; // its worker holds what its calls left, on purpose
-  opening; // the call that opens it
-  worker; // from when that runs
+  #queue = []; // calls, first come first served
+  keepsState = true;
+  worker; // from when the opening call runs
 
   constructor(runner, opening, onGone) {
     this.#runner = runner;
-    this.opening = opening;
+    this.#opening = opening;
     this.#onGone = onGone;
   }
 
   run(call) {
-    call.queue = this.#waiting;
-    this.#waiting.push(call);
+    call.queue = this;
+    this.#queue.push(call);
     this.#next();
   }
 
-  // take makes it the owner of a worker.
-  take(worker) {
+  // remove takes a call that waits out of the queue.
+  remove(call) {
+    this.#queue.splice(this.#queue.indexOf(call), 1);
+  }
+
+  // removeAll empties the queue and returns its calls.
+  removeAll() {
+    return this.#queue.splice(0);
+  }
+
+  // pin is called by the pool, before the opening call starts on the worker.
+  pin(worker) {
     worker.owner = this;
     this.worker = worker;
   }
@@ -41,67 +53,64 @@ class Session {
     this.#onGone();
   }
 
-  // current is the call that it is at: for one that waits for its worker to come to rest, the first.
+  // current is the call that a close cancels: the opening call, the running call, or the first call that waits for the
+  // worker to become idle. It is undefined for a session without calls.
   get current() {
-    return this.worker === undefined ? this.opening : (this.worker.call ?? this.#waiting[0]);
+    return this.worker === undefined ? this.#opening : (this.worker.call ?? this.#queue[0]);
   }
 
-  // rest takes the calls that wait out of the queue.
-  rest() {
-    return this.#waiting.splice(0);
-  }
-
-  // #next starts the call in front. The memory that a session may take is for all its calls together.
+  // #next starts the first call of the queue. The memory limit of the opening call is for all calls together.
   #next() {
-    if (this.worker?.state !== 'idle' || this.#waiting.length === 0) return;
-    const { memory, memoryBefore } = this.opening;
-    this.#runner.start(this.worker, Object.assign(this.#waiting.shift(), { memory, memoryBefore }));
+    if (this.worker?.state !== 'idle' || this.#queue.length === 0) return;
+    const call = this.#queue.shift();
+    call.memory = this.#opening.memory;
+    call.memoryBefore = this.#opening.memoryBefore;
+    this.#runner.start(this.worker, call);
   }
 }
 
 class Sessions {
   #runner;
-  #finish;
-  #onEnded;
+  #complete;
+  #onClosed;
   #open = new Map(); // number → Session
 
-  // finish(call, outcome) is called for calls that no worker will run, onEnded(number) once for each session
-  // that was opened, when it is gone and its calls are answered.
-  constructor(runner, finish, onEnded) {
+  // complete(call, outcome) is called for a call that no worker will run. onClosed(number) is called once for each
+  // session that was opened, when its worker is discarded and its calls are completed.
+  constructor(runner, complete, onClosed) {
     this.#runner = runner;
-    this.#finish = finish;
-    this.#onEnded = onEnded;
+    this.#complete = complete;
+    this.#onClosed = onClosed;
   }
 
-  // open makes session call.open the taker of the worker that will run the call. Where the call fails, end
-  // has to be called.
+  // open adds session call.open. The pool has to run the call; if it fails, close has to be called.
   open(call) {
     if (this.#open.has(call.open)) throw new Error(`session ${call.open} was opened twice`);
-    const session = new Session(this.#runner, call, () => this.end(call.open));
+    const session = new Session(this.#runner, call, () => this.close(call.open));
     this.#open.set(call.open, session);
-    call.taker = session;
+    call.sessionToOpen = session;
   }
 
-  // run takes a call in session call.session.
+  // run runs a call in session call.session.
   run(call) {
     const session = this.#open.get(call.session);
-    if (session === undefined) return this.#finish(call, { code: CODE.notFound });
+    if (session === undefined) return this.#complete(call, { code: codes.notFound });
     return session.run(call);
   }
 
-  // current gives the call that a session is at; undefined where it is at rest, or gone.
+  // current is the call that a close of the session cancels; undefined if there is none.
   current(number) {
     return this.#open.get(number)?.current;
   }
 
-  // end ends a session that has no call running. One that is gone stays so.
-  end(number) {
+  // close ends a session whose current call is completed. A session that is closed already is ignored.
+  close(number) {
     const session = this.#open.get(number);
     if (session === undefined) return;
     this.#open.delete(number);
     if (session.worker !== undefined) this.#runner.discard(session.worker);
-    for (const call of session.rest()) this.#finish(call, { code: CODE.notFound });
-    this.#onEnded(number);
+    for (const call of session.removeAll()) this.#complete(call, { code: codes.notFound });
+    this.#onClosed(number);
   }
 }
 

@@ -1,44 +1,50 @@
 'use strict';
-// The connections of all calls, between the workers that ask for them and the daemon that opens them. A worker
-// knows its own by numbers of its own, so it can name nobody else's. What a worker does is judged here: the
-// daemon ends a container that breaks the rules, and so one worker's tricks would cost all calls.
+// The connections of all calls, between the workers that ask for them and the daemon that opens them. A worker numbers
+// its connections by itself, so it can name no other worker's. This file checks what a worker sends: the daemon ends a
+// container that breaks the link's rules, so the tricks of one worker must not get as far as the link.
 //
-//	open ─► waiting for a place ─► asked ─► opened … ─► closed, which frees the place
-//	          └─ too long, aborted, its call ended
+//   open ─► waiting for a place ─► open is sent ─► opened, data, credit, finish … ─► closed, which frees the place
+//             └─ after WAIT_LIMIT, aborted, or its call ended: closed at once
+//
+//   fromWorker    a worker's frame      #open, #onData, #onCredit, #onFinish, #onAbort
+//   fromDaemon    the daemon's frame    passed on to the worker
+//   endCall       the call is completed, which ends its connections
+//   #flush        sends data and what follows it, as long as the link takes them
 
 const { CHUNK, CONNECTIONS, KIND, WINDOW } = require('../shared/frames.js');
 
-const PATIENCE = 10_000; // ms that one waits for a place
-const LAST = 2 ** 32 - 1;
+const WAIT_LIMIT = 10_000; // ms that a connection waits for a place
+const LAST_NUMBER = 2 ** 32 - 1;
 
 // A Stream is one connection.
 class Stream {
-  number; // on the link; none while it waits
+  number; // on the link; undefined while it waits for a place
+  chargedTo; // the call whose place it takes, also when that has ended
   timer; // while it waits
   room = 0; // bytes that its worker may send
   granted = WINDOW.in; // bytes that the daemon may send
-  going = []; // {bytes, filled}: for the daemon
+  outgoing = []; // {bytes, filled}: data for the daemon
   opened = false;
-  finished = false; // by its worker
-  aborted = false; // likewise, and the daemon does not know yet
-  ready = false; // in line for sending
+  finished = false; // the worker has sent finish
+  aborted = false; // the worker has sent abort, which the daemon does not know yet
+  queued = false; // it is in the queue for sending
 
+  // local is the number that the worker gave. call becomes undefined when nobody waits for the connection any more.
   constructor(worker, call, local, host, port) {
     Object.assign(this, { worker, call, local, host, port });
   }
 
-  // put takes bytes of the worker, in pieces as large as they may be sent: many small ones would take more
-  // memory than they hold.
+  // put adds data, in pieces as large as a frame may have. Many small pieces would take more memory than their bytes.
   put(bytes) {
     for (let at = 0; at < bytes.length;) {
-      let last = this.going.at(-1);
+      let last = this.outgoing.at(-1);
       if (last === undefined || last.filled === CHUNK) {
         last = { bytes: Buffer.allocUnsafeSlow(CHUNK), filled: 0 };
-        this.going.push(last);
+        this.outgoing.push(last);
       }
-      const taken = bytes.copy(last.bytes, last.filled, at);
-      last.filled += taken;
-      at += taken;
+      const copied = bytes.copy(last.bytes, last.filled, at);
+      last.filled += copied;
+      at += copied;
     }
   }
 }
@@ -48,40 +54,40 @@ const isCount = (value) => Number.isSafeInteger(value) && value > 0;
 class Streams {
   #limits;
   #link;
-  #asked = new Map(); // number → Stream: of all that the daemon has to end
-  #last = 0;
-  #waiting = [];
-  #ready = []; // that have data for the daemon, each once
+  #onLink = new Map(); // number → Stream that the daemon has not closed yet
+  #lastNumber = 0;
+  #waiting = []; // Streams, first come first served
+  #sendQueue = []; // Streams with data for the daemon, each once
 
-  // limits are {call, container}: connections at once. link has send(kind, header), sendData(number, bytes), and
-  // busy(), which says whether data has to wait; when it need not any more, drained has to be called.
+  // limits are {call, container}: connections at once. link has send(kind, header), sendData(number, bytes) and
+  // isBusy(), which says whether data has to wait. When it need not wait any more, onDrain has to be called.
   constructor(limits, link) {
     this.#limits = limits;
     this.#link = link;
   }
 
-  // fromWorker takes what a worker says while it runs call. It throws what a worker does not say.
+  // fromWorker takes a frame of a worker that runs call. It throws if no worker would send the frame.
   fromWorker(worker, call, kind, header, body) {
     worker.streams ??= { last: 0, open: new Map() };
     if (kind === KIND.open) return this.#open(worker, call, header);
     const stream = worker.streams.open.get(header.stream);
     if (stream === undefined) {
       if (!isCount(header.stream) || header.stream > worker.streams.last) throw new Error('a connection that was not opened');
-      return undefined; // it has ended, which the worker did not know
+      return undefined; // it has ended, which the worker did not know yet
     }
     switch (kind) {
-      case KIND.data: return this.#data(stream, body);
-      case KIND.credit: return this.#credit(stream, header.bytes);
-      case KIND.finish: return this.#finish(stream);
-      default: return this.#abort(stream);
+      case KIND.data: return this.#onData(stream, body);
+      case KIND.credit: return this.#onCredit(stream, header.bytes);
+      case KIND.finish: return this.#onFinish(stream);
+      default: return this.#onAbort(stream);
     }
   }
 
-  // fromDaemon takes what the daemon says of a connection.
+  // fromDaemon takes a frame of the daemon. It throws for a connection that the daemon does not have.
   fromDaemon(kind, header, body) {
-    const stream = this.#asked.get(header.stream);
+    const stream = this.#onLink.get(header.stream);
     if (stream === undefined) throw new Error(`connection ${header.stream}, which is not open`);
-    if (kind === KIND.closed) this.#free(stream);
+    if (kind === KIND.closed) this.#removeFromLink(stream);
     const { worker, local, call } = stream;
     if (call === undefined) return; // it was aborted, or its call has ended
     switch (kind) {
@@ -96,20 +102,20 @@ class Streams {
         stream.room += header.bytes;
         return worker.send(kind, { stream: local, bytes: header.bytes });
       case KIND.closed:
-        this.#forget(stream);
+        this.#detach(stream);
         return worker.send(kind, { stream: local, code: header.code, message: header.message });
       default:
         return worker.send(kind, { stream: local });
     }
   }
 
-  drained() {
-    this.#pump();
+  onDrain() {
+    this.#flush();
   }
 
-  // endCall forgets the connections of a call that is about to be answered: the answer ends them.
+  // endCall forgets the connections of a call whose outcome is about to be sent: the outcome ends them in the daemon.
   endCall(call) {
-    for (const stream of call.worker.streams?.open.values() ?? []) this.#forget(stream);
+    for (const stream of call.worker.streams?.open.values() ?? []) this.#detach(stream);
   }
 
   #open(worker, call, { stream: local, host, port }) {
@@ -119,97 +125,99 @@ class Streams {
     streams.last = local;
     const stream = new Stream(worker, call, local, host, port);
     streams.open.set(local, stream);
-    call.asked ??= 0;
+    call.streams ??= 0;
     this.#waiting.push(stream);
-    this.#ask();
-    if (stream.number === undefined) stream.timer = setTimeout(() => this.#giveUp(stream), PATIENCE);
+    this.#openWaiting();
+    if (stream.number === undefined) stream.timer = setTimeout(() => this.#onWaitLimit(stream), WAIT_LIMIT);
   }
 
-  // #ask tells the daemon of those that wait and now have a place, first come first.
-  #ask() {
-    if (this.#asked.size >= this.#limits.container) return;
+  // #openWaiting has the daemon open the connections that wait and now have a place.
+  #openWaiting() {
+    if (this.#onLink.size >= this.#limits.container) return;
     this.#waiting = this.#waiting.filter((stream) => {
       const { call, host, port } = stream;
-      if (this.#asked.size >= this.#limits.container || call.asked >= this.#limits.call || this.#last >= LAST) return true;
+      if (this.#onLink.size >= this.#limits.container || call.streams >= this.#limits.call || this.#lastNumber >= LAST_NUMBER) return true;
       clearTimeout(stream.timer);
-      stream.number = ++this.#last;
-      stream.counted = call;
-      call.asked++;
-      this.#asked.set(stream.number, stream);
+      stream.number = ++this.#lastNumber;
+      stream.chargedTo = call;
+      call.streams++;
+      this.#onLink.set(stream.number, stream);
       this.#link.send(KIND.open, { id: call.id, stream: stream.number, host, port });
       return false;
     });
   }
 
-  #giveUp(stream) {
+  #onWaitLimit(stream) {
     const { worker, local, host, port } = stream;
-    this.#forget(stream);
-    const message = `connect to ${host}:${port} is not possible: at most ${this.#limits.call} connections of a call are open at once, and none of them ended in ${PATIENCE / 1000} s`;
+    this.#detach(stream);
+    const message = `connect to ${host}:${port} is not possible: at most ${this.#limits.call} connections of a call are open at once, and none of them ended in ${WAIT_LIMIT / 1e3} s`;
     worker.send(KIND.closed, { stream: local, code: 'ETIMEDOUT', message });
   }
 
-  #data(stream, bytes) {
+  #onData(stream, bytes) {
     stream.room -= bytes.length;
     if (stream.room < 0 || stream.finished) throw new Error('data that was not granted');
     stream.put(bytes);
-    this.#line(stream);
+    this.#enqueue(stream);
   }
 
-  #credit(stream, bytes) {
+  #onCredit(stream, bytes) {
     if (!isCount(bytes) || stream.granted + bytes > WINDOW.in) throw new Error('credit for what was not sent');
     stream.granted += bytes;
     this.#link.send(KIND.credit, { stream: stream.number, bytes });
   }
 
-  #finish(stream) {
+  #onFinish(stream) {
     if (!stream.opened || stream.finished) throw new Error('an end that has no place');
     stream.finished = true;
-    this.#line(stream);
+    this.#enqueue(stream);
   }
 
-  // #abort lets go first what its worker has sent.
-  #abort(stream) {
-    const { number, going } = stream;
-    this.#forget(stream);
+  // #onAbort lets the data that its worker has sent go out first.
+  #onAbort(stream) {
+    const { number, outgoing } = stream;
+    this.#detach(stream);
     if (number === undefined) return;
-    Object.assign(stream, { going, aborted: true });
-    this.#line(stream);
+    stream.outgoing = outgoing;
+    stream.aborted = true;
+    this.#enqueue(stream);
   }
 
-  // #forget makes it one that nobody here waits for. Its place is free when the daemon has ended it.
-  #forget(stream) {
+  // #detach separates a connection from its worker and its call. Its place is free when the daemon has closed it.
+  #detach(stream) {
     clearTimeout(stream.timer);
     stream.worker.streams.open.delete(stream.local);
     stream.call = undefined;
-    stream.going = [];
+    stream.outgoing = [];
     if (stream.number === undefined) this.#waiting.splice(this.#waiting.indexOf(stream), 1);
   }
 
-  #free(stream) {
-    Object.assign(stream, { going: [], aborted: false });
-    this.#asked.delete(stream.number);
-    stream.counted.asked--;
-    if (this.#waiting.length > 0) this.#ask();
+  #removeFromLink(stream) {
+    stream.outgoing = [];
+    stream.aborted = false;
+    this.#onLink.delete(stream.number);
+    stream.chargedTo.streams--;
+    if (this.#waiting.length > 0) this.#openWaiting();
   }
 
-  #line(stream) {
-    if (!stream.ready) this.#ready.push(stream);
-    stream.ready = true;
-    this.#pump();
+  #enqueue(stream) {
+    if (!stream.queued) this.#sendQueue.push(stream);
+    stream.queued = true;
+    this.#flush();
   }
 
-  // #pump sends a frame of each in turn, as long as the link takes them at once: what has to wait does so here,
-  // behind everything that is no data.
-  #pump() {
-    while (this.#ready.length > 0 && !this.#link.busy()) {
-      const stream = this.#ready.shift();
-      const piece = stream.going.shift();
+  // #flush sends a frame of each connection in turn, as long as the link takes them at once. Data waits here, so all
+  // other frames overtake it.
+  #flush() {
+    while (this.#sendQueue.length > 0 && !this.#link.isBusy()) {
+      const stream = this.#sendQueue.shift();
+      const piece = stream.outgoing.shift();
       if (piece !== undefined) this.#link.sendData(stream.number, piece.bytes.subarray(0, piece.filled));
-      if (stream.going.length > 0) {
-        this.#ready.push(stream);
+      if (stream.outgoing.length > 0) {
+        this.#sendQueue.push(stream);
         continue;
       }
-      stream.ready = false;
+      stream.queued = false;
       if (stream.aborted) this.#link.send(KIND.abort, { stream: stream.number });
       else if (stream.finished && stream.call !== undefined) this.#link.send(KIND.finish, { stream: stream.number });
     }

@@ -1,42 +1,43 @@
 'use strict';
-// What holds for callbacks on both sides of a worker: how they are counted, and how many may wait.
+// The callbacks of one call that have no reply yet. The agent and the worker both count them in the order in which they
+// are sent, so that the worker need not send a number. Both enforce the same bounds.
 
-const MOST = 1000; // callbacks of one call without an answer
+const MOST = 1_000; // callbacks of a call without a reply
 
-// Unanswered are the callbacks of one call that wait for an answer.
-class Unanswered {
+class PendingCallbacks {
   #bytes = 0;
   #last = 0;
   #mostBytes;
-  #waiting = new Map(); // number → {bytes, settle}
+  #pending = new Map(); // number → {bytes, complete}
 
-  // mostBytes bounds the arguments of all that wait.
+  // mostBytes bounds the arguments of all pending callbacks together.
   constructor(mostBytes) {
     this.#mostBytes = mostBytes;
   }
 
-  // refuses says why one more with so many bytes of arguments cannot wait; undefined where it can.
-  refuses(bytes) {
-    if (this.#waiting.size >= MOST) return `more than ${MOST} callbacks wait for an answer`;
+  // refusal says why a callback with so many bytes of arguments cannot be added. It returns undefined if it can.
+  refusal(bytes) {
+    if (this.#pending.size >= MOST) return `more than ${MOST} callbacks wait for an answer`;
     if (this.#bytes + bytes > this.#mostBytes) return `the arguments of callbacks that wait for an answer have more than ${this.#mostBytes} bytes`;
     return undefined;
   }
 
-  // add gives the number under which take finds it again, counted from 1.
-  add(bytes, settle) {
+  // add returns the callback's number, counted from 1. complete is kept for the one who removes the callback.
+  add(bytes, complete) {
     this.#bytes += bytes;
-    this.#waiting.set(++this.#last, { bytes, settle });
+    this.#pending.set(++this.#last, { bytes, complete });
     return this.#last;
   }
 
-  // take gives one that now has its answer; undefined where it has one already, or was never asked.
-  take(number) {
-    const taken = this.#waiting.get(number);
-    if (taken === undefined) return undefined;
-    this.#waiting.delete(number);
-    this.#bytes -= taken.bytes;
-    return taken;
+  // remove returns the callback of that number, whose reply has come. It returns undefined for a callback that has its
+  // reply already, or was never added.
+  remove(number) {
+    const callback = this.#pending.get(number);
+    if (callback === undefined) return undefined;
+    this.#pending.delete(number);
+    this.#bytes -= callback.bytes;
+    return callback;
   }
 }
 
-module.exports = { Unanswered };
+module.exports = { PendingCallbacks };

@@ -1,16 +1,19 @@
 'use strict';
-// Collecting garbage when it is known to be there, which V8 does only when it runs into it.
+// Collects garbage at a moment of our choice. V8 by itself collects when it runs out of room, which may be in the
+// middle of a call.
 
 const v8 = require('node:v8');
 const vm = require('node:vm');
 
-// V8's own function is a global of contexts that are made while the flag is set: of this one alone.
+// While the flag is set, V8 gives each new context a global `gc`. Scripts' contexts are made later and have none.
 v8.setFlagsFromString('--expose-gc');
 const gc = vm.runInNewContext('gc');
 v8.setFlagsFromString('--no-expose-gc');
 
-// collectAll takes a few ms, collectYoung one or so.
+// collectAll takes a few ms.
 const collectAll = () => gc({ type: 'major', execution: 'sync' });
+
+// collectYoung collects young objects only, which takes about one ms.
 const collectYoung = () => gc({ type: 'minor', execution: 'sync' });
 
 module.exports = { collectAll, collectYoung };

@@ -4,7 +4,7 @@
 const { test, before, after } = require('node:test');
 const assert = require('node:assert/strict');
 const { execFileSync } = require('node:child_process');
-const { flags } = require('../agent/process.js');
+const { flags } = require('../agent/worker-process.js');
 const { start, inFunction } = require('./link.js');
 
 let agent;

@@ -1,70 +1,69 @@
 'use strict';
-// Fresh contexts. Making one is most of a call's cost, so a few are made ahead.
+// Contexts: fresh global objects for calls. Making one is most of a call's cost, so a worker makes a few ahead.
 
 const fs = require('node:fs');
 const path = require('node:path');
 const vm = require('node:vm');
 
-const KEEP = 4;
-const NO_ARROWS = Object.freeze({ displayErrors: false }); // else Node puts source lines, also its own, before stacks
+const AHEAD = 4;
+const NO_ARROWS = Object.freeze({ displayErrors: false }); // else Node puts source lines before stacks, its own too
 
-const bootstrap = new vm.Script(fs.readFileSync(path.join(__dirname, 'realm.js'), 'utf8'), { filename: 'jsd:realm' });
+const realmScript = new vm.Script(fs.readFileSync(path.join(__dirname, 'realm.js'), 'utf8'), { filename: 'jsd:realm' });
 
-// A Context is a fresh global object and what realm.js returned for it. Its host answers to the call
-// that takes the context, and to nothing before and after; in a session, to the call that runs.
+// A Context is a fresh global object, with the object that realm.js returned for it.
 class Context {
-  folder; // the sources that came with the call, if any did
-  loader; // of modules, made when one is first needed
+  tree; // the sources that came with the call, if any did
+  loader; // of modules; made when one is first needed
   lastTimer = 0;
-  session; // where it is kept for calls to come: {language, exports}, exports of what it was opened with
+  session; // {language, module} in the context of a session: what the session was opened with
 
-  constructor(prepareHost) {
-    // A global that is V8's own, without the interceptors of a contextified object: half the cost to
-    // make, and as fast as any other to use.
+  constructor(makeBridge) {
+    // A global without the interceptors of a contextified object: half the cost to make, and as fast as any other.
     this.global = vm.createContext(vm.constants.DONT_CONTEXTIFY);
-    this.host = prepareHost();
-    this.realm = bootstrap.runInContext(this.global)(this.host);
+    this.bridge = makeBridge();
+    this.realm = realmScript.runInContext(this.global)(this.bridge);
   }
 
-  // evaluate runs a compiled script and returns its completion value, or throws what the script throws.
+  // evaluate runs a compiled script and returns its completion value. It throws what the script throws.
   evaluate(script) {
     return script.runInContext(this.global, NO_ARROWS);
   }
 }
 
-// Contexts keeps up to KEEP of them.
+// Contexts keeps up to AHEAD contexts ready.
 class Contexts {
   #ready = [];
-  #prepareHost;
+  #makeBridge;
 
-  constructor(prepareHost) {
-    this.#prepareHost = prepareHost;
+  constructor(makeBridge) {
+    this.#makeBridge = makeBridge;
   }
 
   get ready() {
     return this.#ready.length;
   }
 
-  // take gives one, made now if none is ready.
-  take() {
-    return this.#ready.pop() ?? new Context(this.#prepareHost);
+  get isFull() {
+    return this.#ready.length >= AHEAD;
   }
 
-  // Half empty is the time to refill: making several in one go keeps a worker away once, not at every call.
-  get wanting() {
-    return this.#ready.length <= KEEP / 2;
+  // isLow says that it is time to make more. Making several in a row keeps the worker from calls once, not behind each
+  // call.
+  get isLow() {
+    return this.#ready.length <= AHEAD / 2;
   }
 
-  get full() {
-    return this.#ready.length >= KEEP;
+  // acquire returns a context that nobody else gets. It makes one if none is ready.
+  acquire() {
+    return this.#ready.pop() ?? new Context(this.#makeBridge);
+  }
+
+  add() {
+    this.#ready.push(new Context(this.#makeBridge));
   }
 
   clear() {
     this.#ready = [];
-  }
-
-  add() {
-    this.#ready.push(new Context(this.#prepareHost));
   }
 }
 

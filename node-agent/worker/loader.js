@@ -1,6 +1,12 @@
 'use strict';
-// The modules of one call: which there are, and how they are made, linked and evaluated in its context.
-// CommonJS modules live in the context (realm-modules.js); ES modules are V8's own, made through node:vm.
+// Loads the modules of one context: finds, links and evaluates them. CommonJS modules are evaluated by realm-modules.js
+// inside of the context. ES modules are V8's own, made through node:vm.
+//
+//   evaluateEntry, evaluateSource, import      from the worker and from `import()`
+//     #linked ─► #instance ─► #link              makes an ES module, with the modules that it imports
+//       #synthetic                               makes an ES module of a built-in, CommonJS or JSON module
+//   bridge.find, .source, .importNow           from `require` in realm-modules.js
+//     ModuleFiles                                module-files.js: which file a specifier means, and its compiled code
 
 const fs = require('node:fs');
 const http = require('node:http');
@@ -8,21 +14,20 @@ const { builtinModules, isBuiltin } = require('node:module');
 const path = require('node:path');
 const url = require('node:url');
 const vm = require('node:vm');
-const { ownFrames } = require('../shared/failures.js');
 const { ModuleFiles } = require('./module-files.js');
 const { Unresolved } = require('./resolve.js');
 const { EsSource } = require('./source.js');
+const { ownFrames } = require('./thrown.js');
 
 const { posix } = path;
-const bootstrap = new vm.Script(fs.readFileSync(path.join(__dirname, 'realm-modules.js'), 'utf8'), { filename: 'jsd:modules' });
-const EMPTY = Object.freeze({ own: true, mount: '/script', isFile: () => false, isFolder: () => false, compiled: new Map(), display: (file) => file });
+const realmScript = new vm.Script(fs.readFileSync(path.join(__dirname, 'realm-modules.js'), 'utf8'), { filename: 'jsd:modules' });
+const NO_SOURCES = Object.freeze({ own: true, mount: '/script', isFile: () => false, isDirectory: () => false, compiled: new Map(), display: (file) => file });
 
-// isAgents says whether an error is of the worker's realm: such become the context's own before a script
-// sees them.
-const isAgents = (error) => error instanceof Error;
+// isForeign says whether an error is of the worker's realm. A script gets an error of its own realm in its place.
+const isForeign = (error) => error instanceof Error;
 const dataOf = ({ name, message, code, stack }) => ({ name, message, code, stack: name === 'SyntaxError' ? ownFrames(stack) : undefined });
 
-// member is what a property gives, undefined where a getter throws.
+// member returns the value of a property, undefined if its getter throws.
 function member(exports, name) {
   try {
     return exports?.[name];
@@ -31,72 +36,74 @@ function member(exports, name) {
   }
 }
 
-// A require of an ES module gives what import gives, marked as such where it has a default export, for those
-// who tell the two kinds apart by that.
+// MARKED re-exports an ES module with __esModule: true. `require` of a module with a default export returns that, since
+// compiled code tells the two kinds of modules apart by this export.
 const MARKED = new EsSource('export * from "it"; export { default } from "it"; export const __esModule = true;', 'jsd:marked');
 
-// Loader is made anew for each context in which modules are loaded. folder is what came with the call, if
-// anything did.
 class Loader {
   #context;
-  #modules; // the host's, see modules.js
+  #allowed;
+  #builtIns;
   #packages;
   #files;
-  #folder;
+  #tree;
   #realm;
   #instances = new Map(); // id → vm.Module
 
-  constructor({ context, modules, packages, resolver, imports, folder = EMPTY }) {
+  // tree is the sources that came with the call, if any did. The others are the worker's services; see Call.
+  constructor({ context, allowed, builtIns, packages, resolver, imports, tree = NO_SOURCES }) {
     this.#context = context;
-    this.#modules = modules;
+    this.#allowed = allowed;
+    this.#builtIns = builtIns;
     this.#packages = packages;
     this.#files = new ModuleFiles({ packages, resolver, imports });
-    this.#folder = folder;
-    this.root = this.#files.remember({ tree: folder, path: 'script.js' });
+    this.#tree = tree;
+    this.root = this.#files.register({ tree, path: 'script.js' });
   }
 
-  // require is the script's own, for what is no plain built-in.
+  // require is `require` of the script, for anything but a built-in.
   require(specifier) {
     return this.#inRealm().require(specifier);
   }
 
-  // evaluateEntry loads a file of the folder and gives what it exports: {instance}, a promise of an ES module, or
-  // {exports} of anything else.
+  // evaluateEntry evaluates a file of the tree. It returns {instance}, a promise of an ES module, or {exports} of any
+  // other module.
   evaluateEntry(file) {
-    if (!this.#folder.isFile(file)) throw new Unresolved(`${file}`, 'there is no such file in the folder');
-    const id = this.#files.remember({ tree: this.#folder, path: file });
+    if (!this.#tree.isFile(file)) throw new Unresolved(`${file}`, 'there is no such file in the folder');
+    const id = this.#files.register({ tree: this.#tree, path: file });
     const kind = this.#files.kind(id);
     if (kind !== 'module') return { exports: this.#inRealm().load({ id, kind, ...this.#files.about(id) }) };
     return { instance: this.#evaluate(this.#linked(id)) };
   }
 
-  // evaluateSource is the same for an ES module that is no file. linked(namespace) is called before it runs.
-  evaluateSource(source, linked) {
+  // evaluateSource evaluates an ES module that is no file, and returns a promise of it. onLinked(namespace) is called
+  // before it is evaluated.
+  evaluateSource(source, onLinked) {
     const instance = source.instance(this.#hooks(this.root));
     this.#instances.set(this.root, instance);
     this.#link(instance, this.root);
     instance.instantiate();
-    linked?.(instance.namespace);
+    onLinked?.(instance.namespace);
     return this.#evaluate(instance);
   }
 
-  // import is what `import()` does, in the file known by that id. Its errors are the context's own.
+  // import does what `import()` in the module `from` asks for. Its errors are of the context's realm.
   async import(specifier, from) {
     try {
       const wanted = `${specifier}`;
       await undefined; // the module that imports goes on first
-      if (this.#context.host.run?.settled !== false) throw new Unresolved(wanted, 'the call has ended');
+      if (this.#context.bridge.call?.isCompleted !== false) throw new Unresolved(wanted, 'the call has ended');
       const instance = this.#linked(this.#importing(wanted, from));
       await instance.evaluate();
       return instance;
     } catch (error) {
-      throw this.#own(error);
+      throw this.#localError(error);
     }
   }
 
-  // #own gives a script its realm's error for one of the worker's.
-  #own(error) {
-    return isAgents(error) ? this.#inRealm().refusal(dataOf(error)) : error;
+  // #localError returns an error of the context's realm for one of the worker's realm.
+  #localError(error) {
+    return isForeign(error) ? this.#inRealm().refusal(dataOf(error)) : error;
   }
 
   importFromScript(specifier) {
@@ -104,17 +111,18 @@ class Loader {
   }
 
   #inRealm() {
-    this.#realm ??= bootstrap.runInContext(this.#context.global)(this.#host(), this.#context.realm.intrinsics);
+    this.#realm ??= realmScript.runInContext(this.#context.global)(this.#bridge(), this.#context.realm.intrinsics);
     return this.#realm;
   }
 
-  // #host is what realm-modules.js asks. None of it throws; only data and objects of the context go in.
-  #host() {
+  // #bridge is the bridge between realm-modules.js and the worker. Its functions never throw, and return only data and
+  // objects of the context. But importNow throws, what the module throws.
+  #bridge() {
     const pathOf = (name) => {
       try {
         return name.startsWith('file:') ? url.fileURLToPath(name) : name;
       } catch {
-        return ''; // no path of a file, so that of none
+        return ''; // of no file
       }
     };
     const packageFile = (name) => {
@@ -125,29 +133,30 @@ class Loader {
       root: this.root,
       version: process.version,
       now: () => performance.now(),
-      print: (level, args) => this.#context.host.print(level, args),
+      print: (level, args) => this.#context.bridge.print(level, args),
       httpNames: () => JSON.stringify({ methods: http.METHODS, statuses: http.STATUS_CODES }),
       builtInNames: () => JSON.stringify(builtinModules),
       isBuiltIn: (name) => isBuiltin(name),
-      refusal: (name) => this.#modules.refusal(name),
-      buffer: (text) => this.#context.host.borrow('Buffer').from(text),
+      refusal: (name) => this.#allowed.refusal(name),
+      buffer: (text) => this.#context.bridge.builtInGlobal('Buffer').from(text),
       readPackageFile: (name) => { const file = packageFile(name); return file === undefined ? undefined : this.#packages.read(file); },
       packageFileKind: (name) => {
         const file = packageFile(name);
         if (file === undefined) return 'none';
-        return this.#packages.isFile(file) ? 'file' : this.#packages.isFolder(file) ? 'folder' : 'none';
+        return this.#packages.isFile(file) ? 'file' : this.#packages.isDirectory(file) ? 'directory' : 'none';
       },
       idOf: (name) => posix.normalize(pathOf(name)),
       urlOf: (specifier, from) => this.#url(specifier, from),
-      find: (specifier, from) => this.#answer(specifier, from),
+      find: (specifier, from) => this.#find(specifier, from),
       source: (id) => this.#body(id),
       refusedAddOn: () => this.#files.addOn && { name: 'Error', message: this.#files.addOn.message, code: this.#files.addOn.code },
       importNow: (id) => this.#importNow(id),
     };
   }
 
-  // #answer is what `require` finds. What cannot be found is data too: the context makes the error.
-  #answer(specifier, from) {
+  // #find finds the module that `require` means: {id, kind, …}, {builtIn, module} or {refused}. The context makes the
+  // error of a refusal.
+  #find(specifier, from) {
     try {
       const id = this.#files.find(specifier, from, 'require');
       if (id.startsWith('node:')) return this.#builtIn(id.slice(5), from);
@@ -157,7 +166,7 @@ class Loader {
     }
   }
 
-  // #url is what import.meta.resolve gives: {url} or {refused}.
+  // #url finds the URL that import.meta.resolve returns: {url} or {refused}.
   #url(specifier, from) {
     try {
       const id = this.#files.find(specifier, from, 'import');
@@ -167,31 +176,32 @@ class Loader {
     }
   }
 
-  // #builtIn gives {builtIn, module}; without a module a package gets one of the context's making.
+  // #builtIn returns {builtIn, module} or {refused}. For the code of a package, module may be missing: then
+  // realm-modules.js makes one.
   #builtIn(name, from) {
     const found = this.#context.realm.builtIn(name);
     if (found.refused === undefined) return { builtIn: name, module: found.module };
     if (this.#files.isOwn(from)) return { refused: { name: 'Error', message: found.refused, code: 'MODULE_NOT_FOUND' } };
-    if (name === 'async_hooks') return { builtIn: name, module: this.#modules.asyncHooks() };
+    if (name === 'async_hooks') return { builtIn: name, module: this.#builtIns.asyncHooks() };
     return { builtIn: name };
   }
 
-  // #body is what require runs: {json: text}, {body: function of the context}, {refused} or {error}.
+  // #body returns what `require` evaluates: {json: text}, {body: function of the context}, {refused} or {error}.
   #body(id) {
     try {
       const { json, script } = this.#files.body(id);
       return json === undefined ? { body: this.#context.evaluate(script) } : { json };
     } catch (error) {
-      return isAgents(error) ? { refused: dataOf(error) } : { error };
+      return isForeign(error) ? { refused: dataOf(error) } : { error };
     }
   }
 
-  // #importNow is require of an ES module: possible where nothing in its graph awaits.
+  // #importNow is `require` of an ES module. It is possible if no module in its graph has await at its top level.
   #importNow(id) {
     try {
       return this.#evaluatedNow(id);
     } catch (error) {
-      throw this.#own(error);
+      throw this.#localError(error);
     }
   }
 
@@ -220,13 +230,13 @@ class Loader {
     return marked.namespace;
   }
 
-  // #evaluate gives the instance, since a promise of a namespace with an export `then` would call that.
+  // #evaluate returns a promise of the instance: one of the namespace would call an export named `then`.
   async #evaluate(instance) {
     await instance.evaluate();
     return instance;
   }
 
-  // #linked gives a module that is ready to be evaluated, with all it imports.
+  // #linked returns a module that is ready to be evaluated, with all that it imports.
   #linked(id) {
     const before = new Set(this.#instances.keys());
     try {
@@ -234,19 +244,19 @@ class Loader {
       if (instance.status === 'unlinked' || instance.status === 'linking') instance.instantiate();
       return instance;
     } catch (error) {
-      // Half a graph is of no use: who imports it again gets the same error.
-      for (const made of this.#instances.keys()) if (!before.has(made)) this.#instances.delete(made);
+      // Half a graph is of no use. A second import gets the same error.
+      for (const added of this.#instances.keys()) if (!before.has(added)) this.#instances.delete(added);
       throw error;
     }
   }
 
-  // #importing gives the id of what an import means, and judges built-ins: a package may have those that
-  // scripts may not, of a kind.
+  // #importing returns the id of the module that an import means. A built-in that is not allowed is refused to a script;
+  // the code of a package gets a stand-in.
   #importing(specifier, from) {
     const id = this.#files.find(specifier, from, 'import');
     if (!id.startsWith('node:')) return id;
     const found = this.#builtIn(id.slice(5), from);
-    if (found.refused !== undefined) throw new Unresolved(specifier, this.#modules.refusal(id.slice(5)));
+    if (found.refused !== undefined) throw new Unresolved(specifier, this.#allowed.refusal(id.slice(5)));
     if (!this.#instances.has(id)) this.#instances.set(id, this.#synthetic(id, Object.keys(require(id)), () => this.#inRealm().load(found)));
     return id;
   }
@@ -284,7 +294,7 @@ class Loader {
     };
   }
 
-  // #synthetic makes an ES module of something that is none.
+  // #synthetic returns an ES module whose exports are those of a module that is none.
   #synthetic(id, names, load) {
     const listed = [...new Set(['default', ...names])];
     return new vm.SyntheticModule(listed, function evaluate() {
@@ -293,7 +303,6 @@ class Loader {
       this.setExport('default', exports);
     }, { context: this.#context.global, identifier: id });
   }
-
 }
 
 module.exports = { Loader };

@@ -1,45 +1,48 @@
 'use strict';
-// The files of modules that a call comes across: by which id each is known, what it is, and what was made of
-// it. What is compiled is kept with its tree and outlives the call.
+// The files of modules that one context loads: their ids, their kinds, and their compiled code. Compiled code belongs
+// to the file's tree, and outlives the call if the tree does.
 
 const { posix } = require('node:path');
+const { exportNames, reexports } = require('./commonjs-exports.js');
 const { Unresolved, scope } = require('./resolve.js');
-const { EsSource, commonJS, compilesAsModule, exportNames, reexports, stripTypes } = require('./source.js');
+const { EsSource, commonJS, compilesAsModule, stripTypes } = require('./source.js');
 
-// A place is a file in a tree; its id tells the trees apart.
-const idOf = ({ tree, path: file }) => `${tree.mount}/${file}`;
 const TYPESCRIPT = /\.[cm]?ts$/;
 
-// ModuleFiles is made anew for each call that loads modules. An id is `node:NAME` for a built-in, else the path
-// that a module sees as its __filename.
+// The id of a module is `node:NAME` for a built-in, else the path that the module sees as its __filename. A place is a
+// file in a tree: {tree, path}.
+const idOf = ({ tree, path: file }) => `${tree.mount}/${file}`;
+
 class ModuleFiles {
   #packages;
   #resolver;
   #imports;
-  addOn; // why the last native add-on was refused
-  #places = new Map(); // id → {tree, path}
+  #places = new Map(); // id → place
+  addOn; // the refusal of the last native add-on
 
-  // imports.current() is the loader of the call that runs when compiled code gets to an `import()`.
+  // imports.currentLoader() is the loader of the call that runs when compiled code comes to an `import()`.
   constructor({ packages, resolver, imports }) {
     this.#packages = packages;
     this.#resolver = resolver;
     this.#imports = imports;
   }
 
-  remember(place) {
+  // register returns the id of a place.
+  register(place) {
     const id = idOf(place);
     if (!this.#places.has(id)) this.#places.set(id, place);
     return id;
   }
 
-  // find gives the id of what a specifier means: `node:NAME` for a built-in, else that of a file.
+  // find returns the id of the module that a specifier means in the module `from`. how is 'require' or 'import'. It
+  // throws Unresolved.
   find(specifier, from, how) {
     const place = this.#places.get(from) ?? this.#packagePlace(from);
     const found = this.#resolver.resolve(specifier, place, how);
-    return found.builtIn === undefined ? this.remember(found) : `node:${found.builtIn}`;
+    return found.builtIn === undefined ? this.register(found) : `node:${found.builtIn}`;
   }
 
-  // #packagePlace is a place that a package made up (createRequire), if it is among the packages.
+  // #packagePlace returns the place of a path that a package made up (createRequire).
   #packagePlace(from) {
     const file = posix.normalize(from);
     if (!file.startsWith(`${this.#packages.mount}/`)) throw new Unresolved(from, 'it is no place of a package');
@@ -56,7 +59,7 @@ class ModuleFiles {
     return this.#places.get(id)?.tree.own !== false;
   }
 
-  // kind judges a file as Node does: by its extension, by its package.json, by what it is made of.
+  // kind returns 'json', 'module' or 'commonjs'. As in Node, the extension decides, then package.json, then the source.
   kind(id) {
     const { tree, path: file } = this.#places.get(id);
     const extension = posix.extname(file);
@@ -71,11 +74,11 @@ class ModuleFiles {
     const { type } = scope(tree, file)?.content ?? {};
     if (type === 'module') return 'module';
     if (type === 'commonjs') return 'commonjs';
-    return this.#found(id);
+    return this.#kindOfSource(id);
   }
 
-  // compile gives {source} and what was made of it, kept as long as the tree is.
-  compile(id) {
+  // #entry returns {source} of a file, to which its compiled code is added.
+  #entry(id) {
     const { tree, path: file } = this.#places.get(id);
     let entry = tree.compiled.get(file);
     if (entry === undefined) {
@@ -86,14 +89,14 @@ class ModuleFiles {
     return entry;
   }
 
-  // #commonJS gives an entry compiled as CommonJS: {script} or {error}.
+  // #commonJS returns the entry of a file with its code compiled as CommonJS: {script} or {error}.
   #commonJS(id) {
     const { tree, path: file } = this.#places.get(id);
-    const entry = this.compile(id);
+    const entry = this.#entry(id);
     const imports = this.#imports;
     if (entry.script === undefined && entry.error === undefined) {
       try {
-        entry.script = commonJS(entry.source, tree.display(file), { own: tree.own, importing: (specifier) => imports.current().import(specifier, id) });
+        entry.script = commonJS(entry.source, tree.display(file), { own: tree.own, importing: (specifier) => imports.currentLoader().import(specifier, id) });
       } catch (error) {
         entry.error = error;
       }
@@ -101,14 +104,13 @@ class ModuleFiles {
     return entry;
   }
 
-  // #found is what a source is by itself, where neither its name nor its package.json say so.
-  #found(id) {
+  #kindOfSource(id) {
     const entry = this.#commonJS(id);
     entry.kind ??= entry.error !== undefined && compilesAsModule(entry.source) ? 'module' : 'commonjs';
     return entry.kind;
   }
 
-  // body gives {json: text} or {script}, the body of a CommonJS module, and throws what is wrong with it.
+  // body returns {json: text}, or {script} with the body of a CommonJS module. It throws if the source does not parse.
   body(id) {
     const { tree, path: file } = this.#places.get(id);
     if (posix.extname(file) === '.json') return { json: tree.read(file).replace(/^\uFEFF/, '') };
@@ -119,21 +121,21 @@ class ModuleFiles {
 
   esSource(id) {
     const { tree, path: file } = this.#places.get(id);
-    const entry = this.compile(id);
+    const entry = this.#entry(id);
     entry.es ??= new EsSource(entry.source, tree.display(file), { withProcess: !tree.own });
     return entry.es;
   }
 
-  // exportNames are those that an importer of a CommonJS module may name.
+  // exportNames lists the names that an importer of a CommonJS module may use.
   exportNames(id, seen = new Set()) {
     if (seen.has(id) || id.startsWith('node:') || this.kind(id) !== 'commonjs') return [];
     seen.add(id);
-    const entry = this.compile(id);
+    const entry = this.#entry(id);
     entry.names ??= new Set([...exportNames(entry.source), ...reexports(entry.source).flatMap((specifier) => {
       try {
         return [...this.exportNames(this.find(specifier, id, 'require'), seen)];
       } catch {
-        return []; // it will say so itself, if it is ever asked for
+        return []; // `require` throws, if the module is ever evaluated
       }
     })]);
     return entry.names;

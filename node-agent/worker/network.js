@@ -1,6 +1,6 @@
 'use strict';
-// Gives Node's own modules, in this worker, the daemon's connections in place of sockets: `net` and `tls`, and
-// what stands on them, http, https and fetch. A container has no network, so that nothing is lost by it.
+// Patches Node's modules in this worker so that they connect through the daemon: `net` and `tls`, and with them http,
+// https and fetch. A container has no network of its own, so nothing is lost.
 
 const net = require('node:net');
 const { domainToASCII } = require('node:url');
@@ -8,13 +8,14 @@ const { domainToASCII } = require('node:url');
 const { isIP } = net;
 
 const TUNNEL = Symbol('tunnel');
+const MOST_FAILURES = 100; // places whose last error is kept
 
 const refused = (message) => Object.assign(new Error(message), { code: 'EACCES', syscall: 'connect' });
 
-// ascii is a name as DNS has it; what is none stays as it is.
+// ascii returns a name as DNS has it. Text that is no name stays as it is.
 const ascii = (name) => (/[^\0-\x7f]/.test(name) && domainToASCII(name)) || name;
 
-// placeOf is where options want to go. Names are looked up by the daemon alone.
+// placeOf returns the {host, port} that the options of connect mean. Only the daemon looks names up.
 function placeOf({ host, port }) {
   const number = typeof port === 'string' && /^\d+$/.test(port) ? Number(port) : port;
   if (!Number.isInteger(number) || number < 1 || number > 65535) {
@@ -23,10 +24,10 @@ function placeOf({ host, port }) {
   return { host: host === undefined || host === null || host === '' ? 'localhost' : ascii(String(host)), port: number };
 }
 
-// connected makes a socket one end of a tunnel. failures is told why one could not connect.
-function connected(socket, tunnels, { host, port }, failures) {
-  const opened = (address) => {
-    failures.forget({ host, port });
+// connectByTunnel opens a tunnel for a socket. failures learns why a socket could not connect.
+function connectByTunnel(socket, tunnels, { host, port }, failures) {
+  const onOpened = (address) => {
+    failures.remove({ host, port });
     socket.connecting = false;
     socket._peername = { address, port, family: isIP(address) === 6 ? 'IPv6' : 'IPv4' };
     socket._unrefTimer();
@@ -35,7 +36,7 @@ function connected(socket, tunnels, { host, port }, failures) {
     if (socket.readable && !socket.isPaused()) socket.read(0);
   };
   const tunnel = tunnels.open(host, port, {
-    onOpened: opened,
+    onOpened,
     onData: (chunk) => {
       socket._unrefTimer();
       return socket.push(chunk);
@@ -49,12 +50,12 @@ function connected(socket, tunnels, { host, port }, failures) {
       socket.destroy(error);
     },
   });
-  socket[TUNNEL]?.abort(); // it may have connected before
+  socket[TUNNEL]?.abort(); // of an earlier connect
   socket[TUNNEL] = tunnel;
   Object.defineProperties(socket, properties);
 }
 
-// Node's own look into a handle, which such a socket has not.
+// properties replace those of Node that read the socket's handle: a socket with a tunnel has none.
 const properties = {
   pending: { get() { return this.connecting; }, configurable: true },
   bytesRead: { get() { return this[TUNNEL].bytesRead; }, configurable: true },
@@ -63,7 +64,7 @@ const properties = {
 
 const bytesOf = (data, encoding) => (typeof data === 'string' ? Buffer.from(data, encoding) : data);
 
-// Methods of a socket, for those that are an end of a tunnel.
+// methods replace those of a socket that has a tunnel.
 const methods = {
   _read() {
     this[TUNNEL].read();
@@ -108,23 +109,23 @@ function patchSocket(tunnels, failures) {
     const [options, listener] = Array.isArray(args[0]) ? args[0] : net._normalizeArgs(args);
     const place = options.path ? undefined : placeOf(options);
     if (listener !== null) this.once('connect', listener);
-    this._undestroy(); // it may have been used before
+    this._undestroy(); // of an earlier connect
     this.connecting = true;
     this._unrefTimer();
     try {
-      if (this.encrypted) throw refused('a TLSSocket connects by tls.connect'); // it would send plain text
-      if (options.onread) throw refused('connect with onread is not possible: listen to data'); // which a handle of Node's would call
+      if (this.encrypted) throw refused('a TLSSocket connects by tls.connect'); // else it would send plain text
+      if (options.onread) throw refused('connect with onread is not possible: listen to data'); // a handle would call onread
       if (place === undefined) throw refused(`connect to ${String(options.path).slice(0, 200)} is not possible: there are no local sockets`);
       this._host = place.host;
-      connected(this, tunnels, place, failures);
+      connectByTunnel(this, tunnels, place, failures);
     } catch (error) {
-      process.nextTick(() => this.destroy(error)); // who connects has no listeners yet
+      process.nextTick(() => this.destroy(error)); // the caller has no listeners yet
     }
     return this;
   };
 }
 
-// patchTls has TLS sockets stand on sockets of ours: those of Node's making connect by themselves.
+// patchTls gives a TLS socket a patched socket to use. By itself it would make a handle and connect that.
 function patchTls() {
   const tls = require('node:tls');
   const { connect: own } = tls;
@@ -145,22 +146,22 @@ function patchTls() {
   const { _init: init } = prototype;
   prototype._init = function _init(socket, wrap) {
     Reflect.apply(init, this, [socket, wrap]);
-    if (socket?.[TUNNEL] !== undefined && !socket.connecting) this.connecting = false; // though it has no handle
+    if (socket?.[TUNNEL] !== undefined && !socket.connecting) this.connecting = false; // TLSSocket takes a socket without a handle for one that connects
   };
 }
 
 const DISPATCHERS = [2, 1].map((version) => Symbol.for(`undici.globalDispatcher.${version}`));
-const IDLE = 1000; // ms that fetch keeps a connection for another request
+const FETCH_IDLE = 1e3; // ms that fetch keeps a connection for another request
 
-// patchFetch has a failed fetch say why. And fetch opens a connection for each request and keeps it for seconds,
-// so that many requests at once would wait for places which others do not use any more: it gets a share of them
-// for each origin, and shorter patience.
+// patchFetch adds the reason to the error of a failed fetch. It also limits the connections that fetch keeps: by itself,
+// fetch opens one for each request and keeps it for seconds, so that many requests at once would wait for places of
+// connections that nobody uses. Now each origin gets a quarter of the places, and an idle connection is closed soon.
 function patchFetch(most) {
   const { fetch: own } = globalThis;
-  void globalThis.Request; // which makes the dispatcher
+  void globalThis.Request; // the getter makes the dispatcher
   const symbol = DISPATCHERS.find((name) => name in globalThis);
   const Agent = globalThis[symbol]?.constructor;
-  if (Agent !== undefined) globalThis[symbol] = new Agent({ connections: Math.max(1, most >> 2), keepAliveTimeout: IDLE, keepAliveMaxTimeout: IDLE });
+  if (Agent !== undefined) globalThis[symbol] = new Agent({ connections: Math.max(1, most >> 2), keepAliveTimeout: FETCH_IDLE, keepAliveMaxTimeout: FETCH_IDLE });
   globalThis.fetch = async function fetch(input, init) {
     try {
       return await own(input, init);
@@ -175,34 +176,34 @@ function patchFetch(most) {
   };
 }
 
-// Failures are why there is no connection, by place: what a WebSocket has to be told, whose own error says nothing.
+// Failures keeps the last connect error of each place. A WebSocket needs it, since its own error says nothing.
 class Failures {
   #errors = new Map();
 
   add(error) {
-    if (this.#errors.size >= 100) this.#errors.clear(); // nobody asks for most
+    if (this.#errors.size >= MOST_FAILURES) this.#errors.clear(); // most are never needed
     this.#errors.set(`${error.host}:${error.port}`, error);
   }
 
-  forget({ host, port }) {
+  remove({ host, port }) {
     this.#errors.delete(`${host}:${port}`);
   }
 
-  // at gives that of a URL.
-  at(url) {
+  // of returns the error of the place that a URL names.
+  of(url) {
     const { protocol, hostname, port } = new URL(url);
     return this.#errors.get(`${hostname.replace(/^\[|\]$/g, '')}:${port || (protocol === 'wss:' ? 443 : 80)}`);
   }
 }
 
-// patchWebSocket has one that could not connect say why.
+// patchWebSocket adds the reason to the error event of a WebSocket that could not connect.
 function patchWebSocket(failures) {
   const { WebSocket: Own } = globalThis;
-  const opened = new WeakSet(); // those that were connected: what ends them is something else
+  const opened = new WeakSet(); // WebSockets that were connected: they end for another reason
   globalThis.WebSocket = class WebSocket extends Own {
     dispatchEvent(event) {
       if (event.type === 'open') opened.add(this);
-      const cause = event.type === 'error' && !opened.has(this) ? failures.at(this.url) : undefined;
+      const cause = event.type === 'error' && !opened.has(this) ? failures.of(this.url) : undefined;
       if (cause !== undefined) {
         Object.defineProperty(event, 'message', { value: cause.message, configurable: true });
         Object.defineProperty(event, 'error', { value: cause, configurable: true });
@@ -218,7 +219,7 @@ function patchServer() {
   };
 }
 
-// install is called once, before a script gets any of these modules. most is how many connections a call may
+// install is called once, before a script gets any of these modules. most is the number of connections that a call may
 // have at once.
 function install(tunnels, most) {
   const failures = new Failures();

@@ -1,9 +1,8 @@
-// What modules find in a call's context, beside what realm.js gives every script. It is evaluated inside
-// that context when a call first loads a module that is no built-in, so that all a module can touch belongs to
-// the call: the registry of CommonJS modules, `require`, and for packages a `process` and stand-ins for the
-// built-ins that scripts may not load. `host` never leaves the closure.
-// intrinsics are as they were before the script could change them.
-(function (host, intrinsics) {
+// What modules find in a context, besides what realm.js gives to every script: the registry of CommonJS modules,
+// `require`, and for packages a `process` and stand-ins for built-ins that scripts may not load. This file is evaluated
+// inside of the context when a module is first loaded, so that everything that a module can touch belongs to the
+// context's realm. `bridge` (Loader.#bridge) never leaves the closure. `intrinsics` are from before the script ran.
+(function (bridge, intrinsics) {
   'use strict';
   const { apply, create, defineProperty, errors, freeze, parse, Proxy: RealmProxy } = intrinsics;
   const { Error: RealmError, TypeError: RealmTypeError, SyntaxError: RealmSyntaxError } = errors;
@@ -26,21 +25,21 @@
     }
   };
 
-  // load gives the exports of what was found: {builtIn, module}, {id, kind, …} or {refused}.
+  // load returns the exports of the module found: {builtIn, module}, {id, kind, …} or {refused}.
   const load = (found) => {
     if (found.refused !== undefined) throw refusal(found.refused);
     if (found.builtIn !== undefined) return builtIn(found);
-    if (found.kind === 'module') return host.importNow(found.id);
-    const known = registry[found.id];
-    if (known !== undefined) return known.exports;
+    if (found.kind === 'module') return bridge.importNow(found.id);
+    const registered = registry[found.id];
+    if (registered !== undefined) return registered.exports;
     const module = { id: found.filename, filename: found.filename, path: found.dirname, loaded: false, exports: {}, children: [], paths: [] };
     registry[found.id] = module;
     try {
       run(module, found);
     } catch (error) {
       delete registry[found.id];
-      // Packages say all sorts of things when their add-on is missing.
-      const refused = found.own ? undefined : host.refusedAddOn();
+      // A package whose native add-on is refused may throw any error. The refusal says more.
+      const refused = found.own ? undefined : bridge.refusedAddOn();
       throw refused === undefined ? error : refusal(refused);
     }
     module.loaded = true;
@@ -48,7 +47,7 @@
   };
 
   const run = (module, found) => {
-    const text = host.source(found.id); // throws nothing: {json}, {body}, {refused} or {error}
+    const text = bridge.source(found.id); // never throws: {json}, {body}, {refused} or {error}
     if (text.refused !== undefined) throw refusal(text.refused);
     if (text.error !== undefined) throw text.error;
     if (text.json !== undefined) {
@@ -57,13 +56,13 @@
     }
     module.require = makeRequire(found.id);
     const args = [module.exports, module.require, module, found.filename, found.dirname];
-    if (text.body.length > args.length) args[args.length] = process(); // a package that names it
+    if (text.body.length > args.length) args[args.length] = process(); // the code of a package that uses it
     apply(text.body, module.exports, args);
   };
 
-  // resolver makes the import.meta.resolve of a module.
+  // resolver returns the function import.meta.resolve of a module.
   const resolver = (from) => function resolve(specifier) {
-    const found = host.urlOf(`${specifier}`, from);
+    const found = bridge.urlOf(`${specifier}`, from);
     if (found.refused !== undefined) throw refusal(found.refused);
     return found.url;
   };
@@ -71,10 +70,10 @@
   const makeRequire = (from) => {
     function require(specifier) {
       if (typeof specifier !== 'string') throw new RealmTypeError('The "id" argument must be of type string');
-      return load(host.find(specifier, from));
+      return load(bridge.find(specifier, from));
     }
     require.resolve = function resolve(specifier) {
-      const found = host.find(`${specifier}`, from);
+      const found = bridge.find(`${specifier}`, from);
       if (found.refused !== undefined) throw refusal(found.refused);
       return found.builtIn ?? found.filename;
     };
@@ -83,12 +82,12 @@
     return require;
   };
 
-  // A package may load built-ins that scripts may not, since many do so without need: each use of what it gets
-  // then is the error that a script would have got at once.
+  // standIn returns an object in place of a built-in that is not allowed. Many packages load built-ins that they do not
+  // use, so only a use throws: the error that a script would get from `require`.
   const standIns = create(null);
   const standIn = (name, path = name) => {
     if (path in standIns) return standIns[path];
-    const refuse = () => { throw refusal({ message: `${path} is not available: ${host.refusal(name)}`, code: 'ERR_ACCESS_DENIED' }); };
+    const refuse = () => { throw refusal({ message: `${path} is not available: ${bridge.refusal(name)}`, code: 'ERR_ACCESS_DENIED' }); };
     const stand = new RealmProxy(function () {}, {
       get(target, key) {
         if (typeof key === 'symbol' || key === 'then' || key === '__esModule') return undefined;
@@ -113,7 +112,7 @@
     }),
     tty: () => ({ isatty: constant(false) }),
     fs: () => files(standIn('fs')),
-    module: () => ({ createRequire: (url) => makeRequire(host.idOf(`${url}`)), builtinModules: parse(host.builtInNames()), isBuiltin: (name) => host.isBuiltIn(`${name}`) }),
+    module: () => ({ createRequire: (url) => makeRequire(bridge.idOf(`${url}`)), builtinModules: parse(bridge.builtInNames()), isBuiltin: (name) => bridge.isBuiltIn(`${name}`) }),
     http: () => withNames('http'),
     https: () => standIn('https'),
   };
@@ -127,13 +126,13 @@
 
   const withNames = (name) => {
     const stand = standIn(name);
-    const { methods, statuses } = parse(host.httpNames());
+    const { methods, statuses } = parse(bridge.httpNames());
     stand.METHODS = methods;
     stand.STATUS_CODES = statuses;
     return stand;
   };
 
-  // Packages read files of their own when they load: those they may.
+  // files is the part of node:fs that packages may use: reading files of packages.
   const files = (rest) => {
     const fail = (path) => {
       const error = new RealmError(`ENOENT: no such file or directory, open '${path}'`);
@@ -142,29 +141,29 @@
       return error;
     };
     const readFileSync = (path, options) => {
-      const text = host.readPackageFile(`${path}`);
+      const text = bridge.readPackageFile(`${path}`);
       if (text === undefined) throw fail(path);
       const encoding = typeof options === 'string' ? options : options?.encoding;
-      return encoding ? text : host.buffer(text);
+      return encoding ? text : bridge.buffer(text);
     };
-    const existsSync = (path) => host.packageFileKind(`${path}`) !== 'none';
+    const existsSync = (path) => bridge.packageFileKind(`${path}`) !== 'none';
     const statSync = (path) => {
-      const kind = host.packageFileKind(`${path}`);
+      const kind = bridge.packageFileKind(`${path}`);
       if (kind === 'none') throw fail(path);
-      return { isFile: () => kind === 'file', isDirectory: () => kind === 'folder', isSymbolicLink: () => false };
+      return { isFile: () => kind === 'file', isDirectory: () => kind === 'directory', isSymbolicLink: () => false };
     };
     return new RealmProxy({ readFileSync, existsSync, statSync, lstatSync: statSync, realpathSync: (path) => path }, {
       get: (target, key) => (key in target ? target[key] : rest[key]),
     });
   };
 
-  // A process that tells nothing and does no harm.
+  // process is a `process` that reveals nothing and can do no harm.
   let theProcess;
   const process = () => {
     if (theProcess !== undefined) return theProcess;
-    const stream = (level) => ({ isTTY: false, columns: 80, fd: -1, write(text) { host.print(level, [`${text}`.replace(/\n$/, '')]); return true; }, on: nothing, once: nothing, emit: nothing, end: nothing });
-    const started = host.now();
-    const seconds = () => (host.now() - started) / 1000;
+    const stream = (level) => ({ isTTY: false, columns: 80, fd: -1, write(text) { bridge.print(level, [`${text}`.replace(/\n$/, '')]); return true; }, on: nothing, once: nothing, emit: nothing, end: nothing });
+    const started = bridge.now();
+    const seconds = () => (bridge.now() - started) / 1e3;
     const hrtime = (before) => {
       const now = seconds();
       const whole = Math.floor(now);
@@ -175,7 +174,7 @@
     hrtime.bigint = () => BigInt(Math.floor(seconds() * 1e9));
     const chained = () => theProcess;
     theProcess = {
-      title: 'node', version: host.version, versions: { node: host.version.slice(1) }, release: { name: 'node' }, arch: 'x64', platform: 'linux',
+      title: 'node', version: bridge.version, versions: { node: bridge.version.slice(1) }, release: { name: 'node' }, arch: 'x64', platform: 'linux',
       pid: 1, ppid: 0, argv: ['node'], argv0: 'node', execArgv: [], execPath: '/node', exitCode: undefined, features: {}, config: {},
       env: { NODE_ENV: 'production' },
       stdout: stream('log'), stderr: stream('error'),
@@ -193,6 +192,6 @@
     load,
     resolver,
     refusal,
-    require: makeRequire(host.root),
+    require: makeRequire(bridge.root),
   });
 })

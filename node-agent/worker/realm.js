@@ -1,13 +1,12 @@
-// What a script finds in its fresh context. This file is evaluated inside that context, once for each,
-// so everything a script can touch belongs to its own realm; `host` never leaves the closure. It returns
-// what the worker needs of the context. Intrinsics are taken at the start, because the script may
-// change them.
-(function (host) {
+// What a script finds in its fresh context. This file is evaluated inside of each context, so that everything that a
+// script can touch belongs to the script's own realm. `bridge` (bridge.js) never leaves the closure. The object that is
+// returned is for the worker. Intrinsics are read at the start, because the script may change them.
+(function (bridge) {
   'use strict';
   const global = globalThis;
-  const { isPromise } = host;
+  const { isPromise } = bridge;
   const { parse, stringify } = JSON;
-  const { apply, defineProperty: tryDefine, set: trySet } = Reflect; // which give false where others throw
+  const { apply, defineProperty: tryDefine, set: trySet } = Reflect; // which return false where others throw
   const { defineProperty, getOwnPropertyDescriptor, getPrototypeOf, keys } = Object;
   const globalEval = eval;
   const RealmPromise = Promise;
@@ -21,12 +20,12 @@
 
   const define = (name, value) => defineProperty(global, name, { value, writable: true, enumerable: false, configurable: true });
 
-  // guard runs a callback of the script where nobody above would catch what it throws.
+  // guard calls a function of the script. What it throws fails the call, since no caller is there to catch it.
   const guard = (callback, receiver, args) => {
     try {
       apply(callback, receiver, args);
     } catch (error) {
-      host.fail(error);
+      bridge.fail(error);
     }
   };
 
@@ -37,8 +36,8 @@
     throw error;
   };
 
-  // What most scripts do not use is made on first use: making all of it costs more than the script. One descriptor
-  // and arrows do for some forty of them in each context.
+  // defineLazily defines a global that is made on its first use. Making all of them would cost more than most scripts.
+  // All share one descriptor, since each context has some forty of them.
   const lazy = { __proto__: null, get: undefined, set: undefined, enumerable: false, configurable: true };
   const defineLazily = (name, make) => {
     lazy.get = () => {
@@ -50,16 +49,16 @@
     defineProperty(global, name, lazy);
   };
 
-  // Console. Formatting is Node's own; the lines go to the call's reply.
+  // The console. Node formats the lines in the worker.
   defineLazily('console', () => {
     const console = {};
-    for (const method of host.consoleMethods) {
-      console[method] = { [method](...args) { host.print(method, args); } }[method];
+    for (const method of bridge.consoleMethods) {
+      console[method] = { [method](...args) { bridge.print(method, args); } }[method];
     }
     return console;
   });
 
-  // Timers. Each belongs to the call and is stopped with it.
+  // Timers. Each belongs to the call that sets it, and is stopped when the call ends.
   class Timer {
     #id; #kind; #delay; #callback; #args; #live = true; #ref = true;
 
@@ -73,7 +72,7 @@
     }
 
     #arm() {
-      this.#id = host.setTimer(this.#kind, this.#delay, () => {
+      this.#id = bridge.setTimer(this.#kind, this.#delay, () => {
         if (this.#kind !== 'interval') this.#live = false;
         guard(this.#callback, this, this.#args);
       });
@@ -82,9 +81,9 @@
     static clear(timer) {
       if (typeof timer === 'object' && timer !== null && #id in timer) {
         timer.#live = false;
-        host.clearTimer(timer.#id);
+        bridge.clearTimer(timer.#id);
       } else if (typeof timer === 'number' || typeof timer === 'string') {
-        host.clearTimer(+timer);
+        bridge.clearTimer(+timer);
       }
     }
 
@@ -94,7 +93,7 @@
     close() { Timer.clear(this); return this; }
     refresh() {
       if (this.#live) {
-        host.clearTimer(this.#id);
+        bridge.clearTimer(this.#id);
         this.#arm();
       }
       return this;
@@ -126,38 +125,38 @@
     'timers/promises': { setTimeout: delayed('timeout'), setImmediate: (value) => delayed('immediate')(0, value) },
   };
 
-  // Objects of the host's modules and web globals belong to the worker's realm. A script should not have to
-  // know: `instanceof` counts them to the classes of its own, from when it first gets something of the host.
+  // Objects of built-in modules and web globals belong to the worker's realm. A script should not have to know: from
+  // when it first gets one, `instanceof` of the script's classes accepts objects of the worker's classes too.
   const ordinary = Function.prototype[Symbol.hasInstance];
   const { hasInstance } = Symbol;
   const shared = { __proto__: null };
-  for (const name of host.sharedClasses) shared[name] = global[name];
-  let related = false;
-  const relate = () => {
-    if (related) return;
-    related = true;
+  for (const name of bridge.sharedClasses) shared[name] = global[name];
+  let extended = false;
+  const extendInstanceof = () => {
+    if (extended) return;
+    extended = true;
     for (const name of keys(shared)) {
       const own = shared[name];
       defineProperty(own, hasInstance, {
-        value(object) { return apply(ordinary, this, [object]) || (this === own && host.isInstance(name, object)); },
+        value(object) { return apply(ordinary, this, [object]) || (this === own && bridge.isInstance(name, object)); },
         writable: true,
         configurable: true,
       });
     }
   };
 
-  // builtIn gives {module}, or {refused: why}.
+  // builtIn returns {module}, or {refused: why}.
   const builtIn = (name) => {
-    if (name in ownModules && host.allows(name)) return { module: ownModules[name] };
-    const found = host.require(name);
-    if (found.refused === undefined) relate();
+    if (name in ownModules && bridge.allows(name)) return { module: ownModules[name] };
+    const found = bridge.require(name);
+    if (found.refused === undefined) extendInstanceof();
     return found;
   };
 
-  // A constructor too: `new require("x")` is how some scripts of old call it.
+  // require is a function that can be constructed, since scripts for javascriptd may say `new require("x")`.
   define('require', function require(name) {
     if (typeof name !== 'string') throw new RealmTypeError('The "id" argument must be of type string');
-    if (!host.isBuiltIn(name)) return host.requireModule(name);
+    if (!bridge.isBuiltIn(name)) return bridge.requireModule(name);
     const found = builtIn(name.startsWith('node:') ? name.slice(5) : name);
     if (found.refused === undefined) return found.module;
     const error = new RealmError(found.refused);
@@ -166,11 +165,11 @@
   });
 
   // Web globals.
-  const borrow = (name) => {
-    relate();
-    return host.borrow(name);
+  const webGlobal = (name) => {
+    extendInstanceof();
+    return bridge.builtInGlobal(name);
   };
-  for (const name of host.lazyGlobals) defineLazily(name, borrow);
+  for (const name of bridge.webGlobals) defineLazily(name, webGlobal);
   define('global', global);
 
   const isThenable = (value) => {
@@ -179,64 +178,66 @@
     return typeof value.then === 'function';
   };
 
-  // settle waits for a promise of the script: undefined ends the call only where nothing else may. It is
-  // the call `run` that ends, whichever runs by then. The intrinsics are those of the start: a script that
-  // changes Promise must not lose its own reply.
-  const settle = (run, promise, waitsForCallback) => {
+  // completeWith completes a call with the value of a promise. With waitsForCallback, undefined completes nothing, since
+  // `cb` is still to be called. In a session another call may run by then, so the call is an argument. The intrinsics
+  // are those of the start, so that a script that changes Promise still gets its reply.
+  const completeWith = (call, promise, waitsForCallback) => {
     const native = isPromise(promise) ? promise : new RealmPromise((resolve) => resolve(promise));
     apply(PromiseThen, native, [
-      (value) => { if (value !== undefined || !waitsForCallback) run.done(value); },
-      (error) => run.fail(error),
+      (value) => { if (value !== undefined || !waitsForCallback) call.complete(value); },
+      (error) => call.fail(error),
     ]);
   };
 
-  // rejection is the error that a callback rejects with; place was made where the script called it.
-  const rejection = (place, { message = '', code, data }) => {
+  // rejection is the error that a callback rejects with. The stack is that of caller, an error that was made where the
+  // script called back.
+  const rejection = (caller, { message = '', code, data }) => {
     const error = new RealmError(message);
     if (code !== undefined) error.code = code;
     if (data !== undefined) error.data = data;
-    const { stack } = place;
+    const { stack } = caller;
     if (typeof stack === 'string') error.stack = `Error: ${message}${stack.slice('Error'.length)}`;
     return error;
   };
 
-  // callback makes host.NAME, which asks the client.
+  // callback makes the function host.NAME, which calls the client back.
   const callback = (name) => ({
     [name](...args) {
-      const place = new RealmError();
+      const caller = new RealmError();
       return new RealmPromise((resolve, reject) => {
         const text = stringify(args);
         if (typeof text !== 'string' || text[0] !== '[') throw new RealmTypeError(`host.${name}: the arguments have no JSON form`);
-        host.callback(name, text, (refused, value) => {
+        bridge.callback(name, text, (refused, value) => {
           if (refused === undefined) resolve(parse(value));
-          else reject(rejection(place, parse(refused)));
+          else reject(rejection(caller, parse(refused)));
         });
       });
     },
   })[name];
-  let given; // the script's `host`
+  let scriptHost; // the script's `host`
 
-  // What outlasts a call where no count of handles shows it: whose script uses it, that one's worker ends.
+  // These start work that may outlast the call and that no resource of Node shows: a script that uses them taints its
+  // worker.
   const { construct } = Reflect;
   for (const [owner, names] of [[Atomics, ['waitAsync']], [WebAssembly, ['compile', 'instantiate', 'compileStreaming', 'instantiateStreaming']]]) {
     for (const name of names) {
       const own = owner[name];
       if (own === undefined) continue;
-      owner[name] = { [name](...args) { host.taint(); return apply(own, this, args); } }[name];
+      owner[name] = { [name](...args) { bridge.taint(); return apply(own, this, args); } }[name];
     }
   }
   const Registry = FinalizationRegistry;
-  const Tainting = new Proxy(Registry, { construct(target, args, newTarget) { host.taint(); return construct(target, args, newTarget); } });
+  const Tainting = new Proxy(Registry, { construct(target, args, newTarget) { bridge.taint(); return construct(target, args, newTarget); } });
   Registry.prototype.constructor = Tainting;
   define('FinalizationRegistry', Tainting);
 
-  // Stacks that a script reads itself show no more than those in a reply.
+  // A stack that a script reads shows no frames of the agent, as in a reply.
   const errorToString = Error.prototype.toString;
   defineProperty(Error, 'prepareStackTrace', {
     value(error, sites) {
       let text = apply(errorToString, error, []);
       for (let i = 0; i < sites.length; i++) {
-        if (!host.isAgentFile(sites[i].getFileName())) text += `\n    at ${sites[i]}`;
+        if (!bridge.isAgentFile(sites[i].getFileName())) text += `\n    at ${sites[i]}`;
       }
       return text;
     },
@@ -244,7 +245,7 @@
   });
 
   return {
-    // For realm-modules.js: as they are before the script runs.
+    // For realm-modules.js.
     intrinsics: {
       apply, create: Object.create, defineProperty, freeze: Object.freeze, parse, Proxy,
       errors: { __proto__: null, Error, TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError },
@@ -260,23 +261,23 @@
       }
     },
 
-    // stringify gives the JSON text of a value; what has none (undefined, a function) becomes null.
+    // stringify returns the JSON text of a value. A value without one (undefined, a function) becomes null.
     stringify: (value) => stringify(value) ?? 'null',
 
-    // setCallbacks gives the script a `host` with a function for each name, in place of the one it had.
+    // setCallbacks defines the script's `host`, with a function for each name, in place of an earlier one.
     setCallbacks(names) {
-      if (given !== undefined && getOwnPropertyDescriptor(global, 'host')?.value === given) delete global.host;
-      given = undefined;
+      if (scriptHost !== undefined && getOwnPropertyDescriptor(global, 'host')?.value === scriptHost) delete global.host;
+      scriptHost = undefined;
       if (!names?.length) return;
-      given = {};
-      for (const name of names) defineProperty(given, name, { value: callback(name), writable: true, enumerable: true, configurable: true });
-      define('host', given);
+      scriptHost = {};
+      for (const name of names) defineProperty(scriptHost, name, { value: callback(name), writable: true, enumerable: true, configurable: true });
+      define('host', scriptHost);
     },
 
-    // share gives the context the names of a module, which come as accessors: those that a script declared by
-    // let, const or class cannot be declared again, and those by var or function get the value when the
-    // module has been evaluated, which is when what this returns has to be called.
-    share(names) {
+    // shareNames defines the names of a module as globals. names is an object of accessors. A name that an earlier script
+    // declared by let, const or class throws, as it would in a script. A name that it declared by var or function keeps
+    // its property: the function that is returned copies the value, and has to be called when the module is evaluated.
+    shareNames(names) {
       globalEval(`var ${keys(names)}`);
       const copied = [];
       for (const name of keys(names)) {
@@ -285,43 +286,43 @@
       return () => { for (const name of copied) trySet(global, name, names[name]); };
     },
 
-    // finish ends a call that names no function.
-    finish(value) {
-      const { run } = host;
+    // complete completes the call with a value, or with the value of a promise.
+    complete(value) {
+      const { call } = bridge;
       try {
-        if (isThenable(value)) settle(run, value, false);
-        else run.done(value);
+        if (isThenable(value)) completeWith(call, value, false);
+        else call.complete(value);
       } catch (error) {
-        run.fail(error);
+        call.fail(error);
       }
     },
 
-    // invoke runs callee by caller, or by the default caller. args is undefined or an array.
+    // invoke calls callee by caller, or by the default caller, and completes the call. args is undefined or an array.
     invoke(callee, caller, args) {
-      const { run } = host;
-      const cb = (value) => run.done(value);
+      const { call } = bridge;
+      const cb = (value) => call.complete(value);
       try {
         let returned;
         if (caller !== undefined) returned = caller(callee, cb, args);
         else if (args !== undefined) returned = (async () => { cb(await callee(...args)); })();
         else returned = callee(cb);
         const { length } = caller ?? callee;
-        if (isThenable(returned)) settle(run, returned, (caller === undefined && args !== undefined) || length > 0);
-        // It has no `cb` to wait for.
-        else if ((caller !== undefined || args === undefined) && length === 0 && returned !== undefined) run.done(returned);
+        if (isThenable(returned)) completeWith(call, returned, (caller === undefined && args !== undefined) || length > 0);
+        // A function without parameters calls no `cb`.
+        else if ((caller !== undefined || args === undefined) && length === 0 && returned !== undefined) call.complete(returned);
       } catch (error) {
-        run.fail(error);
+        call.fail(error);
       }
     },
 
-    // member walks a dotted path below a value and keeps `this` for the function at its end.
+    // member follows a dotted path from a value. A function at its end is called with the right `this`.
     member(value, path) {
       let owner;
       for (let i = 0; i < path.length; i++) {
         if (value === null || value === undefined) return undefined;
         owner = value;
         value = owner[path[i]];
-        if (value === ObjectPrototype[path[i]]) return undefined; // what every object has is nothing to call
+        if (value === ObjectPrototype[path[i]]) return undefined; // every object has it, so the script does not mean it
       }
       if (typeof value !== 'function' || path.length === 0) return value;
       return new Proxy(value, { apply: (target, receiver, args) => apply(target, owner, args) });

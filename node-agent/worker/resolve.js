@@ -1,10 +1,15 @@
 'use strict';
-// Which file a specifier means, by Node's rules for CommonJS and for ES modules, in trees that nothing
-// leads out of. See "Modules: Packages" and "Modules: ECMAScript modules" in Node's documentation.
+// Finds the file that a specifier means, by Node's rules for CommonJS and for ES modules, in trees that nothing leads out
+// of. See "Modules: Packages" and "Modules: ECMAScript modules" in Node's documentation.
+//
+//   Resolver.resolve ─► #find      chooses by the form of the specifier:
+//     #relative                      ./file, ../file or /file
+//     #internal                      #name of "imports" in package.json
+//     #bare ─► inPackage             name or name/path of a package, by "exports" or "main" in package.json
 
 const { isBuiltin } = require('node:module');
 const { posix } = require('node:path');
-const { NOT_LISTED } = require('../shared/modules.js');
+const { NOT_LISTED } = require('../shared/allowed-modules.js');
 
 const CONDITIONS = Object.freeze({
   require: new Set(['node', 'require', 'module-sync', 'default']),
@@ -12,12 +17,12 @@ const CONDITIONS = Object.freeze({
 });
 const EXTENSIONS = ['.js', '.json', '.node'];
 const TYPESCRIPT = ['.ts', '.mts', '.cts'];
-const ODD = /[%\\\0-\x1f]/; // what could mean another path than it shows
+const ODD = /[%\\\0-\x1f]/; // characters by which a path could mean another one than it shows
 const SCHEME = /^[a-z][a-z0-9+.-]*:/i;
 const PACKAGE_NAME = /^(?:@[^/@.][^/]*\/)?[^/@.][^/]*/;
 
-// Unresolved says why there is no such module. It is the agent's own: scripts get an error of their
-// realm with the same message and code.
+// Unresolved says why there is no such module. It is an error of the worker's realm: scripts get one of their own realm
+// with the same message and code.
 class Unresolved extends Error {
   constructor(specifier, why, code = 'MODULE_NOT_FOUND') {
     super(`Cannot find module '${specifier.slice(0, 200)}': ${why}`);
@@ -27,7 +32,8 @@ class Unresolved extends Error {
 
 const isRelative = (specifier) => /^\.\.?(?:\/|$)/.test(specifier);
 
-// ownUrl gives the path of a file URL made from import.meta.url; undefined for what is no URL.
+// ownUrl returns the path of a file URL, which a script makes from import.meta.url. It returns undefined for a specifier
+// that is no URL.
 function ownUrl(specifier, from) {
   if (!SCHEME.test(specifier)) return undefined;
   const file = specifier.startsWith('file:///') ? specifier.slice('file://'.length) : '';
@@ -35,7 +41,8 @@ function ownUrl(specifier, from) {
   return file;
 }
 
-// manifest gives the package.json of a folder, {} where there is none or it cannot be read.
+// manifest returns the package.json of a directory as {found, content}. content is {} if there is none, or none that
+// parses.
 function manifest(tree, dir) {
   const file = posix.join(dir, 'package.json');
   let entry = tree.compiled.get(`manifest ${file}`);
@@ -44,14 +51,14 @@ function manifest(tree, dir) {
     try {
       if (entry.found) entry.content = JSON.parse(tree.read(file)) ?? {};
     } catch {
-      // as if it said nothing
+      // It counts as empty.
     }
     tree.compiled.set(`manifest ${file}`, entry);
   }
   return entry;
 }
 
-// scope is the nearest folder above a file that has a package.json: {dir, content}, or undefined.
+// scope returns the nearest directory above a file that has a package.json, as {dir, content}, or undefined.
 function scope(tree, file) {
   for (let dir = posix.dirname(file); ; dir = posix.dirname(dir)) {
     const { found, content } = manifest(tree, dir === '.' ? '' : dir);
@@ -60,11 +67,11 @@ function scope(tree, file) {
   }
 }
 
-// inside joins a relative specifier to the folder of the file it stands in.
+// inside joins a relative specifier to the directory of the file `from`.
 function inside(specifier, from) {
   if (specifier.startsWith('/')) {
     const file = posix.normalize(specifier);
-    // What a module makes of its __dirname; other absolute paths have no meaning here.
+    // A module makes such a path from its __dirname. Other absolute paths mean nothing here.
     if (!file.startsWith(`${from.tree.mount}/`)) throw new Unresolved(specifier, 'absolute paths are not allowed');
     return file.slice(from.tree.mount.length + 1);
   }
@@ -78,21 +85,21 @@ function asFile(tree, file) {
   return EXTENSIONS.map((extension) => file + extension).find((candidate) => tree.isFile(candidate));
 }
 
-function asFolder(tree, dir) {
-  if (!tree.isFolder(dir)) return undefined;
+function asDirectory(tree, dir) {
+  if (!tree.isDirectory(dir)) return undefined;
   const { main } = manifest(tree, dir).content;
   const index = (below) => EXTENSIONS.map((extension) => posix.join(below, `index${extension}`)).find((file) => tree.isFile(file));
   if (typeof main === 'string') {
     const wanted = posix.join(dir, main);
     if (!wanted.startsWith('..')) {
-      const found = asFile(tree, wanted) ?? (tree.isFolder(wanted) ? index(wanted) : undefined);
+      const found = asFile(tree, wanted) ?? (tree.isDirectory(wanted) ? index(wanted) : undefined);
       if (found !== undefined) return found;
     }
   }
   return index(dir);
 }
 
-// ESCAPES is a segment that Node refuses in what a package exports and imports, and in what is asked of it.
+// ESCAPES is a part of a path that Node refuses in "exports" and "imports", and in the path behind a package's name.
 const ESCAPES = /(?:^|\/)(?:\.\.?|node_modules)(?:\/|$)/;
 
 // target follows one entry of "exports" or "imports": a string, conditions, or alternatives.
@@ -114,7 +121,8 @@ function target(entry, conditions, star) {
   return undefined;
 }
 
-// match finds a key in "exports" or "imports", the one with the longest part before its star first.
+// match finds a key in "exports" or "imports". Of several patterns that match, the one with the longest part before its
+// star counts.
 function match(table, key, conditions) {
   if (Object.hasOwn(table, key) && !key.includes('*')) return target(table[key], conditions, '');
   const fitting = Object.keys(table)
@@ -139,27 +147,27 @@ function exported(specifier, tree, dir, subpath, conditions) {
   return file;
 }
 
-// inPackage finds the file of a package's folder that `name/subpath` means.
+// inPackage finds the file that `name/subpath` means in the directory of a package.
 function inPackage(specifier, tree, dir, subpath, how) {
   const { exports } = manifest(tree, dir).content;
   if (ESCAPES.test(subpath.slice(2))) throw new Unresolved(specifier, 'it leads out of its package');
   if (exports !== undefined && exports !== null) return exported(specifier, tree, dir, subpath, CONDITIONS[how]);
   const wanted = posix.join(dir, subpath);
-  if (subpath === '.' || subpath === './') return asFolder(tree, dir);
-  return asFile(tree, wanted) ?? asFolder(tree, wanted);
+  if (subpath === '.' || subpath === './') return asDirectory(tree, dir);
+  return asFile(tree, wanted) ?? asDirectory(tree, wanted);
 }
 
-// Resolver knows the packages, and which of them and of the built-ins scripts may load.
 class Resolver {
   #packages;
-  #allows;
+  #allowed; // AllowedModules
 
-  constructor(packages, allows) {
+  constructor(packages, allowed) {
     this.#packages = packages;
-    this.#allows = allows;
+    this.#allowed = allowed;
   }
 
-  // resolve is #resolve with the code that Node gives an import that finds nothing.
+  // resolve finds what a specifier means in a file {tree, path}: {builtIn: name} or {tree, path}. how is 'require' or
+  // 'import'. It throws Unresolved. Whether a built-in is allowed is not checked here.
   resolve(specifier, from, how) {
     try {
       return this.#resolve(specifier, from, how);
@@ -169,8 +177,6 @@ class Resolver {
     }
   }
 
-  // #resolve says what a specifier means in a file {tree, path}, how 'require' or 'import': {builtIn: name} or
-  // {tree, path}. It throws Unresolved. Whether a built-in is allowed is not judged here.
   #resolve(specifier, from, how) {
     if (isBuiltin(specifier)) return { builtIn: specifier.replace(/^node:/, '') };
     if (ODD.test(specifier) || specifier === '') throw new Unresolved(specifier, 'it is no plain path or package name');
@@ -191,7 +197,7 @@ class Resolver {
     const { tree } = from;
     const wanted = inside(specifier, from);
     let found = tree.isFile(wanted) ? wanted : undefined;
-    if (how === 'require') found ??= asFile(tree, wanted) ?? asFolder(tree, wanted);
+    if (how === 'require') found ??= asFile(tree, wanted) ?? asDirectory(tree, wanted);
     if (found !== undefined) return found;
     const stem = wanted.replace(/\.[cm]?js$/, '');
     const meant = [...EXTENSIONS, '.mjs', '.cjs', ...TYPESCRIPT].map((extension) => stem + extension).find((file) => tree.isFile(file));
@@ -217,7 +223,7 @@ class Resolver {
       return { tree: from.tree, path: inPackage(specifier, from.tree, self.dir, subpath, how) };
     }
     for (const { tree, dir } of this.#places(from, name)) {
-      if (!tree.isFolder(dir)) continue;
+      if (!tree.isDirectory(dir)) continue;
       const found = inPackage(specifier, tree, dir, subpath, how);
       if (found === undefined) throw new Unresolved(specifier, 'its package has no such file');
       return { tree, path: found };
@@ -225,7 +231,7 @@ class Resolver {
     throw new Unresolved(specifier, 'no package of that name is in the runtime image');
   }
 
-  // places are the folders that may hold a package, nearest first.
+  // #places are the directories that may hold a package, nearest first.
   * #places(from, name) {
     for (let dir = posix.dirname(from.path); ; dir = posix.dirname(dir)) {
       const here = dir === '.' ? '' : dir;
@@ -233,8 +239,8 @@ class Resolver {
       if (here === '') break;
     }
     if (!this.#packages.has(name)) return;
-    // What a package needs comes with it.
-    if (from.tree.own && !this.#allows(name)) throw new Unresolved(name, NOT_LISTED);
+    // The code of a package may load all packages: what it needs is installed with it.
+    if (from.tree.own && !this.#allowed.hasPackage(name)) throw new Unresolved(name, NOT_LISTED);
     yield { tree: this.#packages, dir: name };
   }
 }

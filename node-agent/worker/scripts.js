@@ -1,45 +1,48 @@
 'use strict';
-// Compiled scripts, kept for calls to come.
+// Compiled sources, kept for later calls.
 
 const vm = require('node:vm');
-const { withNames } = require('./names.js');
-const { CALLEE, EsSource, compilesAsModule, stripTypes, withCallee, withLastExpression } = require('./source.js');
+const { withLastExpression } = require('./last-expression.js');
+const { withCallee, withNames } = require('./names.js');
+const { EsSource, compilesAsModule, stripTypes } = require('./source.js');
 
-// What V8 says of a script that has what only modules may have.
+const MOST_CHARACTERS = 4 * 1024 * 1024; // of the sources of all entries
+
+// MODULE_ONLY is in V8's message about a script that has what only modules may have.
 const MODULE_ONLY = /\b(?:import|export|await)\b/;
 
-// Script and module sources by what they were made from, the least recently used out first.
+// ScriptCache keeps compiled sources by their text. The least recently used one is removed first.
 class ScriptCache {
   #entries = new Map();
   #characters = 0;
   #importing;
-  static MAX_CHARACTERS = 4 * 1024 * 1024;
 
-  // importing(specifier) is what `import()` in a script comes to.
+  // importing(specifier) does what `import()` in a script asks for.
   constructor(importing) {
     this.#importing = importing;
   }
 
-  // compile throws a SyntaxError for what does not parse.
+  // compile returns a vm.Script. It throws a SyntaxError if the source does not parse.
   compile(source, filename, columnOffset = 0) {
-    return this.#keep(`${filename}\0${source}`, () => this.#script(source, filename, columnOffset));
+    return this.#cached(`${filename}\0${source}`, () => this.#compileScript(source, filename, columnOffset));
   }
 
-  // code gives what `code` of a call is: {script}, or {es, isValue} for a module, where isValue says that its
-  // default export is the value of its last expression. call is the name that the caller will ask for, inSession
-  // says that calls to come may ask for any.
+  // code compiles `code` of a call. It returns {script}; or {es, isValue} for an ES module, where isValue says that the
+  // default export is the value of the last expression. call is the name that the caller asks for. inSession says that
+  // later calls may ask for any name.
   code(source, language, call, inSession = false) {
     const kind = `${language ?? ''}:${inSession ? 'session' : ''}:${call ?? ''}`;
-    return this.#keep(`${kind}\0${source}`, () => this.#code(source, language, call, inSession));
+    return this.#cached(`${kind}\0${source}`, () => this.#compileCode(source, language, call, inSession));
   }
 
-  #code(given, language, call, inSession) {
+  #compileCode(given, language, call, inSession) {
     const source = language === 'typescript' ? stripTypes(given, 'script.js') : given;
     try {
-      return { script: this.#script(source, 'script.js', 0) };
+      return { script: this.#compileScript(source, 'script.js', 0) };
     } catch (error) {
       if (!(error instanceof SyntaxError)) throw error;
-      // Meant as a module, or not: the error that says what is wrong is the other one.
+      // A source that is neither script nor module may be meant as either. The error of the one that is meant says what
+      // is wrong.
       if (!compilesAsModule(source) && !MODULE_ONLY.test(error.message)) throw error;
     }
     const valued = call === undefined ? withLastExpression(source) : undefined;
@@ -49,7 +52,7 @@ class ScriptCache {
     return { es: new EsSource(valued ?? called ?? source, 'script.js'), isValue };
   }
 
-  #script(source, filename, columnOffset) {
+  #compileScript(source, filename, columnOffset) {
     return new vm.Script(source, {
       filename,
       columnOffset,
@@ -57,23 +60,27 @@ class ScriptCache {
     });
   }
 
-  #keep(key, make) {
+  #cached(key, compile) {
     let entry = this.#entries.get(key);
     if (entry !== undefined) {
       this.#entries.delete(key);
       this.#entries.set(key, entry);
       return entry;
     }
-    entry = make();
+    entry = compile();
     this.#entries.set(key, entry);
     this.#characters += key.length;
+    this.#evict();
+    return entry;
+  }
+
+  #evict() {
     for (const oldest of this.#entries.keys()) {
-      if (this.#characters <= ScriptCache.MAX_CHARACTERS) break;
+      if (this.#characters <= MOST_CHARACTERS) break;
       this.#entries.delete(oldest);
       this.#characters -= oldest.length;
     }
-    return entry;
   }
 }
 
-module.exports = { ScriptCache, CALLEE };
+module.exports = { ScriptCache };

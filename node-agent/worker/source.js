@@ -1,6 +1,5 @@
 'use strict';
-// What a source is and how it becomes something that V8 runs: TypeScript without its types, CommonJS or an
-// ES module told apart as Node does it, a last expression as the value of a module.
+// Compiles sources into something that V8 runs: TypeScript without its types, CommonJS modules, ES modules.
 
 const module_ = require('node:module');
 const vm = require('node:vm');
@@ -9,39 +8,37 @@ const WRAPPER = '(function (exports, require, module, __filename, __dirname) { '
 const PACKAGE_WRAPPER = '(function (exports, require, module, __filename, __dirname, process) { ';
 const PROCESS_IMPORT = 'import process from "node:process"; ';
 
-// stripTypes leaves types out and everything else where it stood, so that lines and columns stay. What needs
-// more than leaving out (enum, namespace, decorators) is a SyntaxError.
+// stripTypes removes the types and leaves everything else where it is, so that lines and columns stay. Syntax that
+// needs more than that (enum, namespace, decorators) is a SyntaxError.
 function stripTypes(source, filename) {
   try {
     return module_.stripTypeScriptTypes(source, { mode: 'strip' });
   } catch (error) {
-    throw placedAt(error, filename, lineOf(error));
+    throw placed(error, filename, lineOf(error));
   }
 }
 
-// lineOf reads the line from how the parser of TypeScript shows a place: ":3" and a picture.
+// lineOf reads the line from a stack of the TypeScript parser, which begins with ":3" and a picture of the place.
 const lineOf = (error) => /^[^\n]*:(\d+)\n/.exec(error.stack)?.[1];
 
-function placedAt(error, filename, line) {
+function placed(error, filename, line) {
   error.stack = `SyntaxError: ${error.message}\n    at ${filename}${line === undefined ? '' : `:${line}`}`;
   return error;
 }
 
-// misplaced gives the error of a module that does not parse its place, which V8 keeps to itself. The other
-// parser at hand finds it, in most cases.
-function misplaced(error, source, filename) {
+// placedByParser adds its place to the error of a module that does not parse. V8 does not tell the place. The TypeScript
+// parser finds it in most cases.
+function placedByParser(error, source, filename) {
   try {
     module_.stripTypeScriptTypes(source, { mode: 'strip' });
-    return placedAt(error, filename);
+    return placed(error, filename);
   } catch (other) {
-    return placedAt(error, filename, lineOf(other));
+    return placed(error, filename, lineOf(other));
   }
 }
 
-const withoutHashbang = (source) => (source.startsWith('#!') ? `//${source.slice(2)}` : source);
-
-// compilesAsModule says whether a source that is no script is a module: it has import, export,
-// import.meta or await at its top level.
+// compilesAsModule says whether a source that is no script is an ES module: it has import, export, import.meta, or await
+// at its top level.
 function compilesAsModule(source) {
   try {
     new vm.SourceTextModule(source, { identifier: 'probe' });
@@ -51,8 +48,10 @@ function compilesAsModule(source) {
   }
 }
 
-// commonJS compiles a source as the body of a CommonJS module. A package finds `process`, unless it
-// declares that itself; a script's own file does not.
+const withoutHashbang = (source) => (source.startsWith('#!') ? `//${source.slice(2)}` : source);
+
+// commonJS compiles a source as the body of a CommonJS module. own says that the code is the script's. A package's code
+// gets a `process`, unless it declares that name itself.
 function commonJS(source, filename, { own, importing }) {
   const compile = (wrapper) => new vm.Script(`${wrapper}${withoutHashbang(source)}\n})`, {
     filename,
@@ -67,7 +66,7 @@ function commonJS(source, filename, { own, importing }) {
   }
 }
 
-// An EsSource makes a module of its own in each context, from what V8 made of the source the first time.
+// An EsSource makes a module in each context, from what V8 compiled of the source before.
 class EsSource {
   #source;
   #identifier;
@@ -75,7 +74,7 @@ class EsSource {
   #cachedData;
   #uses = 0;
 
-  // A package's module may find `process`, as it would in Node; a script's does not.
+  // withProcess is for the code of a package, which may use `process` as it could in Node.
   constructor(source, identifier, { withProcess = false } = {}) {
     this.#source = source;
     this.#identifier = identifier;
@@ -85,9 +84,9 @@ class EsSource {
     }
   }
 
-  // instance throws a SyntaxError for what does not parse.
+  // instance returns a new module. It throws a SyntaxError if the source does not parse.
   instance({ context, initializeImportMeta, importModuleDynamically }) {
-    const made = this.#compiled({
+    const instance = this.#compile({
       context,
       identifier: this.#identifier,
       columnOffset: this.#columnOffset,
@@ -95,121 +94,19 @@ class EsSource {
       initializeImportMeta,
       importModuleDynamically,
     });
-    // Worth its time only for what is used again.
-    if (++this.#uses === 2) this.#cachedData = made.createCachedData();
-    return made;
+    // The cache costs more than it saves for a source that is used only once.
+    if (++this.#uses === 2) this.#cachedData = instance.createCachedData();
+    return instance;
   }
 
-  #compiled(options) {
+  #compile(options) {
     try {
       return new vm.SourceTextModule(this.#source, options);
     } catch (error) {
-      throw error.name === 'SyntaxError' ? misplaced(error, this.#source, this.#identifier) : error; // the context's own
+      // The error is of the context's realm, so instanceof does not tell.
+      throw error.name === 'SyntaxError' ? placedByParser(error, this.#source, this.#identifier) : error;
     }
   }
 }
 
-// withoutComments takes what looks like a comment for one, also in a string: names are not found there.
-const withoutComments = (source) => source.replace(/\/\*(?:[^*]|\*(?!\/))*\*\/|\/\/[^\n]*/g, '');
-
-// exportNames finds the names that a CommonJS source gives its exports, in the forms that people write and
-// compilers make, as Node does for `import {name}`: by looking, before anything runs.
-function exportNames(whole) {
-  const names = new Set();
-  const source = withoutComments(whole);
-  const all = (pattern, take) => { for (const found of source.matchAll(pattern)) take(found); };
-  all(/\b(?:module\.)?exports\.([A-Za-z_$][\w$]*)\s*=(?!=)/g, ([, name]) => names.add(name));
-  all(/\b(?:module\.)?exports\[\s*(['"])([A-Za-z_$][\w$]*)\1\s*\]\s*=(?!=)/g, ([, , name]) => names.add(name));
-  all(/\bObject\.defineProperty\(\s*(?:module\.)?exports\s*,\s*(['"])([^'"\n]+)\1/g, ([, , name]) => names.add(name));
-  all(/\bmodule\.exports\s*=\s*\{([^{}]*)/g, ([, body]) => {
-    for (const part of body.split(',')) {
-      const found = /^\s*(?:get\s+)?(['"]?)([A-Za-z_$][\w$]*)\1\s*(?:[:(]|$)/.exec(part);
-      if (found === null) break; // from here on it is no list of names
-      names.add(found[2]);
-    }
-  });
-  // What bundlers write for this purpose.
-  all(/__export\(\s*[\w$]+\s*,\s*\{([^}]*)\}/g, ([, body]) => {
-    for (const [, name] of body.matchAll(/(?:^|,)\s*([A-Za-z_$][\w$]*)\s*:/g)) names.add(name);
-  });
-  names.delete('default');
-  return [...names];
-}
-
-// reexports finds the modules whose exports a CommonJS source hands on as its own.
-function reexports(source) {
-  const patterns = [/\bmodule\.exports\s*=\s*require\(\s*(['"])([^'"\n]+)\1\s*\)/g, /\b__exportStar\(\s*require\(\s*(['"])([^'"\n]+)\1\s*\)/g, /\.\.\.require\(\s*(['"])([^'"\n]+)\1\s*\)/g];
-  return patterns.flatMap((pattern) => [...source.matchAll(pattern)].map((found) => found[2]));
-}
-
-const IDENTIFIER = /^[\p{ID_Start}$_][\p{ID_Continue}$\u200c\u200d]*$/u;
-const STATEMENT = /^\s*(?:function|class|async\s+function|\{|import(?!\s*[(.])|export|return|let|const|var)(?![\w$])/;
-const CONTINUES = /^\s*(?:\+(?!\+)|-(?!-)|[([`/*.,?<>=&|^%]|in\b|instanceof\b)/; // what goes on with the line before
-const MOST_TRIES = 200;
-
-// CALLEE is the export under which a module hands out a name of its top level that it does not export.
-const CALLEE = 'jsd:callee';
-
-// withCallee exports what the first part of a dotted path names; undefined where there is no such name.
-function withCallee(source, call) {
-  const [name] = call.split('.');
-  if (!IDENTIFIER.test(name)) return undefined;
-  const whole = `${source}\n;export { ${name} as ${JSON.stringify(CALLEE)} };`;
-  return compilesAsModule(whole) ? whole : undefined;
-}
-
-// withoutEnd leaves out the spaces and semicolons that a source ends in.
-function withoutEnd(source) {
-  let end = source.length;
-  while (end > 0 && /[\s;]/.test(source[end - 1])) end--;
-  return source.slice(0, end);
-}
-
-// withoutLastComments leaves out the comments that a module ends in. Something else that looks like one
-// cannot be left out: what remains does not compile.
-function withoutLastComments(given) {
-  let source = withoutEnd(given);
-  for (let tries = 0; tries < 20; tries++) {
-    const line = source.lastIndexOf('\n') + 1;
-    const starts = source.endsWith('*/') ? [source.lastIndexOf('/*')] : [...source.slice(line).matchAll(/\/\//g)].map(({ index }) => line + index);
-    const start = starts.find((at) => at >= 0 && compilesAsModule(source.slice(0, at)));
-    if (start === undefined) return source;
-    source = withoutEnd(source.slice(0, start));
-  }
-  return source;
-}
-
-// withLastExpression makes the last expression of a module its default export: a script with `await` at its
-// top level has no other way to say its value. It gives undefined where the module ends in no expression, or
-// has a default export already. Nothing but the words `export default ( )` is put in, so that what the source
-// does stays: they stand where a statement begins, or do not compile.
-function withLastExpression(given) {
-  const source = withoutLastComments(given);
-  for (const at of beginnings(source)) {
-    const head = source.slice(0, at);
-    const tail = source.slice(at);
-    if (STATEMENT.test(tail) || tail.trim() === '' || !isExpression(tail)) continue;
-    const whole = `${head}export default (${tail}\n)`;
-    if (!compilesAsModule(whole) || compilesAsModule(`${head}@`)) continue; // the second: in a comment
-    // Only the end of a line parts them, and the tail may go on with what is there.
-    if (CONTINUES.test(tail) && !/[;}]\s*$/.test(head) && head.trim() !== '') return undefined;
-    return whole;
-  }
-  return undefined;
-}
-
-// beginnings are the places where a last statement may begin, the earliest first: "a\n+ b" is a sum.
-function beginnings(source) {
-  const all = [0];
-  const unindented = [0];
-  for (let i = 0; i < source.length; i++) {
-    if (!/[;}\n\r]/.test(source[i])) continue;
-    all.push(i + 1);
-    if (/[\n\r]/.test(source[i]) && /[^\s)}\]]/.test(source[i + 1] ?? ' ')) unindented.push(i + 1);
-  }
-  return [...new Set([...all.slice(-MOST_TRIES), ...unindented.slice(-MOST_TRIES)])].sort((a, b) => a - b);
-}
-
-const isExpression = (source) => compilesAsModule(`(${source}\n)`);
-
-module.exports = { CALLEE, EsSource, IDENTIFIER, commonJS, compilesAsModule, exportNames, reexports, stripTypes, withCallee, withLastExpression, withoutEnd };
+module.exports = { EsSource, commonJS, compilesAsModule, stripTypes };

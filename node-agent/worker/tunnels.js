@@ -1,97 +1,81 @@
 'use strict';
-// The worker's end of the connections that a call has through the daemon. Bytes go both ways with credit: the
-// daemon sends no more than was granted here, and gets no more than it granted.
+// The worker's end of the connections that a call has through the daemon. Bytes go both ways with credit: each side
+// sends no more than the other one has granted.
 //
-//	open ─► opened ─► data, credit … ─► finish, each way ─► closed
+//	open ─► opened ─► data, credit … ─► finish from each side ─► closed
 //	  └──────────────── abort ────────────────────────────────┘
 
 const { CHUNK, CONNECTIONS, KIND, WINDOW } = require('../shared/frames.js');
 
-// failure is the error that a script gets of a connection.
-function failure({ code, message }, { host, port }) {
-  const error = new Error(message);
-  return Object.assign(error, { code, syscall: 'connect', host, port });
+// connectError returns the error that a script gets about a connection.
+function connectError(code, message, { host, port }) {
+  return Object.assign(new Error(message), { code, syscall: 'connect', host, port });
 }
 
-// A Tunnel is one connection. Whoever opened it has onOpened(address), onData(chunk), which says whether more is
-// wanted now, onEnd() for the other side's last byte, and onClosed(error) once for the end of all.
+// A Tunnel is one connection. Its user has onOpened(address); onData(chunk), which returns whether more is wanted now;
+// onEnd(), for the last byte of the other side; and onClosed(error), called at most once, for the end of both.
 class Tunnel {
   #number;
-  #send;
-  #sendData;
-  #forget;
+  #place; // {host, port}
   #user;
-  #place;
-  #received = []; // chunks that were not wanted yet
+  #agent;
+  #received = []; // chunks that the user did not want yet
   #wanted = false;
-  #owed = 0; // bytes that were taken and not granted anew
+  #consumed = 0; // bytes that the user took and that were not granted again yet
   #ended = false; // the other side has sent its last byte
-  #room = WINDOW.out; // bytes that may go out
-  #going = []; // {bytes, done}, from what is to go out
+  #room = WINDOW.out; // bytes that may be sent
+  #outgoing = []; // {bytes, done}
   #finishing = false;
-  #gone = false; // the other side knows it no more
+  #gone = false; // the agent does not know the connection any more
   opened = false;
   closed = false;
   bytesRead = 0;
   bytesWritten = 0;
 
-  // agent has send(kind, header) and sendData(number, bytes), and forget(), after which it says nothing more.
-  constructor(number, place, user, { send, sendData, forget }) {
+  // agent has send(kind, header), sendData(number, bytes), and forget(number), after which nothing more is sent.
+  constructor(number, place, user, agent) {
     this.#number = number;
     this.#place = place;
     this.#user = user;
-    this.#send = send;
-    this.#sendData = sendData;
-    this.#forget = forget;
+    this.#agent = agent;
   }
 
-  // read says that onData may be called, until it says no.
+  // read says that the user wants data, until onData returns false.
   read() {
     this.#wanted = true;
     this.#deliver();
   }
 
-  // write takes bytes; done(error) is called when they are on their way, or never will be.
+  // write sends bytes. done(error) is called when they are on their way, or never will be.
   write(bytes, done) {
-    if (this.closed) return done(failure({ code: 'EPIPE', message: 'write EPIPE' }, this.#place));
+    if (this.closed) return done(connectError('EPIPE', 'write EPIPE', this.#place));
     this.bytesWritten += bytes.length;
-    this.#going.push({ bytes, done });
+    this.#outgoing.push({ bytes, done });
     return this.#flush();
   }
 
-  // finish says that nothing follows what was written.
+  // finish says that nothing follows the bytes that were written.
   finish() {
     this.#finishing = true;
     this.#flush();
   }
 
-  // abort ends it; onClosed is not called any more.
+  // abort ends the connection. onClosed is not called.
   abort() {
     if (this.closed) return;
-    this.#tell(KIND.abort);
-    this.#forget();
-    this.#drop();
+    this.#send(KIND.abort);
+    this.#agent.forget(this.#number);
+    this.#close();
   }
 
-  // end is abort where the other side knows already, and tells its user.
-  end() {
+  // onCallEnded is called when the call has its outcome, by which the agent has ended the connection.
+  onCallEnded() {
     this.#gone = true;
     if (!this.closed) this.#user.onClosed();
-    this.#drop();
+    this.#close();
   }
 
-  #drop() {
-    this.closed = true;
-    this.#received = [];
-    for (const { done } of this.#going.splice(0)) done(failure({ code: 'ECONNRESET', message: 'the connection has ended' }, this.#place));
-  }
-
-  #tell(kind, header) {
-    if (!this.#gone) this.#send(kind, { stream: this.#number, ...header });
-  }
-
-  // frame takes what the agent says.
-  frame(kind, header, body) {
+  onFrame(kind, header, body) {
     if (this.closed) return;
     switch (kind) {
       case KIND.opened:
@@ -100,7 +84,7 @@ class Tunnel {
         this.#flush();
         break;
       case KIND.data:
-        this.#received.push(Buffer.from(body)); // a copy: what it is a part of has other frames
+        this.#received.push(Buffer.from(body)); // a copy, since the chunk holds other frames too
         this.#deliver();
         break;
       case KIND.credit:
@@ -112,9 +96,28 @@ class Tunnel {
         this.#deliver();
         break;
       case KIND.closed:
-        this.#close(header);
+        this.#onClosed(header);
         break;
     }
+  }
+
+  // #onClosed comes when both sides have finished, or with an error. After an orderly end the received data can still be
+  // read.
+  #onClosed({ code, message }) {
+    this.#gone = true;
+    if (code === undefined) return;
+    this.#user.onClosed(connectError(code, message, this.#place));
+    this.#close();
+  }
+
+  #close() {
+    this.closed = true;
+    this.#received = [];
+    for (const { done } of this.#outgoing.splice(0)) done(connectError('ECONNRESET', 'the connection has ended', this.#place));
+  }
+
+  #send(kind, header) {
+    if (!this.#gone) this.#agent.send(kind, { stream: this.#number, ...header });
   }
 
   #deliver() {
@@ -122,8 +125,8 @@ class Tunnel {
       const chunk = this.#received.shift();
       this.bytesRead += chunk.length;
       this.#grant(chunk.length);
-      this.#wanted = false;
-      if (this.#user.onData(chunk)) this.#wanted = true; // or it was asked for meanwhile
+      this.#wanted = false; // read, called by onData, sets it again
+      if (this.#user.onData(chunk)) this.#wanted = true;
     }
     if (this.#ended && this.#received.length === 0 && !this.closed) {
       this.#ended = false;
@@ -132,77 +135,67 @@ class Tunnel {
   }
 
   #grant(bytes) {
-    this.#owed += bytes;
-    if (this.#owed < WINDOW.in / 4) return;
-    this.#tell(KIND.credit, { bytes: this.#owed });
-    this.#owed = 0;
+    this.#consumed += bytes;
+    if (this.#consumed < WINDOW.in / 4) return;
+    this.#send(KIND.credit, { bytes: this.#consumed });
+    this.#consumed = 0;
   }
 
   #flush() {
-    while (this.opened && this.#room > 0 && this.#going.length > 0) {
-      const first = this.#going[0];
+    while (this.opened && this.#room > 0 && this.#outgoing.length > 0) {
+      const first = this.#outgoing[0];
       const part = first.bytes.subarray(0, Math.min(CHUNK, this.#room));
-      if (part.length > 0) this.#sendData(this.#number, part);
+      if (part.length > 0) this.#agent.sendData(this.#number, part);
       this.#room -= part.length;
       first.bytes = first.bytes.subarray(part.length);
-      if (first.bytes.length === 0) this.#going.shift().done();
+      if (first.bytes.length === 0) this.#outgoing.shift().done();
     }
-    if (this.opened && this.#finishing && this.#going.length === 0) {
+    if (this.opened && this.#finishing && this.#outgoing.length === 0) {
       this.#finishing = false;
-      this.#tell(KIND.finish);
+      this.#send(KIND.finish);
     }
-  }
-
-  // #close comes when both sides have finished, or by force. What came before an orderly end can still be read.
-  #close({ code, message }) {
-    this.#gone = true;
-    if (code === undefined) return;
-    this.#user.onClosed(failure({ code, message }, this.#place));
-    this.#drop();
   }
 }
 
-// Tunnels are those of one worker.
+// Tunnels are the connections of one worker.
 class Tunnels {
-  #send;
-  #sendData;
+  #isCallRunning;
+  #agent;
   #open = new Map(); // number → Tunnel
   #last = 0;
-  #running;
 
-  // running() says whether there is a call for which one may be opened. send(kind, header) and
-  // sendData(number, bytes) go to the agent.
-  constructor(running, send, sendData) {
-    this.#running = running;
-    this.#send = send;
-    this.#sendData = sendData;
+  // isCallRunning() says whether there is a call for which a connection may be opened. send(kind, header) and
+  // sendData(number, bytes) send to the agent.
+  constructor(isCallRunning, send, sendData) {
+    this.#isCallRunning = isCallRunning;
+    this.#agent = { send, sendData, forget: (number) => this.#open.delete(number) };
   }
 
-  // open asks for a connection, and throws where it may not: between calls, beyond what may be, and to what
+  // open asks for a connection. It throws between calls, for more connections than a call may have, and for a name that
   // is too long for a host.
   open(host, port, user) {
     const place = { host, port };
-    if (!this.#running()) throw failure({ code: 'ECONNABORTED', message: `connect to ${host}:${port} is not possible: the call has ended` }, place);
-    if (host.length > CONNECTIONS.host) throw failure({ code: 'ENOTFOUND', message: `getaddrinfo ENOTFOUND ${host.slice(0, 100)}…` }, place);
-    if (this.#open.size >= CONNECTIONS.most) throw failure({ code: 'EMFILE', message: `connect to ${host}:${port} is not possible: the call has ${CONNECTIONS.most} connections` }, place);
+    if (!this.#isCallRunning()) throw connectError('ECONNABORTED', `connect to ${host}:${port} is not possible: the call has ended`, place);
+    if (host.length > CONNECTIONS.host) throw connectError('ENOTFOUND', `getaddrinfo ENOTFOUND ${host.slice(0, 100)}…`, place);
+    if (this.#open.size >= CONNECTIONS.most) throw connectError('EMFILE', `connect to ${host}:${port} is not possible: the call has ${CONNECTIONS.most} connections`, place);
     const number = ++this.#last;
-    const tunnel = new Tunnel(number, place, user, { send: this.#send, sendData: this.#sendData, forget: () => this.#open.delete(number) });
+    const tunnel = new Tunnel(number, place, user, this.#agent);
     this.#open.set(number, tunnel);
-    this.#send(KIND.open, { stream: number, host, port });
+    this.#agent.send(KIND.open, { stream: number, host, port });
     return tunnel;
   }
 
-  frame(kind, header, body) {
+  onFrame(kind, header, body) {
     const tunnel = this.#open.get(header.stream);
     if (kind === KIND.closed) this.#open.delete(header.stream);
-    tunnel?.frame(kind, header, body);
+    tunnel?.onFrame(kind, header, body);
   }
 
-  // end ends all, as the agent does by itself when the call has its outcome.
-  end() {
+  // endAll ends all connections, as the agent does by itself when the call has its outcome.
+  endAll() {
     const all = [...this.#open.values()];
     this.#open.clear();
-    for (const tunnel of all) tunnel.end();
+    for (const tunnel of all) tunnel.onCallEnded();
   }
 }
 

@@ -1,210 +1,237 @@
 'use strict';
-// A worker: a process that runs one call at a time, each in a fresh context; all in one, once it was taken for
-// a session. The agent starts it, tells it its limits in argv, talks with it over one socket (file
-// descriptor 3), and kills it when a call overruns: nothing here has to survive a hostile script.
+// A worker: a process that runs one call at a time, each in a fresh context. Once it has opened a session, all its calls
+// run in the session's context. The agent starts it with its limits in argv, speaks with it over one socket (file
+// descriptor 3), and kills it when a call passes a limit: nothing here has to survive a hostile script.
+//
+// A call passes through:
+//
+//   Worker.#onFrame                a frame of the agent
+//     Worker.#onCall               acquires a context that was made ahead (contexts.js)
+//       Evaluation.run             evaluation.js  parses the script and evaluates it
+//         ScriptCache.code         scripts.js     compiles `code`, or
+//         Loader.evaluateEntry     loader.js      loads and links the modules of a source tree
+//         realm.complete           realm.js       in the context: awaits the value, or
+//         realm.invoke             realm.js       calls the function that `call` names
+//           Call.complete, .fail   call.js        makes the outcome, once
+//             Worker.#sendOutcome  a result or a failure for the agent
+//
+// What the script does meanwhile ends in Call.print, Call.callback and Call.setTimer, by way of the context's bridge
+// (bridge.js). After the outcome:
+//
+//   Worker.#onOutcomeSent          the call's turn is over: is what the call used unchanged? (built-ins.js)
+//     Worker.#sendIdle             the agent may send the next call
+//     Worker.#refill               makes contexts, collects garbage
 
 const fs = require('node:fs');
 const net = require('node:net');
+const { AllowedModules } = require('../shared/allowed-modules.js');
 const { KIND, FrameReader, decodeFrame, encode, encodeData } = require('../shared/frames.js');
-const { Contexts } = require('./contexts.js');
 const { collectAll } = require('../shared/garbage.js');
-const { hostOf } = require('./host.js');
-const { LAZY_GLOBALS, Modules, NETWORK } = require('../shared/modules.js');
+const { Packages } = require('../shared/packages.js');
+const { makeBridge } = require('./bridge.js');
+const { BuiltIns, NETWORK_GLOBALS, WEB_GLOBALS } = require('./built-ins.js');
+const { Call } = require('./call.js');
+const { Contexts } = require('./contexts.js');
+const { Evaluation } = require('./evaluation.js');
 const { Resolver } = require('./resolve.js');
-const { Run } = require('./run.js');
 const { ScriptCache } = require('./scripts.js');
-const { Folder, Packages } = require('../shared/trees.js');
+const { SourceTree } = require('./source-tree.js');
 const { Tunnels } = require('./tunnels.js');
 
-const GENERATION = 64; // calls whose contexts are collected together: some 14 MB
-const PAUSE = new Int32Array(new SharedArrayBuffer(4));
+const CALLS_PER_COLLECTION = 64; // their contexts are some 14 MB
+const MAX_OOM_SCORE = 1e3;
+const PAUSE = new Int32Array(new SharedArrayBuffer(4)); // to wait on
 
 class Worker {
   #socket = new net.Socket({ fd: 3, readable: true, writable: true });
-  #shared; // what calls share: see Run
+  #services; // see Call
   #contexts;
-  #bundles = new Map(); // id → Folder; the agent says which to forget
-  #outlet = {
-    report: (outcome) => this.#report(outcome),
-    print: (text, level) => this.#print(text, level),
-    callback: (name, args) => this.#send(KIND.callback, { name }, args),
+  #bundles = new Map(); // id → SourceTree; the agent says which to forget
+  #agent = {
+    sendOutcome: (outcome) => this.#sendOutcome(outcome),
+    sendPrint: (text, level) => this.#sendPrint(text, level),
+    sendCallback: (name, args) => this.#send(KIND.callback, { name }, args),
   };
   #tunnels = new Tunnels(
-    () => this.#busy && this.#run?.settled === false,
+    () => this.#busy && this.#call?.isCompleted === false,
     (kind, header) => this.#send(kind, header),
     (stream, bytes) => this.#socket.write(encodeData(stream, bytes)),
   );
-  #kept; // the context of the session, where this is the worker of one
-  #run; // the call that runs, or ran last
-  #streams = false; // whether it wants its console at once
+  #sessionContext; // in the worker of a session
+  #call; // the call that runs, or ran last
+  #streams = false; // whether its console is streamed
   #busy = false;
-  #calls = 0; // that have ended
-  #due = false; // garbage is to be collected
+  #completedCalls = 0;
+  #collectDue = false;
   #refilling = false;
 
   constructor(limits) {
     const network = limits.network !== undefined;
-    const modules = new Modules(limits.modules, network, () => require('./network.js').install(this.#tunnels, limits.network.call));
+    const allowed = new AllowedModules(limits.modules, network);
+    const builtIns = new BuiltIns(allowed, () => require('./network.js').install(this.#tunnels, limits.network.call));
     const packages = new Packages(limits.packages);
-    const imports = { current: () => this.#run.loader };
-    this.#shared = {
+    const imports = { currentLoader: () => this.#call.loader };
+    this.#services = {
       limits,
-      modules,
+      allowed,
+      builtIns,
       packages,
       imports,
-      resolver: new Resolver(packages, (name) => modules.allowsPackage(name)),
-      scripts: new ScriptCache((specifier) => imports.current().importFromScript(specifier)),
+      resolver: new Resolver(packages, allowed),
+      scripts: new ScriptCache((specifier) => imports.currentLoader().importFromScript(specifier)),
     };
-    const globals = network ? [...LAZY_GLOBALS, ...NETWORK.globals] : LAZY_GLOBALS;
-    this.#contexts = new Contexts(() => hostOf(modules, globals));
+    const webGlobals = network ? [...WEB_GLOBALS, ...NETWORK_GLOBALS] : WEB_GLOBALS;
+    this.#contexts = new Contexts(() => makeBridge(builtIns, webGlobals));
   }
 
   start() {
-    const reader = new FrameReader(this.#shared.limits.frame, (kind, payload) => this.#onFrame(kind, decodeFrame(kind, payload)));
+    const reader = new FrameReader(this.#services.limits.frame, (kind, payload) => this.#onFrame(kind, decodeFrame(kind, payload)));
     this.#socket.on('data', (chunk) => reader.push(chunk));
     this.#socket.on('end', () => process.exit(0));
     this.#socket.on('error', () => process.exit(0));
-    // What a call leaves unhandled would hang it for ever: it ends the call, as it would end a program.
-    process.on('uncaughtException', (error) => this.#run?.fail(error));
+    // An error that a call does not handle ends the call, as it would end a program. Ignored, it could leave the call
+    // waiting for ever.
+    process.on('uncaughtException', (error) => this.#call?.fail(error));
     process.on('unhandledRejection', (reason, promise) => {
       const foreign = Object.getPrototypeOf(promise) !== Promise.prototype;
-      if (!foreign || this.#run?.owns(promise)) this.#run?.fail(reason);
+      if (!foreign || this.#call?.owns(promise)) this.#call?.fail(reason);
     });
-    this.#rehearse();
-    while (!this.#contexts.full) this.#contexts.add();
-    this.#idle();
+    this.#warmUp();
+    while (!this.#contexts.isFull) this.#contexts.add();
+    this.#sendIdle();
   }
 
-  // rehearse runs a call that nobody made: the first one that somebody makes finds compiled what all calls need.
-  #rehearse() {
-    this.#contexts.add();
-    const context = this.#contexts.take();
-    const run = this.#runIn(context, { ...this.#outlet, report: (outcome) => encode(KIND.result, {}, outcome.value) });
-    run.start(context, '{"code":"function call(cb) { cb(a) }","call":"call","globals":{"a":1}}');
+  // #warmUp runs a call of its own, so that the first call of a client finds compiled what all calls need.
+  #warmUp() {
+    const context = this.#contexts.acquire();
+    const call = this.#makeCall(context, { ...this.#agent, sendOutcome: (outcome) => encode(KIND.result, {}, outcome.value) });
+    this.#evaluate(call, context, '{"code":"function call(cb) { cb(a) }","call":"call","globals":{"a":1}}');
   }
 
-  #runIn(context, outlet) {
-    const run = new Run(this.#shared, outlet);
-    context.host.run = run;
-    return run;
+  #makeCall(context, agent, header) {
+    const call = new Call(this.#services, agent, context, header);
+    context.bridge.call = call;
+    return call;
+  }
+
+  #evaluate(call, context, body, tree, header) {
+    new Evaluation(call, context, this.#services.scripts).run(body, tree, header);
   }
 
   #onFrame(kind, { header, body }) {
     if (kind === KIND.bundle) this.#onBundle(header, body);
-    else if (kind === KIND.reply) this.#run?.reply(header, body);
+    else if (kind === KIND.reply) this.#call?.reply(header, body);
     else if (kind === KIND.call) this.#onCall(header, body);
     else if (kind === KIND.collect) this.#onCollect();
-    else this.#tunnels.frame(kind, header, body);
+    else this.#tunnels.onFrame(kind, header, body);
   }
 
-  // A bundle comes in parts, each with some of its files, before the first call that names it.
+  // #onBundle takes a part of a bundle. All parts come before the first call that names the bundle.
   #onBundle({ bundle, drop = [] }, body) {
     for (const id of drop) this.#bundles.delete(id);
-    if (!this.#bundles.has(bundle)) this.#bundles.set(bundle, new Folder());
+    if (!this.#bundles.has(bundle)) this.#bundles.set(bundle, new SourceTree());
     this.#bundles.get(bundle).add(JSON.parse(body.toString()));
   }
 
   #onCall(header, body) {
     this.#busy = true;
-    const context = this.#kept ?? this.#contexts.take();
-    if (header.open) this.#keep(context);
-    const run = this.#runIn(context, this.#outlet);
-    this.#run = run;
+    const context = this.#sessionContext ?? this.#contexts.acquire();
+    if (header.open) this.#openSession(context);
+    const call = this.#makeCall(context, this.#agent, header);
+    this.#call = call;
     this.#streams = header.stream;
     if (header.tell) this.#send(KIND.started, {});
-    const { stats, callbacks, open } = header;
-    run.start(context, body.toString(), { bundle: this.#bundles.get(header.bundle), stats, callbacks, open });
+    this.#evaluate(call, context, body.toString(), this.#bundles.get(header.bundle), header);
   }
 
   #onCollect() {
-    this.#due = false;
+    this.#collectDue = false;
     collectAll();
-    this.#idle({ collected: true });
+    this.#sendIdle({ collected: true });
   }
 
-  // keep makes this the worker of a session: all calls to come are its.
-  #keep(context) {
-    this.#kept = context;
+  #openSession(context) {
+    this.#sessionContext = context;
     this.#contexts.clear();
-    this.#shared.modules.release();
+    this.#services.builtIns.stopTracking();
   }
 
-  // report answers at once; what the script still does on this turn is nobody's. The next turn comes
-  // only if the script lets it: until `idle` the agent counts this worker as occupied.
-  #report({ value, ...header }) {
-    this.#tunnels.end();
-    this.#send(value === undefined ? KIND.failure : KIND.result, header, value, () => setImmediate(() => this.#settle()));
+  // #sendOutcome sends the outcome at once. The script may go on running on this turn of the event loop, and even keep
+  // the next one from coming; until the worker is idle, the agent counts it as occupied.
+  #sendOutcome({ value, ...header }) {
+    this.#tunnels.endAll();
+    this.#send(value === undefined ? KIND.failure : KIND.result, header, value, () => setImmediate(() => this.#onOutcomeSent()));
   }
 
-  // settle comes when the whole reply is out of this process's hands, so that ending here loses nothing.
-  #settle() {
+  // #onOutcomeSent comes when the socket has taken the whole reply: if the process exits now, nothing is lost.
+  #onOutcomeSent() {
     this.#busy = false;
-    if (this.#kept !== undefined) return this.#send(KIND.idle, { ready: 1, refilling: false });
-    if (!this.#shared.modules.settle()) process.exit(0); // left dirty: a new worker is cheaper than doubt
-    this.#run = undefined;
-    this.#due ||= ++this.#calls % GENERATION === 0;
-    return this.#idle();
+    if (this.#sessionContext !== undefined) return this.#send(KIND.idle, { ready: 1, refilling: false });
+    if (!this.#services.builtIns.reset()) process.exit(0); // something of the call remains: a new worker is cheaper than doubt
+    this.#call = undefined;
+    this.#collectDue ||= ++this.#completedCalls % CALLS_PER_COLLECTION === 0;
+    return this.#sendIdle();
   }
 
-  #idle(header) {
-    const refill = !this.#refilling && (this.#contexts.wanting || this.#due);
+  #sendIdle(header) {
+    const refill = !this.#refilling && (this.#contexts.isLow || this.#collectDue);
     this.#refilling ||= refill;
     this.#send(KIND.idle, { ...header, ready: this.#contexts.ready, refilling: this.#refilling });
     if (refill) setImmediate(() => this.#refill());
   }
 
-  // refill makes one context a turn, so that a call that comes meanwhile does not wait for all of them.
-  // Contexts are garbage as a whole. Where V8 looks for it by itself, it looks among young objects first, which the
-  // old ones of dead contexts hold, and it does so in the middle of a call. So they are collected here.
+  // #refill makes one context on each turn of the event loop, so that a call need not wait for all of them. It collects
+  // the garbage of earlier contexts when the worker is idle anyway: V8 would do so in the middle of a call, and would
+  // first look among the young objects, which old contexts keep alive.
   #refill() {
-    if (!this.#busy) {
-      if (this.#due) {
-        this.#due = false;
-        collectAll();
-      }
-      if (!this.#contexts.full) this.#contexts.add();
-      if (this.#contexts.full) {
-        this.#refilling = false;
-        this.#send(KIND.idle, { ready: this.#contexts.ready, refilling: false });
-        return;
-      }
-      setImmediate(() => this.#refill());
-    } else {
-      this.#refilling = false; // idle, after the call, begins anew
+    if (this.#busy) {
+      this.#refilling = false; // the next #sendIdle starts again
+      return;
     }
+    if (this.#collectDue) {
+      this.#collectDue = false;
+      collectAll();
+    }
+    if (!this.#contexts.isFull) this.#contexts.add();
+    if (this.#contexts.isFull) {
+      this.#refilling = false;
+      this.#send(KIND.idle, { ready: this.#contexts.ready, refilling: false });
+      return;
+    }
+    setImmediate(() => this.#refill());
   }
 
   #send(kind, header, body, sent) {
     this.#socket.write(encode(kind, header, body), sent);
   }
 
-  // print gets a line out before it returns: a script that then blocks must not keep it. Where the agent is
-  // slow to take it, the script waits.
-  #print(text, level) {
+  // #sendPrint returns when the line is out: a script that then blocks must not keep the line. If the agent is slow to
+  // read, the script waits.
+  #sendPrint(text, level) {
     const frame = encode(KIND.print, this.#streams ? { level } : {}, text);
     if (this.#socket.writableLength > 0) {
-      this.#socket.write(frame); // behind what is there
+      this.#socket.write(frame); // behind the frames that wait there
       return;
     }
     for (let at = 0; at < frame.length;) {
       try {
         at += fs.writeSync(3, frame, at);
       } catch (error) {
-        if (at === 0 && error.code === undefined) throw error; // the script's stack ends in here: nothing went out
-        if (error.code !== 'EAGAIN') process.exit(0); // the agent is gone
+        if (at === 0 && error.code === undefined) throw error; // the script's stack overflowed here; nothing was written
+        if (error.code !== 'EAGAIN') process.exit(0); // the agent has ended
         Atomics.wait(PAUSE, 0, 0, 1);
       }
     }
   }
 }
 
-// In a container short of memory the kernel takes the greedy process first, and that is never the agent.
+// When a container runs out of memory, the kernel kills the process with the highest score first, and never the agent.
 try {
-  fs.writeFileSync('/proc/self/oom_score_adj', '1000');
+  fs.writeFileSync('/proc/self/oom_score_adj', String(MAX_OOM_SCORE));
 } catch {
-  // No such file outside Linux, or not allowed: then the agent's own look at memory has to do.
+  // There is no such file outside of Linux, or it may not be written. The agent's watchdog remains.
 }
 // A script that reaches this realm should not find it easy to stop the agent.
 for (const name of ['kill', '_kill', 'abort', '_debugProcess']) delete process[name];
-Buffer.poolSize = 0; // allocUnsafe would show a call what an earlier one left in the pool
+Buffer.poolSize = 0; // allocUnsafe would show a call the bytes of an earlier one
 new Worker(JSON.parse(process.argv[2])).start();
