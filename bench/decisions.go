@@ -19,7 +19,7 @@ func (answerer) Close() error            { return nil }
 func (answerer) Execute(context.Context, call.Call) (call.Result, error) {
 	return call.Result{}, nil
 }
-func (answerer) OpenSession(context.Context, call.Call) (call.Session, error) {
+func (answerer) OpenSessionContext(context.Context, call.Call) (call.Session, error) {
 	return nil, call.ErrNoSession
 }
 

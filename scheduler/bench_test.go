@@ -19,7 +19,7 @@ func (idler) Close() error            { return nil }
 func (idler) Execute(context.Context, call.Call) (call.Result, error) {
 	return call.Result{}, nil
 }
-func (idler) OpenSession(context.Context, call.Call) (call.Session, error) {
+func (idler) OpenSessionContext(context.Context, call.Call) (call.Session, error) {
 	return nil, call.ErrNoSession
 }
 

@@ -163,7 +163,7 @@ type fakeSession struct {
 // sessionEnds is how long a session goes on after Close.
 const sessionEnds = 20 * time.Millisecond
 
-func (f *fake) OpenSession(ctx context.Context, job call.Call) (call.Session, error) {
+func (f *fake) OpenSessionContext(ctx context.Context, job call.Call) (call.Session, error) {
 	f.mu.Lock()
 	f.opened = true
 	f.mu.Unlock()

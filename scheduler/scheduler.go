@@ -54,7 +54,7 @@ var ErrClosed = errors.New("shutting down: no new calls")
 type Container interface {
 	ID() string
 	Execute(ctx context.Context, job call.Call) (call.Result, error)
-	OpenSession(ctx context.Context, job call.Call) (call.Session, error)
+	OpenSessionContext(ctx context.Context, job call.Call) (call.Session, error)
 	Done() <-chan struct{} // closed as soon as it has died or was closed
 	Close() error          // ends it with its calls and sessions, waits until nothing of it is left; idempotent
 }

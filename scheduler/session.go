@@ -45,7 +45,7 @@ func (s *Scheduler) OpenSession(ctx context.Context, tenant string, job call.Cal
 	}
 	res := call.Result{Container: c.ID(), Queue: queue, Cold: c.used.CompareAndSwap(false, true)}
 	began := time.Now()
-	given, err := c.OpenSession(ctx, job)
+	given, err := c.OpenSessionContext(ctx, job)
 	ss, err := s.opened(c, given, err, began)
 	if err != nil {
 		return nil, res, err

@@ -110,7 +110,7 @@ func TestSessionOpenedInAContainerOnItsWayOutIsLost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		given, err := c.OpenSession(t.Context(), call.Call{Script: []byte("a")})
+		given, err := c.OpenSessionContext(t.Context(), call.Call{Script: []byte("a")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +130,7 @@ func TestSessionOpenedInARetiredContainerThatDiedIsLost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		given, err := c.Container.OpenSession(t.Context(), call.Call{Script: []byte("a")})
+		given, err := c.Container.OpenSessionContext(t.Context(), call.Call{Script: []byte("a")})
 		if err != nil {
 			t.Fatal(err)
 		}
