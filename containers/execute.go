@@ -73,7 +73,7 @@ type pendingCall struct {
 	due       time.Duration // when the phase has lasted too long, on the clock of Container.words
 	stopped   bool          // the agent was told to stop it
 	stoppedAt time.Duration
-	cause     error         // ends the container when the call goes on although it was stopped
+	cause     error // ends the container when the call goes on although it was stopped
 }
 
 // Start starts a call. It waits for nobody: a call beyond Concurrency is sent when the agent has answered another.
