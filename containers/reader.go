@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // read takes the agent's frames until one cannot be believed, and says why.
@@ -58,37 +60,40 @@ func (c *Container) handleAnswer(f frame) error {
 		return err
 	}
 	o := outcomeOf(f, h, c.limits)
-	call := c.take(h.ID, errors.Is(o.err, ErrNoSession))
-	if call == nil {
+	p, claimed := c.answered(h.ID, errors.Is(o.err, call.ErrNoSession))
+	if p == nil {
 		return fmt.Errorf("%w: an answer to call %d, which waits for none", errProtocol, h.ID)
 	}
-	if o.err == nil {
-		o.result.Container = c.ID()
+	if p.bundle != "" {
+		c.bundles.release(p.bundle)
 	}
-	if call.bundle != "" {
-		c.bundles.release(call.bundle)
+	c.startWaiting()
+	if claimed {
+		if o.err == nil {
+			o.result.Container = c.ID()
+		}
+		p.complete(o)
 	}
-	call.settle(o)
-	c.free(call)
 	return nil
 }
 
-// take gives the call that waits for an answer under id, once, or nil. A call that was not sent yet
-// cannot be answered, and only one in a session can have missed it.
-func (c *Container) take(id uint64, missed bool) *pendingCall {
+// answered takes the call that waits for an answer under id, once, or gives nil. A call that was not sent yet
+// cannot be answered, and only one in a session can have missed it. With claimed the answer is to be passed on.
+func (c *Container) answered(id uint64, missed bool) (_ *pendingCall, claimed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	call := c.pending[id]
-	if call == nil || !call.sent || missed && (call.session == nil || call.opens) {
-		return nil
+	p := c.pending[id]
+	if p == nil || !p.sent || missed && !p.inSession() {
+		return nil, false
 	}
 	delete(c.pending, id)
-	c.endStreamsLocked(call)
+	c.endStreamsLocked(p)
 	c.late = 0
-	if call.opens {
-		call.session.answered = true
+	if p.opens {
+		p.session.answered = true
 	}
-	return call
+	c.releaseLocked(p)
+	return p, p.claimLocked()
 }
 
 // maxLate bounds the frames, between two answers, about calls that have been answered. An agent sends none; one
@@ -99,17 +104,17 @@ const maxLate = 10_000
 func (c *Container) find(id uint64) (*pendingCall, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	call := c.pending[id]
-	if call == nil && id > 0 && id <= c.lastID {
+	pending := c.pending[id]
+	if pending == nil && id > 0 && id <= c.lastID {
 		if c.late++; c.late > maxLate {
 			return nil, fmt.Errorf("%w: %d frames about calls that have been answered", errProtocol, c.late)
 		}
 		return nil, nil
 	}
-	if call == nil || !call.sent {
+	if pending == nil || !pending.sent {
 		return nil, fmt.Errorf("%w: a frame about call %d, which was not made", errProtocol, id)
 	}
-	return call, nil
+	return pending, nil
 }
 
 // decodeSmall takes the header of a frame that is neither a hello nor an answer.
