@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/jsd-project/jsd/containers/process"
+	"github.com/jsd-project/jsd/daemon"
 )
 
 // What jsd doctor ends with when there is more to it than "all works".
@@ -31,7 +32,7 @@ const portTime = 2 * time.Second
 type doctorCommand struct {
 	JSON   bool   `name:"json" help:"Print the same as JSON."`
 	Listen string `default:"127.0.0.1:8765" env:"JSD_LISTEN" placeholder:"ADDRESS:PORT" help:"Where serve is to listen (${default})."`
-	sandboxFlags
+	daemon.Sandbox
 }
 
 // Help is what stands behind the flags in --help.
@@ -137,7 +138,7 @@ func (c *doctorCommand) examineMemory() finding {
 	if c.Memory <= 0 {
 		return finding{"memory", stateMissing, "--memory has to be above 0", ""}
 	}
-	total := machineMemory()
+	total := daemon.MachineMemory()
 	if total == 0 {
 		return finding{"memory", stateWarn, "the system does not say how much there is", "set --max-containers"}
 	}

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -24,15 +24,15 @@ type watched struct {
 }
 
 // openWatched listens, but does not serve yet. When it fails, nothing is left.
-func openWatched(ctx context.Context, c *serveCommand, log zerolog.Logger) (w watched, err error) {
+func openWatched(ctx context.Context, c *Settings, version string, log zerolog.Logger) (w watched, err error) {
 	if c.AdminListen != "" {
 		if w.admin, err = openAdmin(c.AdminListen); err != nil {
 			return watched{}, err
 		}
 		w.metrics = newMetrics(c.MetricsTenants)
 	}
-	if c.tracing {
-		if w.traces, err = openTraces(ctx, log); err != nil {
+	if c.Traces {
+		if w.traces, err = openTraces(ctx, version, log); err != nil {
 			return watched{}, errors.Join(err, w.close())
 		}
 	}
@@ -72,7 +72,7 @@ func (w watched) timed(start scheduler.Start) scheduler.Start {
 }
 
 // serve begins to answer on the admin address, now that all there is to tell of is there.
-func (w watched) serve(d *daemon) {
+func (w watched) serve(d *Daemon) {
 	if w.admin != nil {
 		w.metrics.register(d)
 		w.admin.serve(d)

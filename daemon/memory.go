@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -6,20 +6,20 @@ import (
 	"sync"
 )
 
-// A memoryListener takes connections from inside the process only.
-type memoryListener struct {
+// A MemoryListener takes connections from inside the process only.
+type MemoryListener struct {
 	conns  chan net.Conn
 	closed chan struct{}
 	close  func()
 }
 
-func newMemoryListener() *memoryListener {
-	l := &memoryListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+func NewMemoryListener() *MemoryListener {
+	l := &MemoryListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 	l.close = sync.OnceFunc(func() { close(l.closed) })
 	return l
 }
 
-func (l *memoryListener) Accept() (net.Conn, error) {
+func (l *MemoryListener) Accept() (net.Conn, error) {
 	select {
 	case conn := <-l.conns:
 		return conn, nil
@@ -28,15 +28,15 @@ func (l *memoryListener) Accept() (net.Conn, error) {
 	}
 }
 
-func (l *memoryListener) Close() error {
+func (l *MemoryListener) Close() error {
 	l.close()
 	return nil
 }
 
-func (l *memoryListener) Addr() net.Addr { return memoryAddress{} }
+func (l *MemoryListener) Addr() net.Addr { return memoryAddress{} }
 
-// dial fits http.Transport; there is one place to get to, whatever the address says.
-func (l *memoryListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+// Dial fits http.Transport; there is one place to get to, whatever the address says.
+func (l *MemoryListener) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	select {
 	case l.conns <- theirs:

@@ -1,9 +1,7 @@
-package main
+package daemon
 
 import (
 	"context"
-	"os"
-	"runtime"
 	"time"
 
 	"github.com/jsd-project/jsd/scheduler"
@@ -12,17 +10,9 @@ import (
 // spareAfter is what a start waits that nobody waits for. A call that comes meanwhile and needs it waits the rest.
 const spareAfter = 20 * time.Millisecond
 
-// leaveProcessors takes half of the machine's, unless GOMAXPROCS says how many: what a daemon does for a call is
-// short, and takes less where fewer threads wake each other for it. The others are for scripts.
-func leaveProcessors() {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(max(1, runtime.GOMAXPROCS(0)/2))
-	}
-}
-
 // unhurried lets the call that has taken a spare go first: a start takes the processors for a while, and this one is
 // for nobody yet where no call waits.
-func (d *daemon) unhurried(start scheduler.Start) scheduler.Start {
+func (d *Daemon) unhurried(start scheduler.Start) scheduler.Start {
 	return func(ctx context.Context, class string) (scheduler.Container, error) {
 		if d.scheduler.Stats().Queued == 0 {
 			select {

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"runtime"
@@ -67,10 +67,10 @@ func newMetrics(tenants int) *metrics {
 }
 
 // register adds what is read of the daemon whenever somebody asks.
-func (m *metrics) register(d *daemon) {
+func (m *metrics) register(d *Daemon) {
 	m.registry.MustRegister(newGauges(d), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "jsd_build_info", Help: "1, with what this daemon is.",
-		ConstLabels: prometheus.Labels{"version": buildVersion(), "goversion": runtime.Version(), "driver": d.driver.name},
+		ConstLabels: prometheus.Labels{"version": d.version, "goversion": runtime.Version(), "driver": d.driver.name},
 	}, func() float64 { return 1 }))
 }
 

@@ -1,8 +1,9 @@
-package main
+package daemon
 
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,13 +47,13 @@ type traces struct {
 
 // openTraces takes all else that OpenTelemetry's variables say from the environment: sampling, headers,
 // attributes of the resource.
-func openTraces(ctx context.Context, log zerolog.Logger) (*traces, error) {
-	if err := checkSpanCounts(environment); err != nil {
+func openTraces(ctx context.Context, version string, log zerolog.Logger) (*traces, error) {
+	if err := checkSpanCounts(os.Getenv); err != nil {
 		return nil, err
 	}
 	of, err := resource.New(ctx,
 		resource.WithTelemetrySDK(),
-		resource.WithAttributes(attribute.String("service.name", "jsd"), attribute.String("service.version", buildVersion())),
+		resource.WithAttributes(attribute.String("service.name", "jsd"), attribute.String("service.version", version)),
 		resource.WithFromEnv(),
 	)
 	if err != nil {
@@ -63,7 +64,7 @@ func openTraces(ctx context.Context, log zerolog.Logger) (*traces, error) {
 		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_…: %w", err)
 	}
 	provider := sdktrace.NewTracerProvider(sdktrace.WithResource(of), sdktrace.WithBatcher(logged{exporter, log}))
-	return &traces{provider, provider.Tracer("github.com/jsd-project/jsd", trace.WithInstrumentationVersion(buildVersion())), log}, nil
+	return &traces{provider, provider.Tracer("github.com/jsd-project/jsd", trace.WithInstrumentationVersion(version)), log}, nil
 }
 
 // checkSpanCounts refuses what the SDK would panic at: it takes memory for as many spans at once.

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"cmp"
@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"strings"
 	"time"
 
@@ -16,22 +15,22 @@ import (
 	"github.com/jsd-project/jsd/rpc"
 )
 
-// maxFrame leaves room for what the link adds to a client's largest script.
-const maxFrame = containers.MaxFrame - 1<<20
+// MaxFrame leaves room for what the link adds to a client's largest script.
+const MaxFrame = containers.MaxFrame - 1<<20
 
-// serveCommand is every setting of `jsd serve`: a flag, an environment variable, a line of --help.
-type serveCommand struct {
+// Settings is every setting of `jsd serve`: a flag, an environment variable, a line of --help.
+type Settings struct {
 	Listen   string   `env:"JSD_LISTEN" placeholder:"ADDRESS:PORT" help:"What to serve on; port 0 takes a free one. Default: 127.0.0.1:8765, or $PORT: on all addresses where there is a credential."`
 	Origin   []string `env:"JSD_ORIGIN" placeholder:"URL" help:"Origin of web pages that may connect, such as https://app.example.com. May be repeated."`
 	Host     []string `env:"JSD_HOST" placeholder:"NAME" help:"Name that a daemon on loopback goes by in the header Host, as a proxy in front sends it. May be repeated."`
 	Insecure bool     `env:"JSD_INSECURE" help:"Serve other addresses than loopback without a credential."`
-	credentialFlags
-	tlsFlags
+	Credentials
+	TLS
 
 	Driver string `default:"auto" enum:"auto,docker,process" env:"JSD_DRIVER" help:"What containers are: docker, process (no isolation, for development), or auto: docker where an engine answers."`
-	sandboxFlags
-	networkFlags
-	tenantFlags
+	Sandbox
+	Network
+	Tenancy
 
 	Instance    string `env:"JSD_INSTANCE" placeholder:"NAME" help:"Label of this daemon's containers; the next start with the same one removes what is left of them, so no other daemon on the engine may have it. Default: from the listen address, such as at-127.0.0.1-8765."`
 	Concurrency int    `default:"8" env:"JSD_CONCURRENCY" help:"Calls at once in a container."`
@@ -71,11 +70,11 @@ type serveCommand struct {
 
 	LogLevel string `enum:",debug,info,warn,error,off" default:"" env:"JSD_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn, error or off. Default: info, or off with $NOLOGS."`
 
-	tracing bool // OpenTelemetry's variables ask for traces
+	Traces bool `kong:"-"` // OpenTelemetry's variables ask for them
 }
 
-// sandboxFlags say what a container is made of, for every command that starts one.
-type sandboxFlags struct {
+// Sandbox say what a container is made of, for every command that starts one.
+type Sandbox struct {
 	Image    string   `default:"jsd-runtime:latest" env:"JSD_IMAGE" help:"Runtime image (docker). The default one is built when it is missing."`
 	Runtime  string   `env:"JSD_RUNTIME" placeholder:"NAME" help:"OCI runtime of the engine, such as runsc (docker). Default: the engine's own."`
 	Node     string   `default:"node" env:"JSD_NODE" help:"Node 24.8 or newer (process)."`
@@ -92,10 +91,10 @@ type sandboxFlags struct {
 // resolve checks what belongs together and fills in what depends on the machine or on javascriptd's
 // environment: PORT (all addresses, with a credential such as SECRET), TIMEOUT (ms, also raises the maximum), NOLOGS.
 // They stand behind the flags and variables of jsd's own.
-func (c *serveCommand) resolve(environment func(string) string) error {
+func (c *Settings) Resolve(environment func(string) string) error {
 	if port := environment("PORT"); port != "" && c.Listen == "" {
 		host := "127.0.0.1"
-		if c.any() {
+		if c.HasCredential() {
 			host = ""
 		}
 		c.Listen = net.JoinHostPort(host, port)
@@ -111,7 +110,7 @@ func (c *serveCommand) resolve(environment func(string) string) error {
 	if environment("NOLOGS") != "" && c.LogLevel == "" {
 		c.LogLevel = "off"
 	}
-	c.tracing = wantsTraces(environment)
+	c.Traces = wantsTraces(environment)
 	c.Listen = cmp.Or(c.Listen, "127.0.0.1:8765")
 	c.Timeout = cmp.Or(c.Timeout, 3*time.Second)
 	c.LogLevel = cmp.Or(c.LogLevel, "info")
@@ -121,17 +120,22 @@ func (c *serveCommand) resolve(environment func(string) string) error {
 	return c.check()
 }
 
-func (c *serveCommand) check() error {
+func (c *Settings) check() error {
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
 		return fmt.Errorf("--listen %s: has to be ADDRESS:PORT, such as 127.0.0.1:8765", c.Listen)
 	}
-	if !c.any() && !c.Insecure && !isLoopback(host) {
+	if !c.HasCredential() && !c.Insecure && !isLoopback(host) {
 		return fmt.Errorf("--listen %s: refusing to serve this address without a credential; set SECRET or a key of tokens, or say --insecure", c.Listen)
 	}
-	for _, check := range []func() error{c.credentialFlags.check, c.tlsFlags.check} {
+	for _, check := range []func() error{c.Credentials.check, c.TLS.check} {
 		if err := check(); err != nil {
 			return err
+		}
+	}
+	for _, origin := range c.Origin {
+		if _, err := rpc.ParseOrigin(origin); err != nil {
+			return fmt.Errorf("--origin %s: %w", origin, err)
 		}
 	}
 	for _, name := range c.Host {
@@ -166,8 +170,8 @@ func (c *serveCommand) check() error {
 		}
 	}
 	switch {
-	case c.MaxFrame > maxFrame:
-		return fmt.Errorf("--max-frame %d is more than the %d bytes that reach a container", c.MaxFrame, maxFrame)
+	case c.MaxFrame > MaxFrame:
+		return fmt.Errorf("--max-frame %d is more than the %d bytes that reach a container", c.MaxFrame, MaxFrame)
 	case c.CPUs <= 0:
 		return errors.New("--cpus has to be above 0")
 	case c.MinContainers > c.MaxContainers:
@@ -178,7 +182,7 @@ func (c *serveCommand) check() error {
 	if _, _, err := c.reachable(); err != nil {
 		return err
 	}
-	if err := c.tenantFlags.check(); err != nil {
+	if err := c.Tenancy.check(); err != nil {
 		return err
 	}
 	defaults := c.defaults()
@@ -186,9 +190,9 @@ func (c *serveCommand) check() error {
 }
 
 // unguardedLoopback says that nobody but this machine can reach the daemon, and that anyone on it can.
-func (c *serveCommand) unguardedLoopback() bool {
+func (c *Settings) unguardedLoopback() bool {
 	host, _, _ := net.SplitHostPort(c.Listen)
-	return isLoopback(host) && !c.any()
+	return isLoopback(host) && !c.HasCredential()
 }
 
 func isLoopback(host string) bool {
@@ -201,15 +205,15 @@ func isLoopback(host string) bool {
 
 // containersThatFit is how many containers of memory MiB take 80 % of the machine's.
 func containersThatFit(memory int) int {
-	total := machineMemory()
+	total := MachineMemory()
 	if total == 0 || memory <= 0 {
 		return 8
 	}
 	return max(2, total*8/10/memory)
 }
 
-// machineMemory is what there is in all, in MiB; 0 where the system does not tell.
-func machineMemory() int {
+// MachineMemory is what there is in all, in MiB; 0 where the system does not tell.
+func MachineMemory() int {
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err != nil {
 		return 0
@@ -217,10 +221,8 @@ func machineMemory() int {
 	return int(uint64(info.Totalram) * uint64(info.Unit) >> 20)
 }
 
-func environment(name string) string { return os.Getenv(name) }
-
 // moduleList is what --modules names; nil for the default list. A lone comma names nothing, so allows nothing.
-func (f *sandboxFlags) moduleList() []string {
+func (f *Sandbox) moduleList() []string {
 	if f.Modules == nil {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
@@ -8,7 +8,7 @@ import (
 
 // gauges are what the scheduler and the server know by themselves; nothing is kept of it here.
 type gauges struct {
-	daemon     *daemon
+	daemon     *Daemon
 	containers *prometheus.Desc
 	all        []gauge
 }
@@ -27,7 +27,7 @@ type reading struct {
 	ready       bool
 }
 
-func newGauges(d *daemon) *gauges {
+func newGauges(d *Daemon) *gauges {
 	g := &gauges{daemon: d, containers: prometheus.NewDesc("jsd_containers",
 		"Containers: starting, spare (ready and nobody's), idle (a tenant's, without calls), busy (with calls or sessions), closing.",
 		[]string{"state"}, nil)}
@@ -67,7 +67,7 @@ func (g *gauges) Describe(to chan<- *prometheus.Desc) {
 
 func (g *gauges) Collect(to chan<- prometheus.Metric) {
 	d := g.daemon
-	r := reading{d.scheduler.Stats(), d.rpc.Connections(), d.config.MaxContainers, d.scheduler.Ready() == nil}
+	r := reading{d.scheduler.Stats(), d.rpc.Connections(), d.settings.MaxContainers, d.scheduler.Ready() == nil}
 	for state, n := range map[string]int{
 		"starting": r.Starting, "spare": r.Spare, "idle": r.Idle, "busy": r.Busy, "closing": r.Closing,
 	} {

@@ -1,11 +1,12 @@
-package main
+package daemon
 
 import (
+	"strings"
 	"time"
 )
 
-// A statusReport is what /status answers: who the daemon is, and what is there at this moment. Times are ms.
-type statusReport struct {
+// A Status is what /status answers: who the daemon is, and what is there at this moment. Times are ms.
+type Status struct {
 	Version     string            `json:"version"`
 	Listen      string            `json:"listen"`
 	Instance    string            `json:"instance"`
@@ -13,22 +14,22 @@ type statusReport struct {
 	Uptime      int64             `json:"uptime"`
 	NotReady    string            `json:"notReady,omitempty"` // why no script could run right now
 	Connections int               `json:"connections"`
-	Calls       statusCalls       `json:"calls"`
+	Calls       StatusCalls       `json:"calls"`
 	Sessions    int               `json:"sessions"`
-	Counts      statusCounts      `json:"counts"`     // of containers
-	Containers  []statusContainer `json:"containers"` // with the most calls first
-	Tenants     []statusTenant    `json:"tenants"`    // likewise
-	LeftOut     statusLeftOut     `json:"leftOut"`
+	Counts      StatusCounts      `json:"counts"`     // of containers
+	Containers  []StatusContainer `json:"containers"` // with the most calls first
+	Tenants     []StatusTenant    `json:"tenants"`    // likewise
+	LeftOut     StatusLeftOut     `json:"leftOut"`
 }
 
-type statusCalls struct {
+type StatusCalls struct {
 	Running int    `json:"running"`
 	Waiting int    `json:"waiting"`
 	Ended   uint64 `json:"ended"`   // since the start
 	Refused uint64 `json:"refused"` // likewise
 }
 
-type statusCounts struct {
+type StatusCounts struct {
 	Starting int `json:"starting"`
 	Spare    int `json:"spare"`
 	Idle     int `json:"idle"`
@@ -37,7 +38,7 @@ type statusCounts struct {
 	Max      int `json:"max"`
 }
 
-type statusContainer struct {
+type StatusContainer struct {
 	ID       string `json:"id"`
 	Class    string `json:"class,omitempty"`
 	Tenant   string `json:"tenant,omitempty"`
@@ -48,7 +49,7 @@ type statusContainer struct {
 	Age      int64  `json:"age"`
 }
 
-type statusTenant struct {
+type StatusTenant struct {
 	Name       string `json:"name"`
 	Class      string `json:"class,omitempty"`
 	Containers int    `json:"containers"`
@@ -57,33 +58,34 @@ type statusTenant struct {
 	OldestWait int64  `json:"oldestWait"`
 }
 
-type statusLeftOut struct {
+type StatusLeftOut struct {
 	Containers int `json:"containers"`
 	Tenants    int `json:"tenants"`
 }
 
-func (d *daemon) status() statusReport {
+// Status is what there is at this moment.
+func (d *Daemon) Status() Status {
 	snap := d.scheduler.Snapshot()
 	now := snap.Stats
-	r := statusReport{
-		Version: buildVersion(), Listen: d.listener.Addr().String(), Instance: d.config.Instance, Driver: d.driver.name,
+	r := Status{
+		Version: d.version, Listen: d.listener.Addr().String(), Instance: d.settings.Instance, Driver: d.driver.name,
 		Uptime: time.Since(d.began).Milliseconds(), Connections: d.rpc.Connections(), Sessions: now.Sessions,
-		Calls:      statusCalls{now.Running, now.Queued, now.Calls, now.Refused},
-		Counts:     statusCounts{now.Starting, now.Spare, now.Idle, now.Busy, now.Closing, d.config.MaxContainers},
-		Containers: make([]statusContainer, 0, len(snap.Containers)),
-		Tenants:    make([]statusTenant, 0, len(snap.Tenants)),
-		LeftOut:    statusLeftOut{snap.ContainersLeftOut, snap.TenantsLeftOut},
+		Calls:      StatusCalls{now.Running, now.Queued, now.Calls, now.Refused},
+		Counts:     StatusCounts{now.Starting, now.Spare, now.Idle, now.Busy, now.Closing, d.settings.MaxContainers},
+		Containers: make([]StatusContainer, 0, len(snap.Containers)),
+		Tenants:    make([]StatusTenant, 0, len(snap.Tenants)),
+		LeftOut:    StatusLeftOut{snap.ContainersLeftOut, snap.TenantsLeftOut},
 	}
 	if err := d.scheduler.Ready(); err != nil {
-		r.NotReady = oneLine(err)
+		r.NotReady = strings.Join(strings.Fields(err.Error()), " ")
 	}
 	for _, c := range snap.Containers {
-		r.Containers = append(r.Containers, statusContainer{
+		r.Containers = append(r.Containers, StatusContainer{
 			c.ID, c.Class, c.Tenant, string(c.State), c.Running, c.Sessions, c.Calls, c.Age.Milliseconds(),
 		})
 	}
 	for _, t := range snap.Tenants {
-		r.Tenants = append(r.Tenants, statusTenant{
+		r.Tenants = append(r.Tenants, StatusTenant{
 			t.Name, t.Class, t.Containers, t.Running, t.Queued, t.OldestWait.Milliseconds(),
 		})
 	}

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -14,14 +14,14 @@ import (
 	"github.com/jsd-project/jsd/scheduler"
 )
 
-// networkFlags say what scripts reach, for every command that runs some.
-type networkFlags struct {
+// Network say what scripts reach, for every command that runs some.
+type Network struct {
 	Hosts    []string `env:"JSD_HOSTS" placeholder:"NAME[:PORT]" help:"Hosts that scripts may connect to, *.NAME among them, on ports 80 and 443 where none is named. Default: none."`
 	Networks []string `env:"JSD_NETWORKS" placeholder:"CIDR" help:"Ranges of addresses, such as 10.1.0.0/16, that these hosts may be in although they are not public. Default: none."`
 }
 
 // reachable takes them apart.
-func (f *networkFlags) reachable() (hosts []egress.Host, networks []netip.Prefix, err error) {
+func (f *Network) reachable() (hosts []egress.Host, networks []netip.Prefix, err error) {
 	for _, text := range f.Hosts {
 		h, err := egress.ParseHost(text)
 		if err != nil {
@@ -42,7 +42,7 @@ func (f *networkFlags) reachable() (hosts []egress.Host, networks []netip.Prefix
 // networked is the scheduler, where calls get what they connect through.
 type networked struct {
 	*scheduler.Scheduler
-	daemon *daemon
+	daemon *Daemon
 }
 
 func (n *networked) Run(ctx context.Context, tenant string, call containers.Call) (containers.Result, error) {
@@ -61,7 +61,7 @@ func (n *networked) OpenSession(ctx context.Context, tenant string, call contain
 
 type networkedSession struct {
 	containers.Session
-	daemon *daemon
+	daemon *Daemon
 	tenant string
 }
 
@@ -71,12 +71,12 @@ func (s *networkedSession) Execute(ctx context.Context, call containers.Call) (c
 }
 
 // network is what a call of a tenant connects through.
-func (d *daemon) network(tenant string, call containers.Call) containers.Network {
+func (d *Daemon) network(tenant string, call containers.Call) containers.Network {
 	return &network{daemon: d, tenant: tenant, execution: call.Execution}
 }
 
 type network struct {
-	daemon    *daemon
+	daemon    *Daemon
 	tenant    string
 	execution string
 	asked     atomic.Int64 // connections

@@ -1,12 +1,9 @@
-package main
+package daemon
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/jsd-project/jsd/containers/docker"
@@ -16,22 +13,40 @@ import (
 // tryTime is the usual daemon.tryTime.
 const tryTime = time.Minute
 
-// hangUps is where SIGHUP goes, until stop. More than one at a time count as one.
-func hangUps() (signals <-chan os.Signal, stop func()) {
-	ch := make(chan os.Signal, 1)
-	signal.Notify(ch, syscall.SIGHUP)
-	return ch, func() { signal.Stop(ch) }
+// Reload reads again what is in files, and looks for new images, as SIGHUP asks for. It does not wait for that.
+// Two in short order may count as one.
+func (d *Daemon) Reload() {
+	select {
+	case d.reloads <- struct{}{}:
+	default:
+	}
+}
+
+// followChanges keeps up until the daemon closes.
+func (d *Daemon) followChanges(context.Context) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		d.keepUp(ctx)
+	}()
+	d.onClose(func() error {
+		cancel()
+		<-ended
+		return nil
+	})
+	return nil
 }
 
 // keepUp follows, until ctx ends, what changes while the daemon runs: credentials, the tenants file, and the
 // images that names of images stand for.
 //
-//	SIGHUP ─► Reload ─► admit each policy ─┐
+//	Reload ─► Reload ─► admit each policy ─┐
 //	          (a bad file changes nothing) ├─► Update: new containers are of the new classes,
 //	time ───► roll: another image? try it ─┘           the others are drained
-func (d *daemon) keepUp(ctx context.Context, reloads <-chan os.Signal) {
+func (d *Daemon) keepUp(ctx context.Context) {
 	var look <-chan time.Time
-	if every := d.config.ImageCheck; every > 0 && d.driver.imageID != nil {
+	if every := d.settings.ImageCheck; every > 0 && d.driver.imageID != nil {
 		ticker := time.NewTicker(every)
 		defer ticker.Stop()
 		look = ticker.C
@@ -41,7 +56,7 @@ func (d *daemon) keepUp(ctx context.Context, reloads <-chan os.Signal) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-reloads:
+		case <-d.reloads:
 			clear(refused)
 			d.reloadCredentials()
 			d.reload(ctx)
@@ -55,8 +70,8 @@ func (d *daemon) keepUp(ctx context.Context, reloads <-chan os.Signal) {
 }
 
 // reload reads the tenants file again.
-func (d *daemon) reload(ctx context.Context) {
-	if d.config.Tenants == "" {
+func (d *Daemon) reload(ctx context.Context) {
+	if d.settings.Tenants == "" {
 		d.log.Info().Msg("SIGHUP: there is no --tenants file to read again")
 		return
 	}
@@ -68,18 +83,18 @@ func (d *daemon) reload(ctx context.Context) {
 		return
 	}
 	d.update()
-	d.log.Info().Str("file", d.config.Tenants).Int("tenants", d.policies.Len()).Msg("read the tenants file again")
+	d.log.Info().Str("file", d.settings.Tenants).Int("tenants", d.policies.Len()).Msg("read the tenants file again")
 }
 
 // update has the scheduler follow what policies and images are now.
-func (d *daemon) update() {
+func (d *Daemon) update() {
 	d.scheduler.Update()
 	d.classes.forget(d.policies)
 }
 
 // admit is the rule for every policy: that there can be containers of it. Where the daemon runs already, one
 // of an image that is new has to say hello first.
-func (d *daemon) admit(ctx context.Context, p *tenants.Policy) error {
+func (d *Daemon) admit(ctx context.Context, p *tenants.Policy) error {
 	spec := classOf(p).Spec
 	if d.admitted[spec] {
 		return nil
@@ -91,7 +106,7 @@ func (d *daemon) admit(ctx context.Context, p *tenants.Policy) error {
 	return nil
 }
 
-func (d *daemon) admitNew(ctx context.Context, p *tenants.Policy) error {
+func (d *Daemon) admitNew(ctx context.Context, p *tenants.Policy) error {
 	id, err := d.classes.check(ctx, p)
 	if _, known := d.classes.current(p.Image); err != nil || known {
 		return err // an image that is known goes on to be the one it was, until roll has tried another
@@ -108,7 +123,7 @@ func (d *daemon) admitNew(ctx context.Context, p *tenants.Policy) error {
 // errNotTried is when nothing has come to light about an image, so that it may be tried again.
 var errNotTried = errors.New("no container of it started in time")
 
-func (d *daemon) try(ctx context.Context, p *tenants.Policy, imageID string) error {
+func (d *Daemon) try(ctx context.Context, p *tenants.Policy, imageID string) error {
 	ctx, cancel := context.WithTimeout(ctx, d.tryTime)
 	defer cancel()
 	err := d.scheduler.Try(ctx, d.classes.with(p, imageID))
@@ -120,7 +135,7 @@ func (d *daemon) try(ctx context.Context, p *tenants.Policy, imageID string) err
 
 // roll looks which images the names of images stand for now. Of another one than before a container is started; when
 // that says hello the image is used from then on, and else given up, until its name stands for yet another.
-func (d *daemon) roll(ctx context.Context, refused map[string]string) {
+func (d *Daemon) roll(ctx context.Context, refused map[string]string) {
 	if d.driver.imageID == nil {
 		return
 	}
@@ -137,7 +152,7 @@ func (d *daemon) roll(ctx context.Context, refused map[string]string) {
 }
 
 // rollImage does so for the image of a policy, and says whether it is another one from now on.
-func (d *daemon) rollImage(ctx context.Context, p *tenants.Policy, refused map[string]string) bool {
+func (d *Daemon) rollImage(ctx context.Context, p *tenants.Policy, refused map[string]string) bool {
 	log := d.log.With().Str("image", p.Image).Logger()
 	id, err := d.driver.imageID(ctx, p.Image)
 	if err != nil {

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"encoding/json"
@@ -21,14 +21,17 @@ type admin struct {
 	served   chan error // closed when nothing is served any more
 }
 
+// DefaultAdmin is where jsd status looks, and where others are told to listen.
+const DefaultAdmin = "127.0.0.1:8766"
+
 // checkAdminListen refuses what others than this machine could reach: there is no credential.
 func checkAdminListen(address string) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return fmt.Errorf("--admin-listen %s: has to be ADDRESS:PORT, such as %s", address, defaultAdmin)
+		return fmt.Errorf("--admin-listen %s: has to be ADDRESS:PORT, such as %s", address, DefaultAdmin)
 	}
 	if !isLoopback(host) {
-		return fmt.Errorf("--admin-listen %s: has to be a loopback address, such as %s: there is no credential for what it shows", address, defaultAdmin)
+		return fmt.Errorf("--admin-listen %s: has to be a loopback address, such as %s: there is no credential for what it shows", address, DefaultAdmin)
 	}
 	return nil
 }
@@ -41,12 +44,12 @@ func openAdmin(address string) (*admin, error) {
 	return &admin{listener: listener, http: newHTTPServer(nil), served: make(chan error, 1)}, nil
 }
 
-func (a *admin) serve(d *daemon) {
+func (a *admin) serve(d *Daemon) {
 	routes := http.NewServeMux()
 	routes.Handle("/metrics", promhttp.HandlerFor(d.watched.metrics.registry, promhttp.HandlerOpts{}))
 	routes.HandleFunc("/status", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(d.status())
+		_ = json.NewEncoder(w).Encode(d.Status())
 	})
 	// Not the command line, which may hold the secret.
 	routes.HandleFunc("/debug/pprof/", pprof.Index)
@@ -55,7 +58,7 @@ func (a *admin) serve(d *daemon) {
 	routes.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	routes.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	routes.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, "jsd %s. /metrics for Prometheus, /status for jsd status, /debug/pprof/ for go tool pprof\n", buildVersion())
+		fmt.Fprintf(w, "jsd %s. /metrics for Prometheus, /status for jsd status, /debug/pprof/ for go tool pprof\n", d.version)
 	})
 	a.http.Handler = endOfBody(forThisMachine(routes))
 	go func() {

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -12,8 +12,8 @@ import (
 	"github.com/jsd-project/jsd/rpc"
 )
 
-// credentialFlags say who may run what.
-type credentialFlags struct {
+// Credentials say who may run what.
+type Credentials struct {
 	Secret     string `env:"JSD_SECRET,SECRET" placeholder:"SECRET" help:"What trusted backends send in the header x-runtime-secret; they may name any tenant. Better given by the environment."`
 	SecretFile string `env:"JSD_SECRET_FILE" placeholder:"FILE" help:"File that holds that secret. SIGHUP reads it again."`
 
@@ -26,14 +26,14 @@ type credentialFlags struct {
 	JWTAlgorithms []string `name:"jwt-algorithms" env:"JSD_JWT_ALGORITHMS" placeholder:"NAME" help:"Of HS256, RS256, ES256, EdDSA those that are allowed. Default: what the keys are for."`
 }
 
-// any tells whether there is a credential, so that not everybody is let in.
-func (f *credentialFlags) any() bool { return f.Secret != "" || f.SecretFile != "" || f.tokens() }
+// HasCredential tells whether there is a credential, so that not everybody is let in.
+func (f *Credentials) HasCredential() bool { return f.Secret != "" || f.SecretFile != "" || f.tokens() }
 
-func (f *credentialFlags) tokens() bool {
+func (f *Credentials) tokens() bool {
 	return f.JWTKey != "" || f.JWTKeyFile != "" || f.JWKSURL != ""
 }
 
-func (f *credentialFlags) check() error {
+func (f *Credentials) check() error {
 	if f.Secret != "" && f.SecretFile != "" {
 		return errors.New("there is a secret (--secret, SECRET) and a --secret-file: only one of them may be set")
 	}
@@ -48,7 +48,7 @@ func (f *credentialFlags) check() error {
 	return nil
 }
 
-func (f *credentialFlags) open(ctx context.Context, log zerolog.Logger) (*credentials.Credentials, error) {
+func (f *Credentials) open(ctx context.Context, log zerolog.Logger) (*credentials.Credentials, error) {
 	c, err := credentials.Open(ctx, credentials.Config{
 		Secret: f.Secret, SecretFile: f.SecretFile,
 		Key: f.JWTKey, KeyFile: f.JWTKeyFile, KeysURL: f.JWKSURL,
@@ -61,20 +61,8 @@ func (f *credentialFlags) open(ctx context.Context, log zerolog.Logger) (*creden
 	return c, nil
 }
 
-// curl is what a person at a terminal adds to a command, so as to be let in.
-func (f *credentialFlags) curl() string {
-	switch {
-	case f.Secret != "" || f.SecretFile != "":
-		return ` -H "x-runtime-secret: $SECRET"`
-	case f.tokens():
-		return ` -H "Authorization: Bearer $TOKEN"`
-	default:
-		return ""
-	}
-}
-
 // authenticate says who a request comes from, in the words of package rpc.
-func (d *daemon) authenticate(r *http.Request) (rpc.Identity, error) {
+func (d *Daemon) authenticate(r *http.Request) (rpc.Identity, error) {
 	who, err := d.credentials.Of(r)
 	var refusal *credentials.Refusal
 	switch {
@@ -90,10 +78,10 @@ func (d *daemon) authenticate(r *http.Request) (rpc.Identity, error) {
 }
 
 // reloadCredentials reads again what is in files. Who is connected stays so.
-func (d *daemon) reloadCredentials() {
+func (d *Daemon) reloadCredentials() {
 	if err := d.credentials.Reload(); err != nil {
 		d.log.Error().Err(err).Msg("a credential is not taken: it stays as it was")
-	} else if d.config.SecretFile != "" || d.config.JWTKeyFile != "" {
+	} else if d.settings.SecretFile != "" || d.settings.JWTKeyFile != "" {
 		d.log.Info().Msg("read the credentials again")
 	}
 	if d.certificate == nil {

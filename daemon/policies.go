@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"errors"
@@ -14,8 +14,8 @@ import (
 // keepAll is how many MiB the kept outcomes of all tenants take.
 const keepAll = 512
 
-// tenantFlags are what tenants may have besides what others need to know.
-type tenantFlags struct {
+// Tenancy are what tenants may have besides what others need to know.
+type Tenancy struct {
 	Tenants string `env:"JSD_TENANTS" placeholder:"FILE" help:"Limits of tenants and other defaults than these flags, in YAML. SIGHUP reads it again."`
 
 	Containers int           `default:"1" env:"JSD_CONTAINERS" help:"Containers of a tenant at once, besides those that are used once."`
@@ -27,7 +27,7 @@ type tenantFlags struct {
 	Burst      int           `env:"JSD_BURST" placeholder:"N" help:"Calls at once that --rate allows. Default: as many as --rate."`
 }
 
-func (f *tenantFlags) check() error {
+func (f *Tenancy) check() error {
 	for name, n := range map[string]int{"--max-age": int(f.MaxAge), "--max-calls": f.MaxCalls, "--burst": f.Burst} {
 		if n < 0 {
 			return fmt.Errorf("%s may not be negative", name)
@@ -49,7 +49,7 @@ func (f *tenantFlags) check() error {
 }
 
 // defaults are the flags as the policy of a tenant that no file says anything of.
-func (c *serveCommand) defaults() tenants.Policy {
+func (c *Settings) defaults() tenants.Policy {
 	hosts, networks, _ := c.reachable() // checked before
 	p := tenants.Policy{
 		Image: c.Image, Runtime: c.Runtime, Memory: c.Memory, Heap: c.Heap, CPUs: c.CPUs, PIDs: c.PIDs, Tmp: c.Tmp,
@@ -82,7 +82,7 @@ func flagOf(key string) string {
 	return b.String()
 }
 
-func (c *serveCommand) openPolicies() (*tenants.Policies, error) {
+func (c *Settings) openPolicies() (*tenants.Policies, error) {
 	policies, err := tenants.New(tenants.Config{
 		Defaults: c.defaults(), Languages: rpc.Languages(), File: c.Tenants,
 		Bounds: tenants.Bounds{
@@ -97,7 +97,7 @@ func (c *serveCommand) openPolicies() (*tenants.Policies, error) {
 }
 
 // rpcPolicy is the part of a policy that is judged before a call reaches the scheduler.
-func (d *daemon) rpcPolicy(tenant string) rpc.Policy {
+func (d *Daemon) rpcPolicy(tenant string) rpc.Policy {
 	p := d.policies.Of(tenant)
 	return rpc.Policy{
 		Timeout: p.Timeout, MaxTimeout: p.MaxTimeout, CPUBudget: p.CPUBudget,
@@ -109,7 +109,7 @@ func (d *daemon) rpcPolicy(tenant string) rpc.Policy {
 }
 
 // limits are what runtime.info tells beside those.
-func (d *daemon) limits(tenant string) map[string]int64 {
+func (d *Daemon) limits(tenant string) map[string]int64 {
 	p := d.policies.Of(tenant)
 	return map[string]int64{
 		"memory": int64(p.Memory) << 20, "heap": int64(p.Heap) << 20, "result": int64(p.Result),

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -27,7 +27,7 @@ type driver struct {
 }
 
 // openDriver gives the driver that --driver names, or that auto comes to here.
-func openDriver(ctx context.Context, c *serveCommand, log zerolog.Logger) (*driver, error) {
+func openDriver(ctx context.Context, c *Settings, log zerolog.Logger) (*driver, error) {
 	switch c.Driver {
 	case "docker":
 		return openDocker(ctx, c, log)
@@ -51,7 +51,7 @@ func (d *driver) has(ctx context.Context, image string) bool {
 	return err == nil
 }
 
-func openDocker(ctx context.Context, c *serveCommand, log zerolog.Logger) (*driver, error) {
+func openDocker(ctx context.Context, c *Settings, log zerolog.Logger) (*driver, error) {
 	// Only the default image is jsd's to make; another one is what its owner says.
 	if c.Image == docker.DefaultImage {
 		build := docker.Build{Tag: c.Image, Files: jsd.Runtime, Progress: os.Stderr}
@@ -77,7 +77,7 @@ func openDocker(ctx context.Context, c *serveCommand, log zerolog.Logger) (*driv
 // errNeedsDocker is what a policy gets that asks plain processes for what only containers have.
 var errNeedsDocker = errors.New("needs the docker driver: plain processes have none")
 
-func openProcess(c *serveCommand, log zerolog.Logger) (*driver, error) {
+func openProcess(c *Settings, log zerolog.Logger) (*driver, error) {
 	if c.Runtime != "" {
 		return nil, fmt.Errorf("--runtime %s %w", c.Runtime, errNeedsDocker)
 	}

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"bytes"
@@ -15,35 +15,27 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// tlsFlags have clients come by https and wss, and by nothing else.
-type tlsFlags struct {
+// TLS have clients come by https and wss, and by nothing else.
+type TLS struct {
 	TLSCert string `name:"tls-cert" env:"JSD_TLS_CERT" placeholder:"FILE" help:"Serve by TLS (https, wss) with this certificate, as PEM, with those in between behind it. SIGHUP reads it again."`
 	TLSKey  string `name:"tls-key" env:"JSD_TLS_KEY" placeholder:"FILE" help:"The certificate's private key, as PEM."`
 }
 
-func (f *tlsFlags) check() error {
+func (f *TLS) check() error {
 	if (f.TLSCert == "") != (f.TLSKey == "") {
 		return errors.New("--tls-cert and --tls-key have to come together")
 	}
 	return nil
 }
 
-// scheme is http or ws, as clients of this daemon have to write it.
-func (f *tlsFlags) scheme(plain string) string {
-	if f.TLSCert != "" {
-		return plain + "s"
-	}
-	return plain
-}
-
 // A certificate is what the daemon shows, which may change while it runs.
 type certificate struct {
-	files   tlsFlags
+	files   TLS
 	current atomic.Pointer[tls.Certificate]
 }
 
 // openCertificate gives nil where there is to be no TLS.
-func openCertificate(files tlsFlags, log zerolog.Logger) (*certificate, error) {
+func openCertificate(files TLS, log zerolog.Logger) (*certificate, error) {
 	if files.TLSCert == "" {
 		return nil, nil
 	}
