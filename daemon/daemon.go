@@ -56,6 +56,7 @@ type Daemon struct {
 	startFailed func(error) // or nil
 	began       time.Time
 	undo        []func() error // what Close does, the last one first
+	wrapDriver  func(*driver)  // for tests that stand between the daemon and its engine; or nil
 
 	listener    net.Listener
 	watched     watched
@@ -195,6 +196,9 @@ func (d *Daemon) openDriver(ctx context.Context) (err error) {
 		return err
 	}
 	d.onClose(d.closeContainers)
+	if d.wrapDriver != nil {
+		d.wrapDriver(d.driver)
+	}
 	return nil
 }
 
