@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // BenchmarkCall is what a plain call costs the link, with an agent that answers at once.
@@ -22,10 +24,10 @@ func BenchmarkCall(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	call := Call{Script: []byte(`{"code":"1+1"}`), Timeout: time.Minute, CPU: time.Minute}
+	job := call.Call{Script: []byte(`{"code":"1+1"}`), Timeout: time.Minute, CPU: time.Minute}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := c.Execute(b.Context(), call); err != nil {
+		if _, err := c.Execute(b.Context(), job); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // A bundleHolder is what an agent does with the frames of bundles.
@@ -72,8 +74,8 @@ func (a *bundleHolder) takeAll(pieces [][]byte) {
 }
 
 // bundleOf gives a bundle of size bytes, in parts of one byte and of the rest.
-func bundleOf(id string, size int) *Bundle {
-	return &Bundle{ID: id, Size: size, Parts: []json.RawMessage{[]byte("x"), []byte(strings.Repeat("y", size-1))}}
+func bundleOf(id string, size int) *call.Bundle {
+	return &call.Bundle{ID: id, Size: size, Parts: []json.RawMessage{[]byte("x"), []byte(strings.Repeat("y", size-1))}}
 }
 
 func TestBundlesStayWithinBounds(t *testing.T) {
@@ -188,7 +190,7 @@ func TestBundleThatDoesNotFitChangesNothing(t *testing.T) {
 
 func TestBundleWithoutPartsIsSent(t *testing.T) {
 	agent := newBundleHolder(t)
-	if err := newBundles(10, 9).need(&Bundle{ID: "a"}, agent.takeAll); err != nil || !slices.Equal(agent.parts["a"], []string{"{}"}) {
+	if err := newBundles(10, 9).need(&call.Bundle{ID: "a"}, agent.takeAll); err != nil || !slices.Equal(agent.parts["a"], []string{"{}"}) {
 		t.Errorf("got %q, %v", agent.parts, err)
 	}
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 const (
@@ -158,7 +160,7 @@ func (c *Container) Done() <-chan struct{} { return c.dead }
 // Close ends the container and waits until nothing of it is left. Calls in flight get a LostError
 // with ErrClosed as its cause. It may be called more than once.
 func (c *Container) Close() error {
-	c.end(ErrClosed)
+	c.end(call.ErrClosed)
 	<-c.done
 	return c.killErr
 }
@@ -214,12 +216,12 @@ func (c *Container) dieLocked(cause error) (lost []*pendingCall, died bool) {
 
 func (c *Container) tell(cause error, lost []*pendingCall) {
 	level := zerolog.WarnLevel
-	if errors.Is(cause, ErrClosed) {
+	if errors.Is(cause, call.ErrClosed) {
 		level = zerolog.DebugLevel
 	}
 	c.log.WithLevel(level).Str("reason", cause.Error()).Int("calls", len(lost)).Msg("container ended")
-	for _, call := range lost {
-		call.settle(outcome{err: &LostError{Started: call.sent, Cause: cause}})
+	for _, pending := range lost {
+		pending.settle(outcome{err: &call.LostError{Started: pending.sent, Cause: cause}})
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 const (
@@ -30,7 +32,7 @@ var (
 
 // outcome is what Execute returns.
 type outcome struct {
-	result Result
+	result call.Result
 	err    error
 }
 
@@ -42,7 +44,7 @@ type pendingCall struct {
 	host    *hosted      // nil where the script reaches nothing of its client
 	session *session     // that it runs in, or opens; nil for a call of its own
 	opens   bool         // the session
-	network Network      // nil: there is none for it
+	network call.Network // nil: there is none for it
 	streams int          // that the agent was not told the end of; guarded by Container.mu
 	sent    bool         // its frame has been, or is being, written; guarded by Container.mu while pending
 	answer  chan outcome // of one element, so that settle never waits
@@ -67,18 +69,18 @@ func (p *pendingCall) settle(o outcome) {
 // returns a Failure with code Cancelled within 50 ms or so; the agent is told to stop the call, and
 // its slot is free once the agent has. A call, or a part of its bundle, that is too long for a frame
 // fails with LimitExceeded. The call's Host is not called any more when Execute has returned.
-func (c *Container) Execute(ctx context.Context, call Call) (Result, error) {
+func (c *Container) Execute(ctx context.Context, job call.Call) (call.Result, error) {
 	if err := c.takeSlot(ctx, nil); err != nil {
-		return Result{}, err
+		return call.Result{}, err
 	}
-	return c.perform(ctx, call, newPendingCall())
+	return c.perform(ctx, job, newPendingCall())
 }
 
 // takeSlot waits until the agent may be given another call. Where that is one in a session, it waits
 // no longer than the session lasts.
 func (c *Container) takeSlot(ctx context.Context, s *session) error {
 	if ctx.Err() != nil {
-		return &Failure{Code: Cancelled}
+		return &call.Failure{Code: call.Cancelled}
 	}
 	var over <-chan struct{}
 	if s != nil {
@@ -92,30 +94,30 @@ func (c *Container) takeSlot(ctx context.Context, s *session) error {
 	case <-over:
 		return s.ending()
 	case <-ctx.Done():
-		return &Failure{Code: Cancelled}
+		return &call.Failure{Code: call.Cancelled}
 	}
 }
 
 // free gives back what a call held of the agent.
-func (c *Container) free(call *pendingCall) {
+func (c *Container) free(pending *pendingCall) {
 	<-c.slots
-	if call.session != nil && !call.opens {
-		<-call.session.turn
+	if pending.session != nil && !pending.opens {
+		<-pending.session.turn
 	}
 }
 
 // perform runs a call that has its slot, and its turn where it has to wait for one.
-func (c *Container) perform(ctx context.Context, call Call, pending *pendingCall) (Result, error) {
-	if call.Host != nil && (call.Stream || len(call.Callbacks) > 0) {
-		pending.host = newHosted(ctx, call, c.limits)
+func (c *Container) perform(ctx context.Context, job call.Call, pending *pendingCall) (call.Result, error) {
+	if job.Client != nil && (job.Stream || len(job.Callbacks) > 0) {
+		pending.host = newHosted(ctx, job, c.limits)
 		defer pending.host.end()
 	}
-	pending.network = call.Network
-	if err := c.begin(call, pending); err != nil {
+	pending.network = job.Network
+	if err := c.begin(job, pending); err != nil {
 		c.free(pending)
-		return Result{}, err
+		return call.Result{}, err
 	}
-	deadline := time.NewTimer(call.Timeout + deadlineGrace)
+	deadline := time.NewTimer(job.Timeout + deadlineGrace)
 	defer deadline.Stop()
 	select {
 	case o := <-pending.answer:
@@ -129,26 +131,26 @@ func (c *Container) perform(ctx context.Context, call Call, pending *pendingCall
 
 // begin registers the call and hands its frame to the writer, behind those of its bundle where the
 // agent does not hold that. Its errors are Execute's.
-func (c *Container) begin(call Call, pending *pendingCall) error {
+func (c *Container) begin(job call.Call, pending *pendingCall) error {
 	c.mu.Lock()
 	c.lastID++
 	pending.id = c.lastID
 	c.mu.Unlock()
-	encoded, err := encodeFrame(kindCall, headerOf(call, pending), call.Script)
-	if err == nil && call.Bundle != nil {
+	encoded, err := encodeFrame(kindCall, headerOf(job, pending), job.Script)
+	if err == nil && job.Bundle != nil {
 		if pending.opens {
-			pending.session.bundle = call.Bundle.ID
+			pending.session.bundle = job.Bundle.ID
 		} else {
-			pending.bundle = call.Bundle.ID
+			pending.bundle = job.Bundle.ID
 		}
-		err = c.bundles.need(call.Bundle, func(frames [][]byte) {
+		err = c.bundles.need(job.Bundle, func(frames [][]byte) {
 			c.submit(outgoing{pieces: frames, frame: encoded, call: pending})
 		})
 	} else if err == nil {
 		c.submit(outgoing{frame: encoded, call: pending})
 	}
 	if errors.Is(err, errFrameTooLong) {
-		return &Failure{Code: LimitExceeded, Limit: "frame"}
+		return &call.Failure{Code: call.LimitExceeded, Limit: "frame"}
 	}
 	if err != nil {
 		return fmt.Errorf("encode a call: %w", err)
@@ -169,12 +171,12 @@ func (c *Container) submit(o outgoing) {
 	}
 	c.mu.Unlock()
 	if cause != nil {
-		o.call.settle(outcome{err: &LostError{Cause: cause}})
+		o.call.settle(outcome{err: &call.LostError{Cause: cause}})
 	}
 }
 
 // cancel tells the agent to stop a call and returns without waiting for it longer than cancelAnswer.
-func (c *Container) cancel(pending *pendingCall) (Result, error) {
+func (c *Container) cancel(pending *pendingCall) (call.Result, error) {
 	c.abandon(pending, errUncancelled)
 	patience := time.NewTimer(cancelAnswer)
 	defer patience.Stop()
@@ -182,19 +184,19 @@ func (c *Container) cancel(pending *pendingCall) (Result, error) {
 	case o := <-pending.answer:
 		return o.result, o.err
 	case <-patience.C:
-		return Result{}, &Failure{Code: Cancelled}
+		return call.Result{}, &call.Failure{Code: call.Cancelled}
 	}
 }
 
 // giveUp is for a call that the agent should have ended by itself: no answer of it counts any more.
-func (c *Container) giveUp(pending *pendingCall) (Result, error) {
+func (c *Container) giveUp(pending *pendingCall) (call.Result, error) {
 	if !c.abandon(pending, errOverdue) {
 		o := <-pending.answer
 		return o.result, o.err
 	}
 	pending.overdue = true
 	signal(c.overdue)
-	return Result{}, &Failure{Code: Timeout, Limit: "wall"}
+	return call.Result{}, &call.Failure{Code: call.Timeout, Limit: "wall"}
 }
 
 // abandon tells the agent to stop a call, and to give a sign of life. Where it does only the latter
@@ -229,7 +231,7 @@ func (c *Container) abandon(pending *pendingCall, cause error) bool {
 func (c *Container) lost() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return &LostError{Cause: c.cause}
+	return &call.LostError{Cause: c.cause}
 }
 
 // milliseconds rounds up, so that no time set becomes none.
@@ -250,19 +252,19 @@ type callHeader struct {
 	Callbacks []string `json:"callbacks,omitempty"`
 }
 
-func headerOf(call Call, pending *pendingCall) callHeader {
+func headerOf(job call.Call, pending *pendingCall) callHeader {
 	h := callHeader{
 		ID:      pending.id,
-		Timeout: milliseconds(call.Timeout),
-		CPU:     milliseconds(call.CPU),
-		Memory:  call.Memory,
-		Stats:   call.Stats,
+		Timeout: milliseconds(job.Timeout),
+		CPU:     milliseconds(job.CPU),
+		Memory:  job.Memory,
+		Stats:   job.Stats,
 	}
-	if call.Bundle != nil {
-		h.Bundle = call.Bundle.ID
+	if job.Bundle != nil {
+		h.Bundle = job.Bundle.ID
 	}
 	if pending.host != nil {
-		h.Stream, h.Callbacks = call.Stream, call.Callbacks
+		h.Stream, h.Callbacks = job.Stream, job.Callbacks
 	}
 	switch {
 	case pending.opens:

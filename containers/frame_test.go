@@ -14,6 +14,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // A golden frame, as both sides of the link have to write and read it.
@@ -99,27 +101,27 @@ func TestGoldenFramesAreWritten(t *testing.T) {
 	hello, err = encodeHello(limits)
 	check("hello to agent with modules", hello, err)
 	hosting := &hosted{}
-	for name, call := range map[string]struct {
-		call    Call
+	for name, job := range map[string]struct {
+		call    call.Call
 		pending pendingCall
 	}{
-		"call with all fields": {Call{Timeout: 3 * time.Second, CPU: 2500 * time.Millisecond, Bundle: &Bundle{ID: "a1"}, Memory: 64, Stats: true},
+		"call with all fields": {call.Call{Timeout: 3 * time.Second, CPU: 2500 * time.Millisecond, Bundle: &call.Bundle{ID: "a1"}, Memory: 64, Stats: true},
 			pendingCall{id: 1}},
-		"call of an expression": {Call{Timeout: time.Millisecond, CPU: time.Millisecond}, pendingCall{id: 2}},
-		"call with code":        {Call{Timeout: 3 * time.Second, CPU: 2500 * time.Millisecond}, pendingCall{id: 3}},
-		"call with files":       {Call{Timeout: 3 * time.Second, CPU: 3 * time.Second, Stats: true}, pendingCall{id: 4}},
+		"call of an expression": {call.Call{Timeout: time.Millisecond, CPU: time.Millisecond}, pendingCall{id: 2}},
+		"call with code":        {call.Call{Timeout: 3 * time.Second, CPU: 2500 * time.Millisecond}, pendingCall{id: 3}},
+		"call with files":       {call.Call{Timeout: 3 * time.Second, CPU: 3 * time.Second, Stats: true}, pendingCall{id: 4}},
 		"call that opens a session": {
-			Call{Timeout: 3 * time.Second, CPU: 3 * time.Second, Bundle: &Bundle{ID: "a1"}, Memory: 64, Stream: true, Callbacks: []string{"log"}},
+			call.Call{Timeout: 3 * time.Second, CPU: 3 * time.Second, Bundle: &call.Bundle{ID: "a1"}, Memory: 64, Stream: true, Callbacks: []string{"log"}},
 			pendingCall{id: 5, host: hosting, session: &session{id: 1}, opens: true}},
-		"call in a session": {Call{Timeout: 3 * time.Second, CPU: 3 * time.Second}, pendingCall{id: 6, session: &session{id: 1}}},
-		"call with callbacks": {Call{Timeout: 3 * time.Second, CPU: 3 * time.Second, Stream: true, Callbacks: []string{"fetchUser", "<é>"}},
+		"call in a session": {call.Call{Timeout: 3 * time.Second, CPU: 3 * time.Second}, pendingCall{id: 6, session: &session{id: 1}}},
+		"call with callbacks": {call.Call{Timeout: 3 * time.Second, CPU: 3 * time.Second, Stream: true, Callbacks: []string{"fetchUser", "<é>"}},
 			pendingCall{id: 7, host: hosting}},
 	} {
-		frame, err := encodeFrame(kindCall, headerOf(call.call, &call.pending), []byte(*frames[name].Body))
+		frame, err := encodeFrame(kindCall, headerOf(job.call, &job.pending), []byte(*frames[name].Body))
 		check(name, frame, err)
 	}
 	first, last := frames["bundle, first part, in place of others"], frames["bundle, last part"]
-	bundle, err := encodeBundle(&Bundle{
+	bundle, err := encodeBundle(&call.Bundle{
 		ID: "a1", Parts: []json.RawMessage{[]byte(*first.Body), []byte(*last.Body)},
 	}, []*heldBundle{{id: "b2"}, {id: "c3"}})
 	if len(bundle) != 4 {
@@ -139,8 +141,8 @@ func TestGoldenFramesAreWritten(t *testing.T) {
 	}{
 		{name: "reply", value: *frames["reply"].Body},
 		{name: "reply without a value"},
-		{name: "reply with an error", err: &CallbackError{Message: "no such <user>", Code: -32000, Data: []byte(`{"id":1}`)}},
-		{name: "reply with an error without data", err: &CallbackError{Message: "no"}},
+		{name: "reply with an error", err: &call.CallbackError{Message: "no such <user>", Code: -32000, Data: []byte(`{"id":1}`)}},
+		{name: "reply with an error without data", err: &call.CallbackError{Message: "no"}},
 	} {
 		pieces, err := encodeReply(&callback{call: &pendingCall{id: 7}, number: uint64(i + 1)}, []byte(reply.value), replyErrorOf(reply.err))
 		check(reply.name, slices.Concat(pieces...), err)
@@ -174,15 +176,15 @@ func TestGoldenFramesOfCallsUnderWay(t *testing.T) {
 func TestGoldenOutcomes(t *testing.T) {
 	frames := goldenFrames(t)
 	want := map[string]outcome{
-		"result":                 {result: Result{Value: []byte(`{"a":[1,null,"\n"]}`), Console: []string{"a\nb", "ü"}, Time: 3}},
-		"result with stats":      {result: Result{Value: []byte("1"), Console: []string{}, Time: 3, CPU: 1625 * time.Microsecond}},
-		"result without console": {result: Result{Value: []byte("null"), Console: []string{}}},
-		"exception": {err: &Failure{Code: Exception, Name: "TypeError", Message: "x",
+		"result":                 {result: call.Result{Value: []byte(`{"a":[1,null,"\n"]}`), Console: []string{"a\nb", "ü"}, Time: 3}},
+		"result with stats":      {result: call.Result{Value: []byte("1"), Console: []string{}, Time: 3, CPU: 1625 * time.Microsecond}},
+		"result without console": {result: call.Result{Value: []byte("null"), Console: []string{}}},
+		"exception": {err: &call.Failure{Code: call.Exception, Name: "TypeError", Message: "x",
 			Stack: "TypeError: x\n    at f (script:1:7)", Console: []string{"a"}}},
-		"timeout":     {err: &Failure{Code: Timeout, Limit: "wall", Console: []string{}}},
-		"worker lost": {err: &LostError{Started: true, Cause: errWorkerDied}},
+		"timeout":     {err: &call.Failure{Code: call.Timeout, Limit: "wall", Console: []string{}}},
+		"worker lost": {err: &call.LostError{Started: true, Cause: errWorkerDied}},
 
-		"call in a session that has ended": {err: ErrNoSession},
+		"call in a session that has ended": {err: call.ErrNoSession},
 	}
 	for name, want := range want {
 		f, err := readFrame(bytes.NewReader(frames[name].bytes(t)), MaxFrame)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 const (
@@ -29,7 +31,7 @@ const (
 
 // hosted is the daemon's side of a call's Host.
 type hosted struct {
-	host   Host
+	host   call.Client
 	stream bool
 	names  []string
 	limits Limits
@@ -50,8 +52,8 @@ type hosted struct {
 	openBytes int    // of their arguments
 }
 
-func newHosted(ctx context.Context, call Call, l Limits) *hosted {
-	h := &hosted{host: call.Host, stream: call.Stream, names: call.Callbacks, limits: l}
+func newHosted(ctx context.Context, job call.Call, l Limits) *hosted {
+	h := &hosted{host: job.Client, stream: job.Stream, names: job.Callbacks, limits: l}
 	h.ctx, h.stop = context.WithCancel(ctx)
 	return h
 }
@@ -110,14 +112,14 @@ func (c *Container) handlePrint(f frame) error {
 	if !slices.Contains(levels, h.Level) {
 		return fmt.Errorf("%w: a line of an unknown level", errProtocol)
 	}
-	call, err := c.find(h.ID)
-	if call == nil {
+	pending, err := c.find(h.ID)
+	if pending == nil {
 		return err
 	}
-	if call.host == nil || !call.host.stream {
+	if pending.host == nil || !pending.host.stream {
 		return fmt.Errorf("%w: a line of call %d, which does not stream", errProtocol, h.ID)
 	}
-	if !call.host.print(h.Level, strings.ToValidUTF8(string(f.body), "\uFFFD")) {
+	if !pending.host.print(h.Level, strings.ToValidUTF8(string(f.body), "\uFFFD")) {
 		return fmt.Errorf("%w: call %d prints without end", errProtocol, h.ID)
 	}
 	return nil
@@ -144,14 +146,14 @@ func (c *Container) handleCallback(f frame) error {
 	if err := decodeSmall(f, c.limits, &h); err != nil {
 		return err
 	}
-	call, err := c.find(h.ID)
-	if call == nil {
+	pending, err := c.find(h.ID)
+	if pending == nil {
 		return err
 	}
-	if call.host == nil || len(call.host.names) == 0 {
+	if pending.host == nil || len(pending.host.names) == 0 {
 		return fmt.Errorf("%w: a callback of call %d, which has none", errProtocol, h.ID)
 	}
-	b := &callback{call: call, number: h.Callback, name: h.Name, args: f.body}
+	b := &callback{call: pending, number: h.Callback, name: h.Name, args: f.body}
 	crowded, err := c.admit(b)
 	if err != nil {
 		return err
@@ -160,7 +162,7 @@ func (c *Container) handleCallback(f frame) error {
 		c.reply(b, nil, &replyError{Message: refusal})
 		return nil
 	}
-	host := call.host
+	host := pending.host
 	host.start(func() {
 		value, err := host.host.Callback(host.ctx, b.name, b.args)
 		c.reply(b, value, replyErrorOf(err))
@@ -218,7 +220,7 @@ func replyErrorOf(err error) *replyError {
 	if err == nil {
 		return nil
 	}
-	var answer *CallbackError
+	var answer *call.CallbackError
 	if !errors.As(err, &answer) {
 		return &replyError{Message: "the callback failed"}
 	}

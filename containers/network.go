@@ -1,29 +1,11 @@
 package containers
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
+
+	"github.com/jsd-project/jsd/call"
 )
-
-// A Network opens connections for a script.
-type Network interface {
-	// Dial connects to a host, whose name may be anything of up to 255 characters, and a port from 1 to 65535.
-	// It is called in a goroutine of its own, which is waited for, and has to end soon after ctx does: when
-	// the script gives the connection up, or its call ends. An error is told to the script: a *DialError as it
-	// is, any other without its text. The connection is closed in any case; where it has CloseWrite, that is
-	// called once the script has sent its last byte.
-	Dial(ctx context.Context, host string, port int) (net.Conn, error)
-}
-
-// A DialError says why there is no connection: Code as Node has it.
-type DialError struct {
-	Code    string
-	Message string
-}
-
-func (e *DialError) Error() string { return e.Message }
 
 const (
 	// windowToAgent and windowToDaemon are how many bytes of a stream may be sent before the other side has
@@ -83,31 +65,31 @@ func (c *Container) handleOpen(f frame) error {
 	if h.Host == "" || len(h.Host) > 4*maxHost || h.Port < 1 || h.Port > 65535 {
 		return fmt.Errorf("%w: a stream to %.100q port %d", errProtocol, h.Host, h.Port)
 	}
-	call, err := c.find(h.ID)
+	pending, err := c.find(h.ID)
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case call == nil:
+	case pending == nil:
 		return fmt.Errorf("%w: a stream of call %d, which has been answered", errProtocol, h.ID)
 	case h.Stream != c.lastStream+1:
 		return fmt.Errorf("%w: stream %d, where %d is next", errProtocol, h.Stream, c.lastStream+1)
-	case len(c.streams) >= c.limits.streamsAtOnce() || call.streams >= c.limits.Streams:
-		return fmt.Errorf("%w: %d streams, of call %d %d", errProtocol, len(c.streams), h.ID, call.streams)
+	case len(c.streams) >= c.limits.streamsAtOnce() || pending.streams >= c.limits.Streams:
+		return fmt.Errorf("%w: %d streams, of pending %d %d", errProtocol, len(c.streams), h.ID, pending.streams)
 	case c.cause != nil:
 		return nil
 	}
 	c.lastStream = h.Stream
-	s := newStream(c, call, h)
+	s := newStream(c, pending, h)
 	c.streams[s.number] = s
-	call.streams++
+	pending.streams++
 	switch {
-	case call.abandoned != nil:
-		s.endLocked(&DialError{"ECONNABORTED", "the call has ended"})
-	case call.network == nil:
-		s.endLocked(&DialError{"EACCES", fmt.Sprintf("connect to %s:%d is not allowed: there are no hosts that this script may reach", clip(h.Host, maxHost), h.Port)})
+	case pending.abandoned != nil:
+		s.endLocked(&call.DialError{Code: "ECONNABORTED", Message: "the call has ended"})
+	case pending.network == nil:
+		s.endLocked(&call.DialError{Code: "EACCES", Message: fmt.Sprintf("connect to %s:%d is not allowed: there are no hosts that this script may reach", clip(h.Host, maxHost), h.Port)})
 	default:
 		c.streaming.Go(func() { s.run(h.Host, h.Port) })
 	}
@@ -212,7 +194,7 @@ func (c *Container) writeData(turn []*stream) error {
 // closeOf makes the last frame of a stream.
 func closeOf(number uint32, why error) ([]byte, error) {
 	h := closedHeader{Stream: number}
-	var said *DialError
+	var said *call.DialError
 	switch {
 	case errors.As(why, &said):
 		h.Code, h.Message = clip(said.Code, maxCode), clip(said.Message, maxWhy)

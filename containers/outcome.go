@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 	"unicode/utf8"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // errProtocol is under every error that says an agent broke the rules of the link.
@@ -22,23 +24,20 @@ const (
 	// consoleClosing is the line that ends a console which passed its limit. The agent's own
 	// closing line does not count against the limit.
 	consoleClosing = "console limit reached, the rest is dropped"
-
-	codeLost      Code = 1005
-	codeNoSession Code = 1009
 )
 
 // header is that of a result or a failure.
 type header struct {
-	ID      uint64   `json:"id"`
-	Time    int64    `json:"time"`
-	CPU     float64  `json:"cpu"` // ms
-	Console []string `json:"console"`
-	Code    Code     `json:"code"`
-	Name    string   `json:"name"`
-	Message string   `json:"message"`
-	Stack   string   `json:"stack"`
-	Limit   string   `json:"limit"`
-	Started bool     `json:"started"`
+	ID      uint64    `json:"id"`
+	Time    int64     `json:"time"`
+	CPU     float64   `json:"cpu"` // ms
+	Console []string  `json:"console"`
+	Code    call.Code `json:"code"`
+	Name    string    `json:"name"`
+	Message string    `json:"message"`
+	Stack   string    `json:"stack"`
+	Limit   string    `json:"limit"`
+	Started bool      `json:"started"`
 }
 
 func decodeHeader(f frame, l Limits) (header, error) {
@@ -56,9 +55,7 @@ func decodeHeader(f frame, l Limits) (header, error) {
 		return header{}, fmt.Errorf("%w: %g ms of processor time", errProtocol, h.CPU)
 	}
 	if f.kind == kindFailure {
-		switch h.Code {
-		case Exception, NotImplemented, Timeout, Cancelled, LimitExceeded, NotSerializable, codeLost, codeNoSession:
-		default:
+		if !h.Code.FromAgent() {
 			return header{}, fmt.Errorf("%w: a failure with code %d", errProtocol, h.Code)
 		}
 	}
@@ -72,12 +69,12 @@ func outcomeOf(f frame, h header, l Limits) outcome {
 	console := boundConsole(h.Console, l)
 	if f.kind == kindFailure {
 		switch h.Code {
-		case codeLost:
-			return outcome{err: &LostError{Started: h.Started, Cause: errWorkerDied}}
-		case codeNoSession:
-			return outcome{err: ErrNoSession}
+		case call.Lost:
+			return outcome{err: &call.LostError{Started: h.Started, Cause: errWorkerDied}}
+		case call.NotFound:
+			return outcome{err: call.ErrNoSession}
 		}
-		return outcome{err: &Failure{
+		return outcome{err: &call.Failure{
 			Code:    h.Code,
 			Name:    clip(h.Name, maxText),
 			Message: clip(h.Message, maxText),
@@ -88,11 +85,11 @@ func outcomeOf(f frame, h header, l Limits) outcome {
 	}
 	// Valid JSON that this daemon cannot pass on is nested deeper than Go's parser goes.
 	if !utf8.Valid(f.body) || !json.Valid(f.body) {
-		return outcome{err: &Failure{
-			Code: NotSerializable, Name: "RangeError", Message: "The value is nested too deeply", Console: console,
+		return outcome{err: &call.Failure{
+			Code: call.NotSerializable, Name: "RangeError", Message: "The value is nested too deeply", Console: console,
 		}}
 	}
-	return outcome{result: Result{
+	return outcome{result: call.Result{
 		Value:   f.body,
 		Console: console,
 		Time:    max(0, h.Time),

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // read takes the agent's frames until one cannot be believed, and says why.
@@ -58,18 +60,18 @@ func (c *Container) handleAnswer(f frame) error {
 		return err
 	}
 	o := outcomeOf(f, h, c.limits)
-	call := c.take(h.ID, errors.Is(o.err, ErrNoSession))
-	if call == nil {
+	pending := c.take(h.ID, errors.Is(o.err, call.ErrNoSession))
+	if pending == nil {
 		return fmt.Errorf("%w: an answer to call %d, which waits for none", errProtocol, h.ID)
 	}
 	if o.err == nil {
 		o.result.Container = c.ID()
 	}
-	if call.bundle != "" {
-		c.bundles.release(call.bundle)
+	if pending.bundle != "" {
+		c.bundles.release(pending.bundle)
 	}
-	call.settle(o)
-	c.free(call)
+	pending.settle(o)
+	c.free(pending)
 	return nil
 }
 
@@ -78,17 +80,17 @@ func (c *Container) handleAnswer(f frame) error {
 func (c *Container) take(id uint64, missed bool) *pendingCall {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	call := c.pending[id]
-	if call == nil || !call.sent || missed && (call.session == nil || call.opens) {
+	pending := c.pending[id]
+	if pending == nil || !pending.sent || missed && (pending.session == nil || pending.opens) {
 		return nil
 	}
 	delete(c.pending, id)
-	c.endStreamsLocked(call)
+	c.endStreamsLocked(pending)
 	c.late = 0
-	if call.opens {
-		call.session.answered = true
+	if pending.opens {
+		pending.session.answered = true
 	}
-	return call
+	return pending
 }
 
 // maxLate bounds the frames, between two answers, about calls that have been answered. An agent sends none; one
@@ -99,17 +101,17 @@ const maxLate = 10_000
 func (c *Container) find(id uint64) (*pendingCall, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	call := c.pending[id]
-	if call == nil && id > 0 && id <= c.lastID {
+	pending := c.pending[id]
+	if pending == nil && id > 0 && id <= c.lastID {
 		if c.late++; c.late > maxLate {
 			return nil, fmt.Errorf("%w: %d frames about calls that have been answered", errProtocol, c.late)
 		}
 		return nil, nil
 	}
-	if call == nil || !call.sent {
+	if pending == nil || !pending.sent {
 		return nil, fmt.Errorf("%w: a frame about call %d, which was not made", errProtocol, id)
 	}
-	return call, nil
+	return pending, nil
 }
 
 // decodeSmall takes the header of a frame that is neither a hello nor an answer.

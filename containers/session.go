@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 var errUnclosed = fmt.Errorf("%w: a closed session went on", errProtocol)
@@ -28,12 +30,12 @@ type session struct {
 
 // OpenSession evaluates call.Script, of which it takes code or files (or call.Bundle), file, globals,
 // language and secrets, and keeps the context. It waits as Execute does, and has its errors; a context
-// whose evaluation failed is not kept. call.Host serves the evaluation alone.
+// whose evaluation failed is not kept. call.Client serves the evaluation alone.
 //
 // The session lives until it is closed, a call in it ends it, or the container dies. Its calls count
 // as calls of the container while they run. A call of its own from inside a callback waits for the call
 // that waits for it: whoever allows that has to refuse it.
-func (c *Container) OpenSession(ctx context.Context, call Call) (Session, error) {
+func (c *Container) OpenSession(ctx context.Context, job call.Call) (call.Session, error) {
 	if err := c.takeSlot(ctx, nil); err != nil {
 		return nil, err
 	}
@@ -49,7 +51,7 @@ func (c *Container) OpenSession(ctx context.Context, call Call) (Session, error)
 	c.mu.Unlock()
 	pending := newPendingCall()
 	pending.session, pending.opens = s, true
-	if _, err := c.perform(ctx, call, pending); err != nil {
+	if _, err := c.perform(ctx, job, pending); err != nil {
 		if ctx.Err() != nil || pending.overdue {
 			s.Close() // the agent may have opened it before it saw the cancel
 		}
@@ -59,28 +61,28 @@ func (c *Container) OpenSession(ctx context.Context, call Call) (Session, error)
 }
 
 // Execute is that of Session. The call's Timeout counts from its turn.
-func (s *session) Execute(ctx context.Context, call Call) (Result, error) {
+func (s *session) Execute(ctx context.Context, job call.Call) (call.Result, error) {
 	if ctx.Err() != nil {
-		return Result{}, &Failure{Code: Cancelled}
+		return call.Result{}, &call.Failure{Code: call.Cancelled}
 	}
 	if s.isOver() {
-		return Result{}, ErrNoSession
+		return call.Result{}, call.ErrNoSession
 	}
 	select {
 	case s.turn <- struct{}{}:
 	case <-s.over:
-		return Result{}, s.ending()
+		return call.Result{}, s.ending()
 	case <-ctx.Done():
-		return Result{}, &Failure{Code: Cancelled}
+		return call.Result{}, &call.Failure{Code: call.Cancelled}
 	}
 	if err := s.container.takeSlot(ctx, s); err != nil {
 		<-s.turn
-		return Result{}, err
+		return call.Result{}, err
 	}
-	call.Bundle, call.Memory = nil, 0 // are the session's
+	job.Bundle, job.Memory = nil, 0 // are the session's
 	pending := newPendingCall()
 	pending.session = s
-	return s.container.perform(ctx, call, pending)
+	return s.container.perform(ctx, job, pending)
 }
 
 // Done is closed when the session's worker is gone: by the agent's word, or with the container.
@@ -141,9 +143,9 @@ func (s *session) ending() error {
 	s.container.mu.Lock()
 	defer s.container.mu.Unlock()
 	if s.lost != nil {
-		return &LostError{Cause: s.lost}
+		return &call.LostError{Cause: s.lost}
 	}
-	return ErrNoSession
+	return call.ErrNoSession
 }
 
 func (c *Container) handleEnded(f frame) error {

@@ -6,6 +6,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 const (
@@ -52,9 +54,9 @@ type stream struct {
 	granting bool   // there is a frame with credit in the outbox
 }
 
-func newStream(c *Container, call *pendingCall, h openHeader) *stream {
+func newStream(c *Container, pending *pendingCall, h openHeader) *stream {
 	s := &stream{
-		container: c, call: call, number: h.Stream,
+		container: c, call: pending, number: h.Stream,
 		arrived: make(chan struct{}, 1), granted: make(chan struct{}, 1), written: make(chan struct{}, 1),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
@@ -78,7 +80,9 @@ func (s *stream) run(host string, port int) {
 		_ = conn.SetReadDeadline(time.Now())
 		_ = conn.SetWriteDeadline(time.Now().Add(streamDrain))
 	})()
-	idle := time.AfterFunc(streamIdle, func() { s.end(&DialError{"ETIMEDOUT", fmt.Sprintf("nothing was sent or received in %v", streamIdle)}) })
+	idle := time.AfterFunc(streamIdle, func() {
+		s.end(&call.DialError{Code: "ETIMEDOUT", Message: fmt.Sprintf("nothing was sent or received in %v", streamIdle)})
+	})
 	defer idle.Stop()
 	if err := s.open(conn); err != nil {
 		s.container.end(err)

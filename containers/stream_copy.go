@@ -7,6 +7,8 @@ import (
 	"net"
 	"syscall"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // upload writes what the agent sends to the connection until the agent has finished or the stream is over. Where the
@@ -107,9 +109,9 @@ func (s *stream) download(conn net.Conn, idle *time.Timer) {
 
 func readError(err error) error {
 	if errors.Is(err, syscall.ETIMEDOUT) {
-		return &DialError{"ETIMEDOUT", "read ETIMEDOUT"}
+		return &call.DialError{Code: "ETIMEDOUT", Message: "read ETIMEDOUT"}
 	}
-	return &DialError{"ECONNRESET", "read ECONNRESET"}
+	return &call.DialError{Code: "ECONNRESET", Message: "read ECONNRESET"}
 }
 
 // waitForCredit gives how much may be read; 0 when nobody wants more.

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // What a server says at once could go out before the word that its stream is open: the writer took the words that
@@ -34,7 +36,7 @@ func TestOpenedComesBeforeData(t *testing.T) {
 			p.result(id, "1")
 			p.next()
 		})
-		if _, err := c.Execute(t.Context(), Call{Timeout: time.Minute, Network: network}); err != nil {
+		if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute, Network: network}); err != nil {
 			t.Error(err)
 		}
 		if err := c.Close(); err != nil {

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // A dialed is a connection that a script asked for, from the other side.
@@ -41,7 +43,7 @@ func (n *pipes) Dial(ctx context.Context, host string, port int) (net.Conn, erro
 		return nil, n.fail
 	}
 	if host == "refused.test" {
-		return nil, &DialError{"EACCES", "no"}
+		return nil, &call.DialError{Code: "EACCES", Message: "no"}
 	}
 	ours, theirs := net.Pipe()
 	n.dialed <- dialed{theirs, host, port}
@@ -54,8 +56,8 @@ var streamLimits = func() Limits {
 	return l
 }()
 
-func (p *peer) open(call uint64, stream uint32) {
-	p.send(kindOpen, fmt.Sprintf(`{"id":%d,"stream":%d,"host":"api.test","port":443}`, call, stream), "")
+func (p *peer) open(job uint64, stream uint32) {
+	p.send(kindOpen, fmt.Sprintf(`{"id":%d,"stream":%d,"host":"api.test","port":443}`, job, stream), "")
 }
 
 func (p *peer) data(stream uint32, data string) {
@@ -117,7 +119,7 @@ func TestStream(t *testing.T) {
 		_, _ = io.WriteString(d, "from\nthe server")
 		_ = d.Close()
 	})
-	if result, err := c.Execute(t.Context(), Call{Timeout: time.Minute, Network: network}); string(result.Value) != "1" || err != nil {
+	if result, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute, Network: network}); string(result.Value) != "1" || err != nil {
 		t.Errorf("got %s, %v", result.Value, err)
 	}
 	other.Wait()
@@ -125,11 +127,11 @@ func TestStream(t *testing.T) {
 
 func TestStreamsThatAreRefused(t *testing.T) {
 	for name, test := range map[string]struct {
-		network Network
+		network call.Network
 		want    string
 	}{
-		"by the policy": {&pipes{fail: &DialError{"EACCES", "connect to x is not allowed"}}, `{"stream":1,"code":"EACCES","message":"connect to x is not allowed"}`},
-		"with an endless reason": {&pipes{fail: &DialError{strings.Repeat("E", 100), strings.Repeat("x", 5000)}},
+		"by the policy": {&pipes{fail: &call.DialError{Code: "EACCES", Message: "connect to x is not allowed"}}, `{"stream":1,"code":"EACCES","message":"connect to x is not allowed"}`},
+		"with an endless reason": {&pipes{fail: &call.DialError{Code: strings.Repeat("E", 100), Message: strings.Repeat("x", 5000)}},
 			`{"stream":1,"code":"` + strings.Repeat("E", maxCode) + `","message":"` + strings.Repeat("x", maxWhy) + `"}`},
 		"by an error of the daemon's own": {&pipes{fail: errors.New("secret")}, `{"stream":1,"code":"ECONNREFUSED","message":"the connection could not be made"}`},
 		"for a call without a network":    {nil, `{"stream":1,"code":"EACCES","message":"connect to api.test:443 is not allowed: there are no hosts that this script may reach"}`},
@@ -142,7 +144,7 @@ func TestStreamsThatAreRefused(t *testing.T) {
 				p.result(id, "1")
 				p.next()
 			})
-			if _, err := c.Execute(t.Context(), Call{Timeout: time.Minute, Network: test.network}); err != nil {
+			if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute, Network: test.network}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -187,7 +189,7 @@ func TestCreditOfTheAgent(t *testing.T) {
 		}
 		_ = d.Close()
 	})
-	if _, err := c.Execute(t.Context(), Call{Timeout: time.Minute, Network: network}); err != nil {
+	if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute, Network: network}); err != nil {
 		t.Error(err)
 	}
 	other.Wait()
@@ -234,7 +236,7 @@ func TestCreditOfTheDaemon(t *testing.T) {
 			t.Errorf("the connection outlives its call: %v", err)
 		}
 	})
-	if _, err := c.Execute(t.Context(), Call{Timeout: time.Minute, Network: network}); err != nil {
+	if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute, Network: network}); err != nil {
 		t.Error(err)
 	}
 	other.Wait()
@@ -300,7 +302,7 @@ func TestStreamsEndWithTheirCall(t *testing.T) {
 						})
 					}
 				}
-				_, _ = c.Execute(ctx, Call{Timeout: time.Minute, Network: network})
+				_, _ = c.Execute(ctx, call.Call{Timeout: time.Minute, Network: network})
 				other.Wait()
 				_ = c.Close()
 				<-left
@@ -343,7 +345,7 @@ func TestAbortedStream(t *testing.T) {
 						t.Errorf("%d bytes came, %v", n, err)
 					}
 				})
-				if _, err := c.Execute(t.Context(), Call{Timeout: time.Minute, Network: network}); err != nil {
+				if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute, Network: network}); err != nil {
 					t.Error(err)
 				}
 				other.Wait()
@@ -376,7 +378,7 @@ func streamsOneAfterTheOther(t *testing.T) {
 		}
 	}()
 	began := time.Now()
-	if _, err := c.Execute(t.Context(), Call{Timeout: time.Minute, Network: network}); err != nil {
+	if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute, Network: network}); err != nil {
 		t.Error(err)
 	}
 	const waiting = (many - streamBurst) * time.Second / streamRate
@@ -406,7 +408,7 @@ func TestIdleStream(t *testing.T) {
 			p.result(id, "1")
 			p.next()
 		})
-		if _, err := c.Execute(t.Context(), Call{Timeout: 10 * time.Minute, Network: network}); err != nil {
+		if _, err := c.Execute(t.Context(), call.Call{Timeout: 10 * time.Minute, Network: network}); err != nil {
 			t.Error(err)
 		}
 		<-network.dialed

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/jsd-project/jsd/call"
 	"github.com/jsd-project/jsd/containers"
 	"github.com/jsd-project/jsd/containers/docker"
 	"github.com/jsd-project/jsd/jsdtest"
@@ -194,8 +195,8 @@ func gVisorLiveness(t *testing.T, engine *jsdtest.Engine, image string) {
 	errs := make(chan error, 4)
 	for range cap(errs) {
 		go func() {
-			call := containers.Call{Script: json.RawMessage(`{"code":"for (const t = Date.now(); Date.now() - t < 2000;);"}`), Timeout: time.Minute, CPU: time.Minute}
-			_, err := c.Execute(t.Context(), call)
+			job := call.Call{Script: json.RawMessage(`{"code":"for (const t = Date.now(); Date.now() - t < 2000;);"}`), Timeout: time.Minute, CPU: time.Minute}
+			_, err := c.Execute(t.Context(), job)
 			errs <- err
 		}()
 	}

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 	"github.com/jsd-project/jsd/egress"
 	"github.com/jsd-project/jsd/scheduler"
 )
@@ -45,14 +45,14 @@ type networked struct {
 	daemon *Daemon
 }
 
-func (n *networked) Run(ctx context.Context, tenant string, call containers.Call) (containers.Result, error) {
-	call.Network = n.daemon.network(tenant, call)
-	return n.Scheduler.Run(ctx, tenant, call)
+func (n *networked) Run(ctx context.Context, tenant string, job call.Call) (call.Result, error) {
+	job.Network = n.daemon.network(tenant, job)
+	return n.Scheduler.Run(ctx, tenant, job)
 }
 
-func (n *networked) OpenSession(ctx context.Context, tenant string, call containers.Call) (containers.Session, containers.Result, error) {
-	call.Network = n.daemon.network(tenant, call)
-	s, result, err := n.Scheduler.OpenSession(ctx, tenant, call)
+func (n *networked) OpenSession(ctx context.Context, tenant string, job call.Call) (call.Session, call.Result, error) {
+	job.Network = n.daemon.network(tenant, job)
+	s, result, err := n.Scheduler.OpenSession(ctx, tenant, job)
 	if err == nil {
 		s = &networkedSession{s, n.daemon, tenant}
 	}
@@ -60,19 +60,19 @@ func (n *networked) OpenSession(ctx context.Context, tenant string, call contain
 }
 
 type networkedSession struct {
-	containers.Session
+	call.Session
 	daemon *Daemon
 	tenant string
 }
 
-func (s *networkedSession) Execute(ctx context.Context, call containers.Call) (containers.Result, error) {
-	call.Network = s.daemon.network(s.tenant, call)
-	return s.Session.Execute(ctx, call)
+func (s *networkedSession) Execute(ctx context.Context, job call.Call) (call.Result, error) {
+	job.Network = s.daemon.network(s.tenant, job)
+	return s.Session.Execute(ctx, job)
 }
 
 // network is what a call of a tenant connects through.
-func (d *Daemon) network(tenant string, call containers.Call) containers.Network {
-	return &network{daemon: d, tenant: tenant, execution: call.Execution}
+func (d *Daemon) network(tenant string, job call.Call) call.Network {
+	return &network{daemon: d, tenant: tenant, execution: job.Execution}
 }
 
 type network struct {
@@ -107,7 +107,7 @@ func (n *network) Dial(ctx context.Context, host string, port int) (net.Conn, er
 		errors.As(err, &why)
 		e.outcome = why.Outcome
 		n.tell(e)
-		return nil, &containers.DialError{Code: why.Code, Message: why.Message}
+		return nil, &call.DialError{Code: why.Code, Message: why.Message}
 	}
 	e.address = conn.RemoteAddr().(*net.TCPAddr).IP.String()
 	return egress.Counted(conn, func(sent, received int64) {

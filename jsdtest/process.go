@@ -27,6 +27,8 @@ var UnderRace bool
 func Main(m *testing.M) {
 	_ = os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin") // where an engine's commands are
 	http.DefaultTransport.(*http.Transport).DisableKeepAlives = true
+	// Before a test has a folder of its own for temporary files.
+	built.dir, built.err = os.MkdirTemp("", "jsd-test-")
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
 		_ = os.RemoveAll(built.dir)
 		os.Exit(status)
@@ -43,7 +45,7 @@ var built struct {
 func Binary(t testing.TB) string {
 	t.Helper()
 	built.once.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "jsd-test-"); built.err != nil {
+		if built.err != nil {
 			return
 		}
 		build := exec.Command("go", "build", "-buildvcs=false", "-o", built.dir, "github.com/jsd-project/jsd/cmd/jsd")

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // idler is a container whose calls end at once.
@@ -16,11 +16,11 @@ type idler struct{ done chan struct{} }
 func (idler) ID() string              { return "idler" }
 func (c idler) Done() <-chan struct{} { return c.done }
 func (idler) Close() error            { return nil }
-func (idler) Execute(context.Context, containers.Call) (containers.Result, error) {
-	return containers.Result{}, nil
+func (idler) Execute(context.Context, call.Call) (call.Result, error) {
+	return call.Result{}, nil
 }
-func (idler) OpenSession(context.Context, containers.Call) (containers.Session, error) {
-	return nil, containers.ErrNoSession
+func (idler) OpenSession(context.Context, call.Call) (call.Session, error) {
+	return nil, call.ErrNoSession
 }
 
 func startIdler(context.Context, string) (Container, error) { return idler{make(chan struct{})}, nil }
@@ -50,7 +50,7 @@ func BenchmarkWarmCall(b *testing.B) {
 		defer s.Close(b.Context())
 		names := names(tenants)
 		run := func(name string) {
-			if _, err := s.Run(b.Context(), name, containers.Call{}); err != nil {
+			if _, err := s.Run(b.Context(), name, call.Call{}); err != nil {
 				b.Fatal(err)
 			}
 		}

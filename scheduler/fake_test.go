@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // A fake container sleeps for a call's Timeout, and takes its Script for the tenant's name.
@@ -30,14 +30,14 @@ type fake struct {
 func (f *fake) ID() string            { return f.id }
 func (f *fake) Done() <-chan struct{} { return f.done }
 
-func (f *fake) Execute(ctx context.Context, call containers.Call) (containers.Result, error) {
-	return f.perform(ctx, call, nil)
+func (f *fake) Execute(ctx context.Context, job call.Call) (call.Result, error) {
+	return f.perform(ctx, job, nil)
 }
 
 // perform runs a call, in the session if there is one.
-func (f *fake) perform(ctx context.Context, call containers.Call, in *fakeSession) (containers.Result, error) {
-	res := containers.Result{Container: f.id}
-	if err := f.begin(call, in); err != nil {
+func (f *fake) perform(ctx context.Context, job call.Call, in *fakeSession) (call.Result, error) {
+	res := call.Result{Container: f.id}
+	if err := f.begin(job, in); err != nil {
 		return res, err
 	}
 	defer f.end(in)
@@ -46,37 +46,37 @@ func (f *fake) perform(ctx context.Context, call containers.Call, in *fakeSessio
 		ended = in.done
 	}
 	select {
-	case <-time.After(call.Timeout):
+	case <-time.After(job.Timeout):
 		return res, nil
 	case <-ctx.Done():
 		return res, ctx.Err()
 	case <-f.done:
-		return res, &containers.LostError{Started: true, Cause: errKilled}
+		return res, &call.LostError{Started: true, Cause: errKilled}
 	case <-ended:
 		if f.isDead() {
-			return res, &containers.LostError{Started: true, Cause: errKilled}
+			return res, &call.LostError{Started: true, Cause: errKilled}
 		}
-		return res, &containers.Failure{Code: containers.Cancelled}
+		return res, &call.Failure{Code: call.Cancelled}
 	}
 }
 
-func (f *fake) begin(call containers.Call, in *fakeSession) error {
+func (f *fake) begin(job call.Call, in *fakeSession) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if in != nil && in.over {
-		return containers.ErrNoSession
+		return call.ErrNoSession
 	}
 	if f.dead {
-		return &containers.LostError{Cause: errKilled}
+		return &call.LostError{Cause: errKilled}
 	}
-	if f.once = f.once || call.Once; f.once && f.calls > 0 {
-		f.w.t.Errorf("call %d, once: %v, in %s, which a call with Once was given", f.calls+1, call.Once, f.id)
+	if f.once = f.once || job.OneShot; f.once && f.calls > 0 {
+		f.w.t.Errorf("call %d, once: %v, in %s, which a call with Once was given", f.calls+1, job.OneShot, f.id)
 	}
 	if f.tenant == "" {
-		f.tenant = string(call.Script)
+		f.tenant = string(job.Script)
 	}
-	if f.tenant != string(call.Script) {
-		f.w.t.Errorf("container of %s got a call of %s", f.tenant, string(call.Script))
+	if f.tenant != string(job.Script) {
+		f.w.t.Errorf("container of %s got a call of %s", f.tenant, string(job.Script))
 	}
 	if class := classOf(f.tenant); class != kindOf(f.class) {
 		f.w.t.Errorf("container of class %q got a call of %s", f.class, f.tenant)
@@ -163,11 +163,11 @@ type fakeSession struct {
 // sessionEnds is how long a session goes on after Close.
 const sessionEnds = 20 * time.Millisecond
 
-func (f *fake) OpenSession(ctx context.Context, call containers.Call) (containers.Session, error) {
+func (f *fake) OpenSession(ctx context.Context, job call.Call) (call.Session, error) {
 	f.mu.Lock()
 	f.opened = true
 	f.mu.Unlock()
-	if _, err := f.perform(ctx, call, nil); err != nil {
+	if _, err := f.perform(ctx, job, nil); err != nil {
 		return nil, err
 	}
 	f.mu.Lock()
@@ -182,8 +182,8 @@ func (f *fake) OpenSession(ctx context.Context, call containers.Call) (container
 	return s, nil
 }
 
-func (s *fakeSession) Execute(ctx context.Context, call containers.Call) (containers.Result, error) {
-	return s.f.perform(ctx, call, s)
+func (s *fakeSession) Execute(ctx context.Context, job call.Call) (call.Result, error) {
+	return s.f.perform(ctx, job, s)
 }
 
 func (s *fakeSession) Done() <-chan struct{} { return s.done }

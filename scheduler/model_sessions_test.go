@@ -5,14 +5,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // open opens a session, which stays open until endSession, endSessions or something worse chooses it.
 func (m *model) open() {
 	tenant := m.tenant()
-	m.call(tenant, func(ctx context.Context, call containers.Call) (containers.Result, error) {
-		given, res, err := m.s.OpenSession(ctx, tenant, call)
+	m.call(tenant, func(ctx context.Context, job call.Call) (call.Result, error) {
+		given, res, err := m.s.OpenSession(ctx, tenant, job)
 		if err == nil {
 			m.mu.Lock()
 			m.sessions = append(m.sessions, given.(*session))

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // That no container with such a call gets another is checked by the world, in every test.
@@ -91,8 +91,8 @@ func TestOnceTakesItsTurns(t *testing.T) {
 		var order []string
 		done := make(chan string)
 		for _, tenant := range []string{"a!", "a!", "a!", "b", "c!", "a!", "a"} {
-			call := containers.Call{Timeout: 100 * time.Millisecond, Once: len(tenant) > 1}
-			ch := begin(t.Context(), s, tenant[:1], call)
+			job := call.Call{Timeout: 100 * time.Millisecond, OneShot: len(tenant) > 1}
+			ch := begin(t.Context(), s, tenant[:1], job)
 			go func() { well(t, ch); done <- tenant }()
 		}
 		for range 7 {
@@ -144,7 +144,7 @@ func TestBoundsOfTheQueueWithOnce(t *testing.T) {
 	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1, Queue: 2})}, func(t *testing.T, w *world, s *Scheduler) {
 		sendOnce(t.Context(), s, "a", time.Minute)
 		late, _ := sendOnce(t.Context(), s, "a", 0), sendOnce(t.Context(), s, "a", 0)
-		var busy *BusyError
+		var busy *call.BusyError
 		if o := <-sendOnce(t.Context(), s, "a", 0); !errors.As(o.err, &busy) || busy.Reason != QueueTenantFull || o.took != 0 {
 			t.Errorf("%v after %v", o.err, o.took)
 		}
@@ -168,12 +168,12 @@ func TestRetryAfterCountsAContainerForEachOnceThatWaits(t *testing.T) {
 		}
 		time.Sleep(350 * time.Millisecond) // a start has been seen
 		sendOnce(t.Context(), s, "a", 0)
-		var busy *BusyError
+		var busy *call.BusyError
 		o := <-sendOnce(t.Context(), s, "a", 0)
 		if !errors.As(o.err, &busy) {
 			t.Fatal(o.err)
 		}
-		if got := busy.RetryAfter(); got < 2*time.Second || got > 8*time.Second {
+		if got := busy.RetryAfter; got < 2*time.Second || got > 8*time.Second {
 			t.Errorf("retry after %v", got)
 		}
 	})
@@ -242,10 +242,10 @@ func TestOnceGivenToADeadContainerRunsInAnotherOfItsOwn(t *testing.T) {
 
 func TestDeathUnderACallWithOnceIsPassedOn(t *testing.T) {
 	in(t, Config{Max: 2, Spare: 1}, func(t *testing.T, w *world, s *Scheduler) {
-		call := sendOnce(t.Context(), s, "a", time.Minute)
+		job := sendOnce(t.Context(), s, "a", time.Minute)
 		w.containers()[0].die()
-		var lost *containers.LostError
-		if o := <-call; !errors.As(o.err, &lost) || !lost.Started {
+		var lost *call.LostError
+		if o := <-job; !errors.As(o.err, &lost) || !lost.Started {
 			t.Errorf("got %v", o.err)
 		}
 		time.Sleep(time.Second)

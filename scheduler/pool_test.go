@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 func TestNewTenantGetsASpareAtOnce(t *testing.T) {
@@ -210,14 +210,14 @@ func TestDeathUnderACallIsPassedOnAndTheNextCallWorks(t *testing.T) {
 	in(t, Config{Max: 4, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		other := run(t, s, "b", 0)
 		time.Sleep(time.Second)
-		call, next := send(t.Context(), s, "a", time.Minute), send(t.Context(), s, "a", time.Second)
+		running, next := send(t.Context(), s, "a", time.Minute), send(t.Context(), s, "a", time.Second)
 		for _, f := range w.containers() {
 			if f.owner() == "a" {
 				f.die()
 			}
 		}
-		var lost *containers.LostError
-		if o := <-call; !errors.As(o.err, &lost) || !lost.Started {
+		var lost *call.LostError
+		if o := <-running; !errors.As(o.err, &lost) || !lost.Started {
 			t.Errorf("call in the dead container: %v", o.err)
 		}
 		if o := <-next; o.err != nil {

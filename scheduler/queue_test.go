@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 func TestContainerRunsUpToConcurrencyCallsAtOnceInTheOrderTheyCame(t *testing.T) {
@@ -64,7 +64,7 @@ func TestBoundsOfTheQueue(t *testing.T) {
 		tenant, all  int
 		wait         []string // calls that wait, one running
 		next         string
-		want         BusyReason
+		want         string
 		retry, atMax time.Duration
 	}{
 		{"tenant", 2, 10, []string{"a", "a"}, "a", QueueTenantFull, 3 * time.Second, 3 * time.Second},
@@ -81,11 +81,11 @@ func TestBoundsOfTheQueue(t *testing.T) {
 					send(t.Context(), s, tenant, 0)
 				}
 				o := <-send(t.Context(), s, test.next, 0)
-				var busy *BusyError
+				var busy *call.BusyError
 				if !errors.As(o.err, &busy) || busy.Reason != test.want || o.took != 0 {
 					t.Fatalf("%v after %v", o.err, o.took)
 				}
-				if got := busy.RetryAfter(); got < test.retry || got > test.atMax {
+				if got := busy.RetryAfter; got < test.retry || got > test.atMax {
 					t.Errorf("retry after %v, want %v to %v", got, test.retry, test.atMax)
 				}
 				wantStats(t, s, "queued", func(st Stats) int { return st.Queued }, len(test.wait))
@@ -114,12 +114,12 @@ func TestCallWaitsNoLongerThanTheQueueTime(t *testing.T) {
 		same, other := send(t.Context(), s, "a", 0), send(t.Context(), s, "b", 0)
 		for _, ch := range []<-chan outcome{same, other} {
 			o := <-ch
-			var busy *BusyError
+			var busy *call.BusyError
 			if !errors.As(o.err, &busy) || busy.Reason != QueueTimeSpent || o.took != 30*time.Second {
 				t.Fatalf("%v after %v", o.err, o.took)
 			}
-			if busy.RetryAfter() < 30*time.Second {
-				t.Errorf("retry after %v, where nothing has moved for 30s", busy.RetryAfter())
+			if busy.RetryAfter < 30*time.Second {
+				t.Errorf("retry after %v, where nothing has moved for 30s", busy.RetryAfter)
 			}
 		}
 		wantStats(t, s, "queued", func(st Stats) int { return st.Queued }, 0)
@@ -133,9 +133,9 @@ func TestRetryAfterIsNoLessThanTheWaitOfTheFirstInLine(t *testing.T) {
 		send(t.Context(), s, "b", 0)
 		time.Sleep(20 * time.Second)
 		o := <-send(t.Context(), s, "c", 0)
-		var busy *BusyError
-		if !errors.As(o.err, &busy) || busy.RetryAfter() < 20*time.Second {
-			t.Errorf("%v, retry after %v", o.err, busy.RetryAfter())
+		var busy *call.BusyError
+		if !errors.As(o.err, &busy) || busy.RetryAfter < 20*time.Second {
+			t.Errorf("%v, retry after %v", o.err, busy.RetryAfter)
 		}
 	})
 }
@@ -249,7 +249,7 @@ func TestRunDoesNotAnswerForTheScript(t *testing.T) {
 	in(t, Config{Max: 1, Spare: 1}, func(t *testing.T, w *world, s *Scheduler) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := s.Run(ctx, "a", containers.Call{Script: []byte("a"), Timeout: time.Minute}); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := s.Run(ctx, "a", call.Call{Script: []byte("a"), Timeout: time.Minute}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
 		wantStats(t, s, "running", func(st Stats) int { return st.Running }, 0)

@@ -44,7 +44,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // ErrClosed is what Run answers before Open and from the moment Close is called.
@@ -53,8 +53,8 @@ var ErrClosed = errors.New("shutting down: no new calls")
 // Container is what the scheduler needs of a started container.
 type Container interface {
 	ID() string
-	Execute(ctx context.Context, call containers.Call) (containers.Result, error)
-	OpenSession(ctx context.Context, call containers.Call) (containers.Session, error)
+	Execute(ctx context.Context, job call.Call) (call.Result, error)
+	OpenSession(ctx context.Context, job call.Call) (call.Session, error)
 	Done() <-chan struct{} // closed as soon as it has died or was closed
 	Close() error          // ends it with its calls and sessions, waits until nothing of it is left; idempotent
 }
@@ -183,22 +183,22 @@ func (s *Scheduler) Open() {
 	s.balanceLocked(time.Now())
 }
 
-// Run executes a call in a container of the tenant, or with call.Once in one that runs nothing else,
+// Run executes a call in a container of the tenant, or with call.OneShot in one that runs nothing else,
 // after waiting for one if need be. Its errors are those of Container.Execute, then with Container, Queue
-// and Cold in the result all the same; and without a Container ctx's if the caller gave up while waiting, a *BusyError, or ErrClosed. A
+// and Cold in the result all the same; and without a Container ctx's if the caller gave up while waiting, a *call.BusyError, or ErrClosed. A
 // script that may have started is never started again.
-func (s *Scheduler) Run(ctx context.Context, tenant string, call containers.Call) (containers.Result, error) {
+func (s *Scheduler) Run(ctx context.Context, tenant string, job call.Call) (call.Result, error) {
 	k := plain
-	if call.Once {
+	if job.OneShot {
 		k = once
 	}
 	c, queue, err := s.slot(ctx, tenant, k)
 	if err != nil {
-		return containers.Result{Queue: queue}, err
+		return call.Result{Queue: queue}, err
 	}
 	cold := c.used.CompareAndSwap(false, true)
 	defer s.release(c, time.Now())
-	res, err := c.Execute(ctx, call)
+	res, err := c.Execute(ctx, job)
 	res.Container, res.Queue, res.Cold = c.ID(), queue, cold
 	return res, err
 }

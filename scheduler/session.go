@@ -5,14 +5,14 @@ import (
 	"errors"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // A session is one in a container of a tenant. It has one call at a time in line for a slot or in one;
 // those behind it wait here, so that they take no slots from others. A call that ends leaves its
 // slot to whoever is next: the session's next call lines up anew.
 type session struct {
-	containers.Session
+	call.Session
 	scheduler *Scheduler
 	container *container
 	place     link[*session] // in its container's
@@ -29,23 +29,23 @@ var errEnded = errors.New("container ended as a session was opened")
 
 // OpenSession opens a session in the container of the tenant that its calls without Once run in, after
 // waiting for one as Run does. It counts as a call until it returns, and its errors are Run's, with the
-// same in the result: beside a session that is Container, Queue and Cold, too. call.Once stands for nothing here.
+// same in the result: beside a session that is Container, Queue and Cold, too. call.OneShot stands for nothing here.
 //
 // The session's Execute waits for a slot of that container, no longer than the queue time from its beginning,
 // and in line with the tenant's other calls: first come, first served, where a call behind another of
 // its session comes when that one has ended. The time it waited is in Queue. Its errors are the
-// container's, and while it waits ctx's if the caller gave up, a *BusyError, ErrClosed, or
-// containers.ErrNoSession where the session ended. Done and Close are the container's; the container
+// container's, and while it waits ctx's if the caller gave up, a *call.BusyError, ErrClosed, or
+// call.ErrNoSession where the session ended. Done and Close are the container's; the container
 // is held until Done is closed.
-func (s *Scheduler) OpenSession(ctx context.Context, tenant string, call containers.Call) (containers.Session, containers.Result, error) {
-	call.Once = false
+func (s *Scheduler) OpenSession(ctx context.Context, tenant string, job call.Call) (call.Session, call.Result, error) {
+	job.OneShot = false
 	c, queue, err := s.slot(ctx, tenant, opens)
 	if err != nil {
-		return nil, containers.Result{Queue: queue}, err
+		return nil, call.Result{Queue: queue}, err
 	}
-	res := containers.Result{Container: c.ID(), Queue: queue, Cold: c.used.CompareAndSwap(false, true)}
+	res := call.Result{Container: c.ID(), Queue: queue, Cold: c.used.CompareAndSwap(false, true)}
 	began := time.Now()
-	given, err := c.OpenSession(ctx, call)
+	given, err := c.OpenSession(ctx, job)
 	ss, err := s.opened(c, given, err, began)
 	if err != nil {
 		return nil, res, err
@@ -54,13 +54,13 @@ func (s *Scheduler) OpenSession(ctx context.Context, tenant string, call contain
 }
 
 // opened releases the slot of a call that opened a session, which from then on holds the container.
-func (s *Scheduler) opened(c *container, given containers.Session, err error, began time.Time) (*session, error) {
+func (s *Scheduler) opened(c *container, given call.Session, err error, began time.Time) (*session, error) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.opening--
 	if err == nil && c.ended {
-		err = &containers.LostError{Started: true, Cause: errEnded} // the session ends with it
+		err = &call.LostError{Started: true, Cause: errEnded} // the session ends with it
 	}
 	var ss *session
 	if err == nil {
@@ -97,18 +97,18 @@ func (s *Scheduler) ended(ss *session) {
 }
 
 // Execute is described at OpenSession.
-func (ss *session) Execute(ctx context.Context, call containers.Call) (containers.Result, error) {
+func (ss *session) Execute(ctx context.Context, job call.Call) (call.Result, error) {
 	queue, err := ss.acquire(ctx)
 	if err != nil {
-		return containers.Result{Queue: queue}, err
+		return call.Result{Queue: queue}, err
 	}
 	defer ss.release(time.Now())
-	res, err := ss.Session.Execute(ctx, call)
+	res, err := ss.Session.Execute(ctx, job)
 	res.Container, res.Queue = ss.container.ID(), queue
 	return res, err
 }
 
-// Close ends the session with the call that runs; those that wait get containers.ErrNoSession.
+// Close ends the session with the call that runs; those that wait get call.ErrNoSession.
 func (ss *session) Close() {
 	s := ss.scheduler
 	s.mu.Lock()
@@ -141,7 +141,7 @@ func (ss *session) claimLocked() (*waiter, error) {
 	case s.state != open:
 		return nil, ErrClosed
 	case ss.over:
-		return nil, containers.ErrNoSession
+		return nil, call.ErrNoSession
 	}
 	if err := s.meterLocked(t); err != nil {
 		return nil, err
@@ -195,7 +195,7 @@ func (ss *session) overLocked() {
 	ss.over = true
 	refuse := func(w *waiter) {
 		ss.scheduler.dequeueLocked(w)
-		w.granted <- grant{err: containers.ErrNoSession}
+		w.granted <- grant{err: call.ErrNoSession}
 	}
 	if ss.lined != nil {
 		refuse(ss.lined)

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 func TestCallsOfSessionsCount(t *testing.T) {
@@ -94,13 +96,13 @@ func TestCallsOfSessionsAreBoundWithTheTenantsOthers(t *testing.T) {
 		for name, ch := range map[string]<-chan outcome{
 			"behind": sendIn(t.Context(), one, 0), "lined": sendIn(t.Context(), two, 0), "plain": send(t.Context(), s, "a", 0),
 		} {
-			var busy *BusyError
+			var busy *call.BusyError
 			if o := <-ch; !errors.As(o.err, &busy) || busy.Reason != QueueTenantFull || o.took != 0 {
 				t.Errorf("%s: %v after %v", name, o.err, o.took)
 			}
 		}
 		for _, ch := range []<-chan outcome{behind, lined, plain} {
-			var busy *BusyError
+			var busy *call.BusyError
 			if o := <-ch; !errors.As(o.err, &busy) || busy.Reason != QueueTimeSpent || o.took != 30*time.Second {
 				t.Errorf("%v after %v", o.err, o.took)
 			}
@@ -119,9 +121,9 @@ func TestRetryAfterCountsCallsThatWaitInSessions(t *testing.T) {
 		for range 3 {
 			sendIn(t.Context(), ss, time.Hour)
 		}
-		var busy *BusyError
-		if o := <-send(t.Context(), s, "a", 0); !errors.As(o.err, &busy) || busy.RetryAfter() != 3*time.Second {
-			t.Errorf("%v, retry after %v", o.err, busy.RetryAfter())
+		var busy *call.BusyError
+		if o := <-send(t.Context(), s, "a", 0); !errors.As(o.err, &busy) || busy.RetryAfter != 3*time.Second {
+			t.Errorf("%v, retry after %v", o.err, busy.RetryAfter)
 		}
 	})
 }

@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 func TestSessionThatEndsRefusesItsCalls(t *testing.T) {
@@ -28,11 +28,11 @@ func TestSessionThatEndsRefusesItsCalls(t *testing.T) {
 				test.end(ss)
 				synctest.Wait()
 				for _, ch := range []<-chan outcome{behind, sendIn(t.Context(), ss, 0)} {
-					if o := <-ch; !errors.Is(o.err, containers.ErrNoSession) || o.took != 0 {
+					if o := <-ch; !errors.Is(o.err, call.ErrNoSession) || o.took != 0 {
 						t.Errorf("%v after %v", o.err, o.took)
 					}
 				}
-				var failed *containers.Failure
+				var failed *call.Failure
 				if o := <-running; !errors.As(o.err, &failed) || o.took != test.over {
 					t.Errorf("the call that ran: %v after %v", o.err, o.took)
 				}
@@ -53,7 +53,7 @@ func TestCallInLineForASessionThatEndsIsRefused(t *testing.T) {
 		send(t.Context(), s, "a", time.Second)
 		lined, next := sendIn(t.Context(), ss, 0), send(t.Context(), s, "a", 0)
 		ss.Close()
-		if o := <-lined; !errors.Is(o.err, containers.ErrNoSession) || o.took != 0 {
+		if o := <-lined; !errors.Is(o.err, call.ErrNoSession) || o.took != 0 {
 			t.Errorf("%v after %v", o.err, o.took)
 		}
 		if o := well(t, next); o.took != time.Second {
@@ -73,7 +73,7 @@ func TestCallerThatIsGoneAsItsSessionEndsIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		ss.Close()
-		if c, err := s.giveUp(t.Context(), late); c != nil || !errors.Is(err, containers.ErrNoSession) {
+		if c, err := s.giveUp(t.Context(), late); c != nil || !errors.Is(err, call.ErrNoSession) {
 			t.Errorf("got %v, %v", c, err)
 		}
 	})
@@ -86,13 +86,13 @@ func TestDeathOfAContainerEndsItsSessions(t *testing.T) {
 		behind, next := sendIn(t.Context(), ss, 0), send(t.Context(), s, "a", 0)
 		time.Sleep(time.Second)
 		ss.container.Container.(*fake).die()
-		var lost *containers.LostError
+		var lost *call.LostError
 		if o := <-running; !errors.As(o.err, &lost) || !lost.Started {
 			t.Errorf("running: %v", o.err)
 		}
 		<-ss.Done()
 		for _, ch := range []<-chan outcome{behind, sendIn(t.Context(), ss, 0)} {
-			if o := <-ch; !errors.Is(o.err, containers.ErrNoSession) {
+			if o := <-ch; !errors.Is(o.err, call.ErrNoSession) {
 				t.Errorf("in a session that is gone: %v", o.err)
 			}
 		}
@@ -110,12 +110,12 @@ func TestSessionOpenedInAContainerOnItsWayOutIsLost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		given, err := c.OpenSession(t.Context(), containers.Call{Script: []byte("a")})
+		given, err := c.OpenSession(t.Context(), call.Call{Script: []byte("a")})
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.Stop("a")
-		var lost *containers.LostError
+		var lost *call.LostError
 		if _, err := s.opened(c, given, nil, time.Now()); !errors.As(err, &lost) || !lost.Started {
 			t.Errorf("got %v", err)
 		}
@@ -130,7 +130,7 @@ func TestSessionOpenedInARetiredContainerThatDiedIsLost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		given, err := c.Container.OpenSession(t.Context(), containers.Call{Script: []byte("a")})
+		given, err := c.Container.OpenSession(t.Context(), call.Call{Script: []byte("a")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +138,7 @@ func TestSessionOpenedInARetiredContainerThatDiedIsLost(t *testing.T) {
 		time.Sleep(w.closing)
 		synctest.Wait()
 		_, err = s.opened(c, given, nil, time.Now())
-		var lost *containers.LostError
+		var lost *call.LostError
 		if !errors.As(err, &lost) {
 			t.Errorf("%v, after its container was closed", err)
 		}
@@ -193,14 +193,14 @@ func TestCloseCutsOffCallsOfSessionsWhenItsTimeIsSpent(t *testing.T) {
 		if err := s.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
-		var lost *containers.LostError
+		var lost *call.LostError
 		for _, ch := range []<-chan outcome{open, running} {
 			if o := <-ch; !errors.As(o.err, &lost) || o.took != time.Second {
 				t.Errorf("running: %v after %v", o.err, o.took)
 			}
 		}
 		// Whichever its caller sees first, the end of waiting or that of the session.
-		if o := <-behind; !errors.Is(o.err, ErrClosed) && !errors.Is(o.err, containers.ErrNoSession) {
+		if o := <-behind; !errors.Is(o.err, ErrClosed) && !errors.Is(o.err, call.ErrNoSession) {
 			t.Errorf("waiting: %v", o.err)
 		}
 	})

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // That a session runs one call at a time, and that no container ends under a session but by Stop and
@@ -32,7 +32,7 @@ func TestOpeningASessionWaitsAsCallsDo(t *testing.T) {
 		defer cancel()
 		gaveUp, spent := opening(gives, s, "a", 0), opening(t.Context(), s, "a", 0)
 		send(t.Context(), s, "a", 0)
-		var busy *BusyError
+		var busy *call.BusyError
 		if o := <-opening(t.Context(), s, "a", 0); !errors.As(o.err, &busy) || busy.Reason != QueueTenantFull {
 			t.Errorf("beyond the bound: %v", o.err)
 		}
@@ -65,7 +65,7 @@ func TestSessionThatDoesNotOpenHoldsNothing(t *testing.T) {
 
 func TestSessionIgnoresOnce(t *testing.T) {
 	in(t, Config{Max: 2, Spare: 2}, func(t *testing.T, w *world, s *Scheduler) {
-		ss, _, err := s.OpenSession(t.Context(), "a", containers.Call{Script: []byte("a"), Once: true})
+		ss, _, err := s.OpenSession(t.Context(), "a", call.Call{Script: []byte("a"), OneShot: true})
 		if err != nil {
 			t.Fatal(err)
 		}

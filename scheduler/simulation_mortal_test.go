@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // start gives a container that may die by itself.
@@ -28,7 +28,7 @@ type mortal struct {
 	death *time.Timer
 }
 
-func (f *mortal) Execute(ctx context.Context, call containers.Call) (containers.Result, error) {
+func (f *mortal) Execute(ctx context.Context, job call.Call) (call.Result, error) {
 	c := ctx.Value(callKey{}).(*simCall)
 	c.began = time.Now()
 	c.executed++
@@ -38,7 +38,7 @@ func (f *mortal) Execute(ctx context.Context, call containers.Call) (containers.
 	if c.crash {
 		defer time.AfterFunc(c.length/2, f.die).Stop()
 	}
-	return f.fake.Execute(ctx, call)
+	return f.fake.Execute(ctx, job)
 }
 
 func (f *mortal) Close() error {

@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // A demand is what tenants ask for: calls at random times, each of a tenant drawn by Zipf's law.
@@ -208,10 +208,10 @@ func (m *simulation) call(c *simCall) {
 	tenant := tenantOf(c.tenant)
 	ctx := context.WithValue(m.Context(), callKey{}, c)
 	c.sent = time.Now()
-	res, err := m.s.Run(ctx, tenant, containers.Call{Script: []byte(tenant), Timeout: c.length, Once: c.once})
+	res, err := m.s.Run(ctx, tenant, call.Call{Script: []byte(tenant), Timeout: c.length, OneShot: c.once})
 	c.answered++
-	var busy *BusyError
-	var gone *containers.LostError
+	var busy *call.BusyError
+	var gone *call.LostError
 	switch waited := c.began.After(c.sent); {
 	case errors.As(err, &busy):
 		c.found = refuse

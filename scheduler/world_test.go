@@ -13,7 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -225,24 +225,24 @@ type outcome struct {
 
 // send runs a call of that length in the background.
 func send(ctx context.Context, s *Scheduler, tenant string, length time.Duration) <-chan outcome {
-	return begin(ctx, s, tenant, containers.Call{Timeout: length})
+	return begin(ctx, s, tenant, call.Call{Timeout: length})
 }
 
 // sendOnce is send for a call that wants a container for itself.
 func sendOnce(ctx context.Context, s *Scheduler, tenant string, length time.Duration) <-chan outcome {
-	return begin(ctx, s, tenant, containers.Call{Timeout: length, Once: true})
+	return begin(ctx, s, tenant, call.Call{Timeout: length, OneShot: true})
 }
 
-func begin(ctx context.Context, s *Scheduler, tenant string, call containers.Call) <-chan outcome {
-	call.Script = []byte(tenant)
-	return inBackground(func() (containers.Result, error) { return s.Run(ctx, tenant, call) })
+func begin(ctx context.Context, s *Scheduler, tenant string, job call.Call) <-chan outcome {
+	job.Script = []byte(tenant)
+	return inBackground(func() (call.Result, error) { return s.Run(ctx, tenant, job) })
 }
 
-func inBackground(call func() (containers.Result, error)) <-chan outcome {
+func inBackground(job func() (call.Result, error)) <-chan outcome {
 	ch := make(chan outcome, 1)
 	began := time.Now()
 	go func() {
-		res, err := call()
+		res, err := job()
 		ch <- outcome{container: res.Container, queue: res.Queue, cold: res.Cold, took: time.Since(began), err: err}
 	}()
 	synctest.Wait()
@@ -252,7 +252,7 @@ func inBackground(call func() (containers.Result, error)) <-chan outcome {
 // openSession opens a session, which must succeed.
 func openSession(t *testing.T, s *Scheduler, tenant string) *session {
 	t.Helper()
-	ss, _, err := s.OpenSession(t.Context(), tenant, containers.Call{Script: []byte(tenant)})
+	ss, _, err := s.OpenSession(t.Context(), tenant, call.Call{Script: []byte(tenant)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,16 +261,16 @@ func openSession(t *testing.T, s *Scheduler, tenant string) *session {
 
 // opening opens a session in the background, which takes that long.
 func opening(ctx context.Context, s *Scheduler, tenant string, length time.Duration) <-chan outcome {
-	return inBackground(func() (containers.Result, error) {
-		_, res, err := s.OpenSession(ctx, tenant, containers.Call{Script: []byte(tenant), Timeout: length})
+	return inBackground(func() (call.Result, error) {
+		_, res, err := s.OpenSession(ctx, tenant, call.Call{Script: []byte(tenant), Timeout: length})
 		return res, err
 	})
 }
 
 // sendIn runs a call in a session in the background.
 func sendIn(ctx context.Context, ss *session, length time.Duration) <-chan outcome {
-	return inBackground(func() (containers.Result, error) {
-		return ss.Execute(ctx, containers.Call{Script: []byte(ss.container.tenant.name), Timeout: length})
+	return inBackground(func() (call.Result, error) {
+		return ss.Execute(ctx, call.Call{Script: []byte(ss.container.tenant.name), Timeout: length})
 	})
 }
 
@@ -286,9 +286,9 @@ func runOnce(t *testing.T, s *Scheduler, tenant string, length time.Duration) ou
 }
 
 // well waits for a call that must succeed.
-func well(t *testing.T, call <-chan outcome) outcome {
+func well(t *testing.T, job <-chan outcome) outcome {
 	t.Helper()
-	o := <-call
+	o := <-job
 	if o.err != nil {
 		t.Fatal(o.err)
 	}
