@@ -174,7 +174,7 @@ func nothingLeft(t *testing.T, driver string, pid int) {
 // containersOf counts the containers of a jsd exec.
 func containersOf(t *testing.T, pid int) int {
 	t.Helper()
-	out, err := exec.Command("docker", "ps", "-a", "--filter", "label=jsd.instance", "--format", `{{.Label docker.InstanceLabel}}`).CombinedOutput()
+	out, err := exec.Command("docker", "ps", "-a", "--filter", "label=jsd.instance", "--format", `{{.Label "jsd.instance"}}`).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
