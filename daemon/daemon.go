@@ -247,13 +247,13 @@ func (d *Daemon) serve(context.Context) error {
 		Modules: d.modules,
 		Limits:  d.limits, Policy: d.rpcPolicy,
 		MaxAllBundles: int64(s.AllBundles) << 20, KeepAllBytes: int64(max(s.Keep, keepAll)) << 20,
-		MaxFrame: s.MaxFrame, MaxConnections: s.MaxConnections, MaxInFlight: s.MaxInFlight, MaxBuffered: int64(s.Buffers) << 20,
+		MaxFrame: s.Frame, MaxConnections: s.Connections, MaxInFlight: s.InFlight, MaxBuffered: int64(s.Buffers) << 20,
 		Log: d.log, Observe: d.watched.observer(),
 	})
 	d.watched.serve(d)
 	clients := newHTTPServer(endOfBody(d.rpc))
 	clients.WriteTimeout, clients.ErrorLog = writeTime, serverLog(d.log)
-	d.limited = limitListener(d.listener, s.MaxConnections, d.log)
+	d.limited = limitListener(d.listener, s.Connections, d.log)
 	served := d.limited
 	if d.certificate != nil {
 		served = d.certificate.listener(served)

@@ -3,9 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
-	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -13,31 +11,6 @@ import (
 	"github.com/jsd-project/jsd/egress"
 	"github.com/jsd-project/jsd/scheduler"
 )
-
-// Network say what scripts reach, for every command that runs some.
-type Network struct {
-	Hosts    []string `env:"JSD_HOSTS" placeholder:"NAME[:PORT]" help:"Hosts that scripts may connect to, *.NAME among them, on ports 80 and 443 where none is named. Default: none."`
-	Networks []string `env:"JSD_NETWORKS" placeholder:"CIDR" help:"Ranges of addresses, such as 10.1.0.0/16, that these hosts may be in although they are not public. Default: none."`
-}
-
-// reachable takes them apart.
-func (f *Network) reachable() (hosts []egress.Host, networks []netip.Prefix, err error) {
-	for _, text := range f.Hosts {
-		h, err := egress.ParseHost(text)
-		if err != nil {
-			return nil, nil, fmt.Errorf("--hosts %w", err)
-		}
-		hosts = append(hosts, h)
-	}
-	for _, text := range f.Networks {
-		n, err := egress.ParseNetwork(text)
-		if err != nil {
-			return nil, nil, fmt.Errorf("--networks %w", err)
-		}
-		networks = append(networks, n)
-	}
-	return hosts, networks, nil
-}
 
 // networked is the scheduler, where calls get what they connect through.
 type networked struct {
@@ -101,7 +74,8 @@ type connection struct {
 func (n *network) Dial(ctx context.Context, host string, port int) (net.Conn, error) {
 	p := n.daemon.policies.Of(n.tenant)
 	e := &connection{host: host, port: port, began: time.Now(), outcome: egress.Connected, number: n.asked.Add(1)}
-	conn, err := n.daemon.dialer.Dial(ctx, &egress.Policy{Tenant: n.tenant, Hosts: p.Hosts, Networks: p.Networks}, host, port)
+	hosts, networks := p.Reach()
+	conn, err := n.daemon.dialer.Dial(ctx, &egress.Policy{Tenant: n.tenant, Hosts: hosts, Networks: networks}, host, port)
 	if err != nil {
 		why := &egress.Error{Outcome: egress.Failed}
 		errors.As(err, &why)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/jsd-project/jsd/containers/process"
 	"github.com/jsd-project/jsd/daemon"
+	"github.com/jsd-project/jsd/tenants"
 )
 
 // What jsd doctor ends with when there is more to it than "all works".
@@ -32,7 +33,8 @@ const portTime = 2 * time.Second
 type doctorCommand struct {
 	JSON   bool   `name:"json" help:"Print the same as JSON."`
 	Listen string `default:"127.0.0.1:8765" env:"JSD_LISTEN" placeholder:"ADDRESS:PORT" help:"Where serve is to listen (${default})."`
-	daemon.Sandbox
+	tenants.Container
+	daemon.Process
 }
 
 // Help is what stands behind the flags in --help.

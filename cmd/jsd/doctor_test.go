@@ -13,6 +13,7 @@ import (
 	"github.com/jsd-project/jsd/containers/docker"
 	"github.com/jsd-project/jsd/daemon"
 	"github.com/jsd-project/jsd/jsdtest"
+	"github.com/jsd-project/jsd/tenants"
 )
 
 // line is what the report says of one thing, as state and text.
@@ -143,7 +144,7 @@ func TestDoctorSaysTheSameAsJSON(t *testing.T) {
 
 func TestDoctorMemory(t *testing.T) {
 	for memory, state := range map[int]string{1: stateOK, daemon.MachineMemory(): stateWarn, 0: stateMissing} {
-		c := doctorCommand{Sandbox: daemon.Sandbox{Memory: memory}}
+		c := doctorCommand{Container: tenants.Container{Memory: memory}}
 		if got := c.examineMemory(); got.State != state {
 			t.Errorf("%d MiB: %+v", memory, got)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/jsd-project/jsd/daemon"
+	"github.com/jsd-project/jsd/tenants"
 )
 
 // What jsd exec ends with, for the shell. README.md and its --help list them.
@@ -42,9 +43,10 @@ type execCommand struct {
 	Secret string `env:"JSD_SECRET,SECRET" placeholder:"SECRET" help:"What that daemon wants in x-runtime-secret. Better given by the environment."`
 	Token  string `env:"JSD_TOKEN" placeholder:"TOKEN" help:"Token that says whose the script is, for a daemon that takes them. Better given by the environment."`
 
-	Driver         string `group:"Without --daemon" default:"auto" enum:"auto,docker,process" env:"JSD_DRIVER" help:"docker, process (no isolation), or auto: docker where an engine answers."`
-	daemon.Sandbox `group:"Without --daemon"`
-	daemon.Network `group:"Without --daemon"`
+	Driver            string `group:"Without --daemon" default:"auto" enum:"auto,docker,process" env:"JSD_DRIVER" help:"docker, process (no isolation), or auto: docker where an engine answers."`
+	tenants.Container `group:"Without --daemon"`
+	daemon.Process    `group:"Without --daemon"`
+	tenants.Network   `group:"Without --daemon"`
 }
 
 // Help is what stands behind the flags in --help.
@@ -144,7 +146,7 @@ func (c *execCommand) settings() (*daemon.Settings, error) {
 	if _, err := parser.Parse(nil); err != nil {
 		return nil, err
 	}
-	serve.Driver, serve.Sandbox, serve.Network, serve.Tenants = c.Driver, c.Sandbox, c.Network, ""
+	serve.Driver, serve.Container, serve.Process, serve.Network, serve.Tenants = c.Driver, c.Container, c.Process, c.Network, ""
 	serve.Listen, serve.AdminListen, serve.Origin, serve.Host = "127.0.0.1:0", "", nil, nil // nothing listens
 	serve.Credentials, serve.TLS = daemon.Credentials{}, daemon.TLS{}
 	serve.Instance = fmt.Sprintf("exec-%d-%s", os.Getpid(), rand.Text()) // sweeps nobody's containers

@@ -3,13 +3,14 @@ package tenants
 import (
 	"cmp"
 	"fmt"
+	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
 )
 
-// A table is what a file comes to, never changed once made.
-type table struct {
+// A snapshot is what a file comes to, never changed once made.
+type snapshot struct {
 	defaults entry
 	entries  []entry // in the order of the file
 	named    map[string]*Policy
@@ -29,19 +30,19 @@ func (e *entry) of() string {
 	return "tenant " + e.tenant
 }
 
-// A reader makes tables of files.
+// A reader makes snapshots of files.
 type reader struct {
-	limits []limit
-	bounds Bounds
+	languages []string // there are
+	bounds    Bounds
 }
 
-// table reads a whole file. Errors are of type FileError, without the file's name, or say something of it as a whole.
-func (r *reader) table(root *ast.MappingNode, defaults Policy) (*table, error) {
+// snapshot reads a whole file. Errors are of type FileError, without the file's name, or say something of it as a whole.
+func (r *reader) snapshot(root *ast.MappingNode, defaults Policy) (*snapshot, error) {
 	top, err := sections("the file", root.GetToken(), root)
 	if err != nil {
 		return nil, err
 	}
-	t := &table{defaults: entry{policy: &defaults}, named: map[string]*Policy{}}
+	t := &snapshot{defaults: entry{policy: &defaults}, named: map[string]*Policy{}}
 	var tenants section
 	for _, s := range top {
 		switch s.key {
@@ -98,21 +99,31 @@ func (r *reader) entry(tenant string, s section, policy Policy) (entry, error) {
 		where := cmp.Or(places[c.key], places[c.other], s.where)
 		return e, at(where, fmt.Errorf("%s: %w", e.of(), c))
 	}
-	policy = policy.completed()
+	policy.complete()
 	return e, nil
 }
 
 func asInFile(key string) string { return key }
 
 func (r *reader) take(p *Policy, said section) error {
-	for _, l := range r.limits {
-		if l.key != said.key {
-			continue
-		}
-		if err := l.take(p, said.value); err != nil {
-			return fmt.Errorf("%s %w", l.key, err)
-		}
-		return nil
+	row := rowOf(said.key)
+	if row == nil {
+		return fmt.Errorf("unknown key %s: there are %s", printable(said.key), keys())
 	}
-	return fmt.Errorf("unknown key %s: there are %s", printable(said.key), keys(r.limits))
+	err := row.take(p, said.value)
+	if err == nil {
+		err = p.judge(said.key, r.languages)
+	}
+	if err != nil {
+		return fmt.Errorf("%s %w", said.key, err)
+	}
+	return nil
+}
+
+func keys() string {
+	names := make([]string, len(policyTable))
+	for i := range policyTable {
+		names[i] = policyTable[i].Key
+	}
+	return strings.Join(names, ", ")
 }
