@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"sync"
@@ -17,6 +16,8 @@ import (
 	"github.com/lestrrat-go/jwx/v3/jwa"
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
+
+	"github.com/jsd-project/jsd/loopback"
 )
 
 const (
@@ -58,7 +59,7 @@ func newRemote(address string, log zerolog.Logger) (*remote, error) {
 	switch {
 	case err != nil || u.Host == "" || u.Fragment != "":
 		return nil, errors.New("the URL of the keys has to be one like https://example.com/.well-known/jwks.json")
-	case u.Scheme != "https" && !(u.Scheme == "http" && isThisMachine(u.Hostname())):
+	case u.Scheme != "https" && !(u.Scheme == "http" && loopback.Is(u.Hostname())):
 		return nil, fmt.Errorf("the URL of the keys, at %s, has to begin with https: who can change what it answers can let anybody in", u.Host)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
@@ -72,11 +73,6 @@ func newRemote(address string, log zerolog.Logger) (*remote, error) {
 	}, nil
 }
 
-func isThisMachine(host string) bool {
-	address, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && address.Unmap().IsLoopback()
-}
-
 // noWayDown follows no redirect to where others could listen in.
 func noWayDown(to *http.Request, via []*http.Request) error {
 	switch {
@@ -84,7 +80,7 @@ func noWayDown(to *http.Request, via []*http.Request) error {
 		return errors.New("too many redirects")
 	case via[0].URL.Scheme == "https" && to.URL.Scheme != "https":
 		return errors.New("it redirects away from https")
-	case to.URL.Scheme != "https" && !isThisMachine(to.URL.Hostname()):
+	case to.URL.Scheme != "https" && !loopback.Is(to.URL.Hostname()):
 		return errors.New("it redirects away from this machine")
 	}
 	return nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/loopback"
 	"github.com/jsd-project/jsd/rpc"
 )
 
@@ -126,7 +126,7 @@ func (c *serveCommand) check() error {
 	if err != nil {
 		return fmt.Errorf("--listen %s: has to be ADDRESS:PORT, such as 127.0.0.1:8765", c.Listen)
 	}
-	if !c.any() && !c.Insecure && !isLoopback(host) {
+	if !c.any() && !c.Insecure && !loopback.Is(host) {
 		return fmt.Errorf("--listen %s: refusing to serve this address without a credential; set SECRET or a key of tokens, or say --insecure", c.Listen)
 	}
 	for _, check := range []func() error{c.credentialFlags.check, c.tlsFlags.check} {
@@ -188,15 +188,7 @@ func (c *serveCommand) check() error {
 // unguardedLoopback says that nobody but this machine can reach the daemon, and that anyone on it can.
 func (c *serveCommand) unguardedLoopback() bool {
 	host, _, _ := net.SplitHostPort(c.Listen)
-	return isLoopback(host) && !c.any()
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	address, err := netip.ParseAddr(host)
-	return err == nil && address.Unmap().IsLoopback()
+	return loopback.Is(host) && !c.any()
 }
 
 // containersThatFit is how many containers of memory MiB take 80 % of the machine's.
