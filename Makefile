@@ -23,4 +23,5 @@ attack: build ## hostile scripts against jsd in containers, on runc and on gViso
 	@scripts/attack
 
 bench: build ## measure against a plain Node daemon and the machine's floor (BENCH=-quick for a short one, PLOTS=1 draws docs/*.svg)
-	@scripts/bench $(if $(PLOTS),-plots docs) $(BENCH)
+	@scripts/bench $(if $(PLOTS),-plots .cache/plots) $(BENCH)
+	$(if $(PLOTS),@scripts/plots .cache/plots)

@@ -67,7 +67,7 @@ var (
 type settings struct {
 	work  plan
 	from  parts
-	plots string // folder for them; empty: none
+	plots string // folder for their numbers; empty: none
 }
 
 func parse(args []string) (settings, error) {
@@ -76,7 +76,7 @@ func parse(args []string) (settings, error) {
 	long := flags.Bool("million", false, "watch memory over a million calls, not a tenth of that")
 	calls := flags.Int("calls", 0, "watch memory over this many calls")
 	s := settings{work: full}
-	flags.StringVar(&s.plots, "plots", "", "write the plots into this folder")
+	flags.StringVar(&s.plots, "plots", "", "write the numbers of the plots into this folder, for scripts/plots")
 	flags.StringVar(&s.from.jsd, "jsd", "bin/jsd", "the daemon to measure")
 	flags.StringVar(&s.from.image, "image", "jsd-runtime:latest", "the runtime image; this one is made where it is missing")
 	flags.StringVar(&s.from.instance, "instance", "bench", "what the names of instances begin with; two runs at once need two")
