@@ -19,13 +19,13 @@ const (
 	maxDuration = 365 * 24 * time.Hour
 )
 
-// A limit is one key of a policy in the file. take sets it, or says what it would take.
+// A limit is one key of a policy in the file. take sets it. The error of take says which values are valid.
 type limit struct {
 	key  string
 	take func(p *Policy, value ast.Node) error
 }
 
-// limits are all keys there are.
+// limits returns all keys.
 func limits(languages []string) []limit {
 	return []limit{
 		{"image", texts(func(p *Policy) *string { return &p.Image }, "the name of an image, such as acme-runtime:2", 1)},
@@ -141,7 +141,7 @@ func reuses(p *Policy, value ast.Node) error {
 	return nil
 }
 
-// lists takes a list of names; check, which may be nil, judges them.
+// lists sets a list of names. check may be nil; else its error refuses the list.
 func lists(of func(*Policy) *[]string, check func([]string) error) func(*Policy, ast.Node) error {
 	const what = "names"
 	return func(p *Policy, value ast.Node) error {
@@ -161,7 +161,7 @@ func lists(of func(*Policy) *[]string, check func([]string) error) func(*Policy,
 	}
 }
 
-// parsed takes a list of what parse takes, whose errors say what that is.
+// parsed sets a list whose elements parse understands. The errors of parse say what an element looks like.
 func parsed[T any](of func(*Policy) *[]T, parse func(string) (T, error)) func(*Policy, ast.Node) error {
 	return func(p *Policy, value ast.Node) error {
 		all, err := listOf(value, "texts", parse)
@@ -172,7 +172,7 @@ func parsed[T any](of func(*Policy) *[]T, parse func(string) (T, error)) func(*P
 	}
 }
 
-// listOf goes through a list of strings, which are what is said there.
+// listOf returns the elements of a list of strings, each as take returns it. what is the word for them in errors.
 func listOf[T any](value ast.Node, what string, take func(text string) (T, error)) ([]T, error) {
 	list, ok := value.(*ast.SequenceNode)
 	if !ok {
@@ -195,13 +195,14 @@ func listOf[T any](value ast.Node, what string, take func(text string) (T, error
 
 func notListOf(what string) error { return hasToBe("a list of %s, such as [one, two]", what) }
 
-// textOf is a string on one line, quoted or not.
+// textOf returns a string on one line, with or without quotes in the file.
 func textOf(value ast.Node) (string, bool) {
 	text, ok := value.(*ast.StringNode)
 	return value.GetToken().Value, ok && !strings.ContainsAny(text.Value, "\r\n\x00")
 }
 
-// wordOf is a number or a string as it was written, without quotes around it; else empty.
+// wordOf returns a number or a string without quotes, as it is in the file. For anything else it returns an empty
+// string.
 func wordOf(value ast.Node) string {
 	switch value.(type) {
 	case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode:
@@ -212,7 +213,8 @@ func wordOf(value ast.Node) string {
 	return ""
 }
 
-// digitsOf is a number in plain digits: YAML knows many others that mean something else to the eye, such as 010.
+// digitsOf returns a number in plain digits. YAML has numbers, such as 010, whose value is not what it seems to be.
+// For these it returns an empty string.
 func digitsOf(value ast.Node) string {
 	word := wordOf(value)
 	if strings.Trim(word, "0123456789") != "" || len(word) > 1 && word[0] == '0' {

@@ -11,10 +11,10 @@ import (
 
 // Config is read once, by New.
 type Config struct {
-	Defaults  Policy   // of all tenants that the file says nothing else of
-	Bounds    Bounds   // no tenant may be given more
-	Languages []string // there are
-	File      string   // empty: none, everybody has the defaults
+	Defaults  Policy   // for what the file does not say
+	Bounds    Bounds   // that no tenant's limits may exceed
+	Languages []string // that scripts may be in
+	File      string   // empty: there is none, and all tenants have the defaults
 }
 
 // Policies are the limits of all tenants. Its methods may be called from any goroutine.
@@ -27,18 +27,19 @@ type Policies struct {
 	rules []Rule
 }
 
-// A Rule says what else keeps a policy from being one here, in words that go behind the tenant's name.
+// A Rule returns an error if a policy cannot be used on this machine. The text of the error continues a sentence that
+// begins with the tenant's name.
 type Rule func(context.Context, *Policy) error
 
-// New reads the file. The error names it, with line and column.
+// New reads the file. The error has its name, with line and column.
 func New(cfg Config) (*Policies, error) {
 	cfg.Defaults = cfg.Defaults.completed()
 	ps := &Policies{cfg: cfg, reader: reader{limits(cfg.Languages), cfg.Bounds}}
 	return ps, ps.Reload(context.Background())
 }
 
-// Of gives the policy of a tenant. It never waits, and costs a look in a table; what it gives is not to
-// be kept, as the next Reload may change it.
+// Of returns the policy of a tenant. It does not wait. Its cost is one look into a map. The caller does not keep the
+// policy, because the next Reload may change it.
 func (ps *Policies) Of(tenant string) *Policy {
 	t := ps.table.Load()
 	if p := t.named[tenant]; p != nil {
@@ -47,11 +48,11 @@ func (ps *Policies) Of(tenant string) *Policy {
 	return t.defaults.policy
 }
 
-// Len is how many tenants have an entry of their own.
+// Len returns the number of tenants that have an entry of their own.
 func (ps *Policies) Len() int { return len(ps.table.Load().entries) }
 
-// All gives every policy there is: first that of the tenants without an entry, under the empty name,
-// then the others in the order of the file.
+// All yields every policy: first that of the tenants without an entry, under the empty name, then the others in the
+// order of the file.
 func (ps *Policies) All() iter.Seq2[string, *Policy] {
 	return func(yield func(string, *Policy) bool) {
 		for e := range ps.table.Load().all() {
@@ -75,8 +76,8 @@ func (t *table) all() iter.Seq[*entry] {
 	}
 }
 
-// Require judges every policy by a rule, now and with each Reload from then on. An error says which
-// policy does not pass; the rule is not kept then.
+// Require checks every policy by a rule, now and at each Reload from then on. The error says which policy does not
+// pass. On an error the rule is not kept.
 func (ps *Policies) Require(ctx context.Context, rule Rule) error {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -87,7 +88,7 @@ func (ps *Policies) Require(ctx context.Context, rule Rule) error {
 	return nil
 }
 
-// Reload reads the file again, if there is one. With an error all stays as it was.
+// Reload reads the file again, if there is one. On an error everything stays as it was.
 func (ps *Policies) Reload(ctx context.Context) error {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -124,7 +125,7 @@ func (ps *Policies) judge(ctx context.Context, t *table, rules ...Rule) error {
 			err := rule(ctx, e.policy)
 			switch {
 			case err == nil:
-			case e.where == nil: // the file is not to blame
+			case e.where == nil: // the error is not in the file
 				return err
 			default:
 				return ps.inFile(at(e.where, fmt.Errorf("%s: %w", e.of(), err)))
@@ -134,7 +135,7 @@ func (ps *Policies) judge(ctx context.Context, t *table, rules ...Rule) error {
 	return nil
 }
 
-// inFile says which file the error is about.
+// inFile adds the name of the file to an error.
 func (ps *Policies) inFile(err error) error {
 	known := &FileError{Err: err}
 	errors.As(err, &known)

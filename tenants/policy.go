@@ -11,13 +11,13 @@ import (
 	"github.com/jsd-project/jsd/egress"
 )
 
-// What of a container may be used again: Policy.Reuse.
+// The values of Policy.Reuse: who may use a container again.
 const (
-	ReuseTenant = "tenant" // by calls of the same tenant
-	ReuseCall   = "call"   // nothing, by any
+	ReuseTenant = "tenant" // calls of the same tenant
+	ReuseCall   = "call"   // nobody: it serves one call
 )
 
-// Policy is every limit of one tenant. Who gets one from Policies must not change it.
+// Policy has every limit of one tenant. A policy that comes from Policies must not be changed.
 type Policy struct {
 	Image   string
 	Runtime string // OCI runtime; empty: the engine's own
@@ -32,7 +32,7 @@ type Policy struct {
 	Networks []netip.Prefix // where these may be, besides public addresses
 
 	Concurrency int // calls at once in a container
-	Containers  int // at once, besides those used once
+	Containers  int // at once, besides those that serve one call
 	Weight      int // in waiting for containers
 	Languages   []string
 	Reuse       string // ReuseTenant or ReuseCall
@@ -65,7 +65,7 @@ type Policy struct {
 	Frame       int64 // bytes of a request
 }
 
-// A conflict is a limit that does not go with another one, or with what there is.
+// A conflict is a limit that contradicts another one, or is over a bound.
 type conflict struct {
 	key, other string // as in the file; other may be empty
 	text       string
@@ -73,7 +73,8 @@ type conflict struct {
 
 func (c *conflict) Error() string { return c.text }
 
-// Check judges the limits by each other. The error calls each what name makes of its key in the file.
+// Check returns an error if two limits contradict each other. name returns how the error calls a limit, from its key
+// in the file.
 func (p *Policy) Check(name func(key string) string) error {
 	if c := p.conflict(name); c != nil {
 		return c
@@ -97,7 +98,7 @@ func (p *Policy) conflict(name func(key string) string) *conflict {
 	}
 }
 
-// Bounds are what no tenant may be given more of, since all tenants together have no more. Zero: unbounded.
+// Bounds are the limits of all tenants together. No tenant may have more. Zero means that there is no bound.
 type Bounds struct {
 	Bundles     int // MiB
 	Keep        int // MiB
@@ -124,7 +125,7 @@ func (b *Bounds) conflict(p *Policy) *conflict {
 	return nil
 }
 
-// completed fills in what follows from other limits.
+// completed sets the limits that follow from others.
 func (p Policy) completed() Policy {
 	if p.Rate > 0 && p.Burst == 0 {
 		p.Burst = int(max(1, math.Ceil(min(p.Rate, maxCount))))
@@ -132,7 +133,7 @@ func (p Policy) completed() Policy {
 	return p
 }
 
-// CheckLanguages says whether each of names is one of known, and that there is one.
+// CheckLanguages returns an error unless there is a name, and each name is one of known.
 func CheckLanguages(names, known []string) error {
 	if len(names) == 0 {
 		return fmt.Errorf("has to name one of %s, at least", strings.Join(known, ", "))

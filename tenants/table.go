@@ -8,18 +8,18 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// A table is what a file comes to, never changed once made.
+// A table has the policies of a file. It never changes.
 type table struct {
 	defaults entry
 	entries  []entry // in the order of the file
 	named    map[string]*Policy
 }
 
-// An entry is a policy and where it is said.
+// An entry is a policy, with its place in the file.
 type entry struct {
 	tenant string // empty: the defaults
 	policy *Policy
-	where  *token.Token // its key; nil: in no file
+	where  *token.Token // its key; nil: it is in no file
 }
 
 func (e *entry) of() string {
@@ -29,13 +29,13 @@ func (e *entry) of() string {
 	return "tenant " + e.tenant
 }
 
-// A reader makes tables of files.
+// A reader makes a table of a parsed file.
 type reader struct {
 	limits []limit
 	bounds Bounds
 }
 
-// table reads a whole file. Errors are of type FileError, without the file's name, or say something of it as a whole.
+// table reads a whole file. An error at a place is a *FileError without the name of the file.
 func (r *reader) table(root *ast.MappingNode, defaults Policy) (*table, error) {
 	top, err := sections("the file", root.GetToken(), root)
 	if err != nil {
@@ -76,8 +76,8 @@ func (r *reader) table(root *ast.MappingNode, defaults Policy) (*table, error) {
 	return t, nil
 }
 
-// entry changes the policy by what the section says. Where that does not go together the error is at
-// the key that is too much, or at the section where its key is not in it.
+// entry returns the policy with the limits of a section. If two limits contradict each other, the error is at the key
+// of the one that is too large, or at the section if that key is not in it.
 func (r *reader) entry(tenant string, s section, policy Policy) (entry, error) {
 	e := entry{tenant, &policy, s.where}
 	said, err := sections(e.of(), s.where, s.value)
@@ -92,7 +92,7 @@ func (r *reader) entry(tenant string, s section, policy Policy) (entry, error) {
 		}
 	}
 	if places["rate"] != nil && places["burst"] == nil {
-		policy.Burst = 0 // that of another rate
+		policy.Burst = 0 // it belongs to another rate
 	}
 	if c := cmp.Or(policy.conflict(asInFile), r.bounds.conflict(&policy)); c != nil {
 		where := cmp.Or(places[c.key], places[c.other], s.where)
