@@ -40,7 +40,8 @@ func traceparentOf(header http.Header) string {
 	return ""
 }
 
-// validTraceparent returns value if it is a traceparent, else an empty string. It parses a value only where a client sent one.
+// validTraceparent returns value if it is a traceparent, else an empty string. It parses a value only where a client
+// sent one.
 func validTraceparent(value string) string {
 	if len(value) > traceparentMost || strings.HasPrefix(value, "00") && len(value) != traceparentLength || !spanContext(value).IsValid() {
 		return ""
