@@ -62,8 +62,8 @@ func (p plot) write(name string) error {
 	return file.Close()
 }
 
-// latencies has the time in ms within which a percentage of the calls is answered. The slowest call of a thousand is left
-// out.
+// latencies has the time in ms within which a percentage of the calls is answered. The slowest call of a thousand is
+// left out.
 func latencies(rounds []round) plot {
 	steady := fmt.Sprintf("steady %d/s", steadyRate)
 	p := plot{columns: []string{"% of the calls", "jsd: one at a time", "jsd: " + steady, "(a): one at a time", "(a): " + steady}}

@@ -1,7 +1,7 @@
 package bundles
 
-// A Reservation counts the bytes of an unfinished folder against the bounds of its tenant and of all tenants. These bytes are
-// counted apart from those of the bundles that are kept. One goroutine at a time uses it.
+// A Reservation counts the bytes of an unfinished folder against the bounds of its tenant and of all tenants. These
+// bytes are counted apart from those of the bundles that are kept. One goroutine at a time uses it.
 type Reservation struct {
 	store  *Store
 	tenant string
@@ -11,8 +11,8 @@ type Reservation struct {
 // Reserve begins a reservation of 0 bytes. The caller calls Release when the folder is finished or given up.
 func (s *Store) Reserve(tenant string) *Reservation { return &Reservation{store: s, tenant: tenant} }
 
-// Grow raises the reservation to size bytes. It does nothing if the reservation has as many. On ErrTooLarge the reservation
-// stays as it was.
+// Grow raises the reservation to size bytes. It does nothing if the reservation has as many. On ErrTooLarge the
+// reservation stays as it was.
 func (r *Reservation) Grow(size int64) error {
 	if size <= r.size {
 		return nil

@@ -18,8 +18,8 @@ var (
 
 // Config has the bounds of a Store, in bytes of Folder.Size. Zero stands for the default.
 type Config struct {
-	// Tenant returns how much the bundles of a tenant may take, and again its unfinished folders. Each Put and Grow calls it, and
-	// it must not wait. Default: 64 MiB for each tenant.
+	// Tenant returns how much the bundles of a tenant may take, and again its unfinished folders. Each Put and Grow
+	// calls it, and it must not wait. Default: 64 MiB for each tenant.
 	Tenant func(tenant string) int64
 
 	Total int64 // of all tenants, in the same way; default 1 GiB
@@ -55,8 +55,8 @@ func NewStore(cfg Config) *Store {
 // Limit returns how many bytes the bundles of a tenant may take.
 func (s *Store) Limit(tenant string) int64 { return min(s.cfg.Tenant(tenant), s.cfg.Total) }
 
-// Put keeps a folder as a bundle of a tenant and returns its ID. The caller does not add to the folder after that. The error is
-// ErrTooLarge if the folder is too large to be kept at all.
+// Put keeps a folder as a bundle of a tenant and returns its ID. The caller does not add to the folder after that.
+// The error is ErrTooLarge if the folder is too large to be kept at all.
 func (s *Store) Put(tenant string, f *Folder) (id string, err error) {
 	size, limit := f.Size(), s.Limit(tenant)
 	if size > limit {
@@ -70,7 +70,8 @@ func (s *Store) Put(tenant string, f *Folder) (id string, err error) {
 	return b.ID, nil
 }
 
-// Get returns a bundle of a tenant, which is the most recently used from then on. The error is ErrNotFound if there is none.
+// Get returns a bundle of a tenant, which is the most recently used from then on. The error is ErrNotFound if there
+// is none.
 func (s *Store) Get(tenant, id string) (*Bundle, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Is reports whether host is localhost or a loopback address. It takes a name or address alone: without a port, and an IPv6
-// address without brackets. It resolves nothing, and an address with a zone is none.
+// Is reports whether host is localhost or a loopback address. It takes a name or address alone: without a port, and
+// an IPv6 address without brackets. It resolves nothing, and an address with a zone is none.
 func Is(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true

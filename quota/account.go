@@ -24,8 +24,8 @@ func (a *Account[O]) Owners() int { return len(a.of) }
 // Over reports whether all owners together have taken more than they may, as Add lets them.
 func (a *Account[O]) Over() bool { return a.taken > a.most }
 
-// Take takes n for an owner that may have most in all. If that is beyond this bound or that of all owners, it takes nothing
-// and returns false.
+// Take takes n for an owner that may have most in all. If that is beyond this bound or that of all owners, it takes
+// nothing and returns false.
 func (a *Account[O]) Take(owner O, n, most int64) bool {
 	if a.of[owner]+n > most || a.taken+n > a.most {
 		return false
@@ -44,7 +44,8 @@ func (a *Account[O]) Add(owner O, n int64) {
 	}
 }
 
-// Largest returns the owner that has taken most, and how much. It looks at each owner. The amount is 0 if there is none.
+// Largest returns the owner that has taken most, and how much. It looks at each owner. The amount is 0 if there is
+// none.
 func (a *Account[O]) Largest() (owner O, taken int64) {
 	for other, n := range a.of {
 		if n > taken {

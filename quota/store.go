@@ -14,7 +14,8 @@ const (
 	ByOwner              // a value of the owner least recently used
 )
 
-// A Store keeps values of owners. A value has a key, which is unique within its owner, and a size. NewStore makes a store.
+// A Store keeps values of owners. A value has a key, which is unique within its owner, and a size. NewStore makes a
+// store.
 type Store[O, K comparable, V any] struct {
 	account *Account[O]
 	order   Order
@@ -61,8 +62,8 @@ func (s *Store[O, K, V]) Get(owner O, key K) (value V, found bool) {
 }
 
 // Put keeps a value, as the most recently used, in the place of the one that has its key. The values of its owner
-// together may have a size of most. Put drops others until all bounds hold, and returns what it dropped. A value that is too large by
-// itself is for the caller to refuse: Put drops that one, too.
+// together may have a size of most. Put drops others until all bounds hold, and returns what it dropped. A value that
+// is too large by itself is for the caller to refuse: Put drops that one, too.
 func (s *Store[O, K, V]) Put(owner O, key K, value V, size, most int64) (dropped []V) {
 	e := s.at(owner, key)
 	s.account.Add(owner, size-e.size)

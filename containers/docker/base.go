@@ -27,9 +27,9 @@ var (
 	errStalled       = errors.New("the registry is silent")
 )
 
-// findBase returns the name of an image with Node that is on the engine. It takes the first of: the Dockerfile's default
-// base if the engine has it, a base that was made on this machine, the default base if it can be pulled. A fresh build pulls
-// first. The error is ErrNoBase if there is none.
+// findBase returns the name of an image with Node that is on the engine. It takes the first of: the Dockerfile's
+// default base if the engine has it, a base that was made on this machine, the default base if it can be pulled. A
+// fresh build pulls first. The error is ErrNoBase if there is none.
 func (b Build) findBase(ctx context.Context, engine *client.Client) (string, error) {
 	base, err := defaultBase(b.Files)
 	if err != nil {
@@ -103,7 +103,8 @@ func hasImage(ctx context.Context, engine *client.Client, name string) (bool, er
 	return true, nil
 }
 
-// pull has the engine fetch an image from its registry. It gives up when the engine reports nothing for as long as stall.
+// pull has the engine fetch an image from its registry. It gives up when the engine reports nothing for as long as
+// stall.
 func pull(ctx context.Context, engine *client.Client, name string, stall time.Duration) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

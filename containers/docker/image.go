@@ -38,8 +38,8 @@ type Build struct {
 	Progress io.Writer // gets a line for each step; may be nil
 }
 
-// BuildImage makes a runtime image on the engine that New would use. It takes seconds if the engine has the base, else it pulls
-// the base first. The error is ErrNoBase if there is no base.
+// BuildImage makes a runtime image on the engine that New would use. It takes seconds if the engine has the base,
+// else it pulls the base first. The error is ErrNoBase if there is no base.
 func BuildImage(ctx context.Context, b Build) error {
 	engine, err := connect(ctx)
 	if err != nil {
