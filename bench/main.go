@@ -4,10 +4,10 @@
 //	(b) floor.js     as many processes as cores that make contexts and run the script, no socket
 //	(c) docker run   a container of the runtime image whose script is empty
 //
-// and what modules, packages and TypeScript cost beside plain code.
+// It also measures what modules, packages and TypeScript cost compared with plain code.
 //
-// Run it with make bench. Client, daemon, containers and baselines share the cores of the machine, so
-// only the ratios travel from one machine to another. docs/performance.md says how each line comes about.
+// Run it with make bench. Client, daemon, containers and baselines share the cores of the machine. So only the ratios
+// can be compared between machines. docs/performance.md explains each line of the table.
 package main
 
 import (
@@ -34,7 +34,7 @@ func main() {
 	}
 }
 
-// A plan is how much to measure. Each round takes every figure of rounds once.
+// A plan says how much to measure. Each round takes every figure once.
 type plan struct {
 	rounds  int
 	calls   int           // with 1 in flight, per round
@@ -43,15 +43,15 @@ type plan struct {
 	session int           // in a session with 1 in flight, and four times as many in flight, per round
 	large   int           // with a value of 1 MiB, per round
 	floor   time.Duration // per round
-	tenants int           // new ones with a spare, and as many without, per round
+	tenants int           // new tenants with a spare container, and as many without, per round
 
-	kindCalls   int // of each script that is set against the plain one: with 1 in flight, per round
-	kindTenants int // new ones with a spare, at most tenants, per round
+	kindCalls   int // of each script that is compared with the plain one: with 1 in flight, per round
+	kindTenants int // new tenants with a spare container, not more than tenants, per round
 
-	idle        int // tenants whose containers are looked at, once
+	idle        int // tenants whose containers are measured, once
 	connections int // once
 	long        int // calls of one tenant, once
-	passes      int // over the widths of the plot of throughput
+	passes      int // over the numbers of calls in flight that the plot of throughput shows
 }
 
 const million = 1_000_000
@@ -63,7 +63,7 @@ var (
 		kindCalls: 50, kindTenants: 1, idle: 1, connections: 2000, long: 5000, passes: 1}
 )
 
-// settings are what the command line says.
+// settings come from the command line.
 type settings struct {
 	work  plan
 	from  parts

@@ -16,7 +16,7 @@ type plot struct {
 	rows    [][]float64
 }
 
-// plot measures what only the plots need, and writes a file of comma-separated values for each.
+// plot measures the values that only the plots need, and writes a file of comma-separated values for each plot.
 func (b *bench) plot(ctx context.Context, s settings, rounds []round) error {
 	rates, err := b.byWidth(ctx, s.work, rounds)
 	if err != nil {
@@ -102,7 +102,7 @@ func (b *bench) byWidth(ctx context.Context, work plan, rounds []round) (plot, e
 	return p, nil
 }
 
-// rateAt is the middle of several passes, each with both sides.
+// rateAt returns the medians of several passes. Each pass measures both sides.
 func (b *bench) rateAt(ctx context.Context, p plan, width int) (floods, error) {
 	var jsd, base []float64
 	for range p.passes {
