@@ -35,8 +35,7 @@ type Container struct {
 	log     zerolog.Logger
 	agent   Hello
 
-	slots     chan struct{} // one element per call that the agent may still be at
-	waiting   chan struct{} // of one element: there is something in the outbox
+	unsent    chan struct{} // of one element: there is something in the outbox
 	overdue   chan struct{} // of one element: a call is past its deadline
 	bundles   *bundles
 	words     *words         // of the agent
@@ -46,8 +45,12 @@ type Container struct {
 	dialing   *rate.Limiter  // of streams
 	killErr   error          // what ending the process came to; valid once done is closed
 
-	mu          sync.Mutex // guards what follows
-	pending     map[uint64]*pendingCall
+	mu          sync.Mutex              // guards what follows
+	waiting     []*pendingCall          // in the order in which they came
+	atAgent     int                     // calls that the agent may still be at: those pending, and those that start
+	pending     map[uint64]*pendingCall // the agent was sent them, or will be
+	alarm       *time.Timer             // calls checkDue; nil until there is a call
+	alarmAt     time.Duration           // when it does, on the clock of words; 0: it is not set
 	lastID      uint64
 	sessions    map[uint64]*session // that the agent was told to open and has not said to have ended
 	lastSession uint64
@@ -69,8 +72,7 @@ func Open(ctx context.Context, p Process, l Limits, log zerolog.Logger) (*Contai
 		process:  p,
 		limits:   l,
 		log:      log.With().Str("container", p.ID()).Logger(),
-		slots:    make(chan struct{}, max(1, l.Concurrency)),
-		waiting:  make(chan struct{}, 1),
+		unsent:   make(chan struct{}, 1),
 		overdue:  make(chan struct{}, 1),
 		bundles:  newBundles(min(bundleBytes, l.Memory<<20/bundleShare), bundleCount),
 		words:    &words{from: p, begun: time.Now()},
@@ -203,8 +205,16 @@ func (c *Container) dieLocked(cause error) (lost []*pendingCall, died bool) {
 	}
 	c.endStreamsLocked(nil)
 	c.cause = cause
-	lost = slices.Collect(maps.Values(c.pending))
+	for _, p := range slices.Concat(c.waiting, slices.Collect(maps.Values(c.pending))) {
+		if p.claimLocked() {
+			lost = append(lost, p)
+		}
+	}
+	c.waiting = nil
 	clear(c.pending)
+	if c.alarm != nil {
+		c.alarm.Stop()
+	}
 	for _, s := range c.sessions {
 		s.endLocked(cause)
 	}
@@ -220,8 +230,8 @@ func (c *Container) tell(cause error, lost []*pendingCall) {
 		level = zerolog.DebugLevel
 	}
 	c.log.WithLevel(level).Str("reason", cause.Error()).Int("calls", len(lost)).Msg("container ended")
-	for _, pending := range lost {
-		pending.settle(outcome{err: &call.LostError{Started: pending.sent, Cause: cause}})
+	for _, p := range lost {
+		p.complete(outcome{err: &call.LostError{Started: p.sent, Cause: cause}})
 	}
 }
 

@@ -117,7 +117,8 @@ func TestGoldenFramesAreWritten(t *testing.T) {
 		"call with callbacks": {call.Call{Timeout: 3 * time.Second, CPU: 3 * time.Second, Stream: true, Callbacks: []string{"fetchUser", "<é>"}},
 			pendingCall{id: 7, host: hosting}},
 	} {
-		frame, err := encodeFrame(kindCall, headerOf(job.call, &job.pending), []byte(*frames[name].Body))
+		job.pending.job = &job.call
+		frame, err := encodeFrame(kindCall, headerOf(&job.pending), []byte(*frames[name].Body))
 		check(name, frame, err)
 	}
 	first, last := frames["bundle, first part, in place of others"], frames["bundle, last part"]

@@ -60,37 +60,40 @@ func (c *Container) handleAnswer(f frame) error {
 		return err
 	}
 	o := outcomeOf(f, h, c.limits)
-	pending := c.take(h.ID, errors.Is(o.err, call.ErrNoSession))
-	if pending == nil {
+	p, claimed := c.answered(h.ID, errors.Is(o.err, call.ErrNoSession))
+	if p == nil {
 		return fmt.Errorf("%w: an answer to call %d, which waits for none", errProtocol, h.ID)
 	}
-	if o.err == nil {
-		o.result.Container = c.ID()
+	if p.bundle != "" {
+		c.bundles.release(p.bundle)
 	}
-	if pending.bundle != "" {
-		c.bundles.release(pending.bundle)
+	c.startWaiting()
+	if claimed {
+		if o.err == nil {
+			o.result.Container = c.ID()
+		}
+		p.complete(o)
 	}
-	pending.settle(o)
-	c.free(pending)
 	return nil
 }
 
-// take gives the call that waits for an answer under id, once, or nil. A call that was not sent yet
-// cannot be answered, and only one in a session can have missed it.
-func (c *Container) take(id uint64, missed bool) *pendingCall {
+// answered takes the call that waits for an answer under id, once, or gives nil. A call that was not sent yet
+// cannot be answered, and only one in a session can have missed it. With claimed the answer is to be passed on.
+func (c *Container) answered(id uint64, missed bool) (_ *pendingCall, claimed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	pending := c.pending[id]
-	if pending == nil || !pending.sent || missed && (pending.session == nil || pending.opens) {
-		return nil
+	p := c.pending[id]
+	if p == nil || !p.sent || missed && !p.inSession() {
+		return nil, false
 	}
 	delete(c.pending, id)
-	c.endStreamsLocked(pending)
+	c.endStreamsLocked(p)
 	c.late = 0
-	if pending.opens {
-		pending.session.answered = true
+	if p.opens {
+		p.session.answered = true
 	}
-	return pending
+	c.releaseLocked(p)
+	return p, p.claimLocked()
 }
 
 // maxLate bounds the frames, between two answers, about calls that have been answered. An agent sends none; one

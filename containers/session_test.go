@@ -28,7 +28,7 @@ func openSession(t *testing.T, l Limits, script func(*peer)) (call.Session, *Con
 		p.result(1, "0")
 		script(p)
 	})
-	s, err := c.OpenSession(t.Context(), call.Call{Timeout: time.Minute})
+	s, err := c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestSession(t *testing.T) {
 	}
 	<-s.Done()
 	s.Close()
-	if _, err := c.OpenSession(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
+	if _, err := c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
 		t.Errorf("another session got %v", err)
 	}
 	c.lives(t)
@@ -201,7 +201,7 @@ func TestSessionKeepsItsBundle(t *testing.T) {
 		p.next()
 	})
 	c.bundles = newBundles(4, 9)
-	s, err := c.OpenSession(t.Context(), call.Call{Bundle: bundleOf("aa", 2), Timeout: time.Minute})
+	s, err := c.OpenSessionContext(t.Context(), call.Call{Bundle: bundleOf("aa", 2), Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +237,7 @@ func TestHostOfASessionsCalls(t *testing.T) {
 	for i := range hosts {
 		hosts[i].answer = func(context.Context, string, json.RawMessage) (json.RawMessage, error) { return []byte("1"), nil }
 	}
-	s, err := c.OpenSession(t.Context(), callWith(&hosts[0]))
+	s, err := c.OpenSessionContext(t.Context(), callWith(&hosts[0]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +280,7 @@ func TestSessionsTogether(t *testing.T) {
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() {
-			s, err := c.OpenSession(t.Context(), call.Call{Timeout: time.Minute})
+			s, err := c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute})
 			if err != nil {
 				t.Error(err)
 				return

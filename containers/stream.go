@@ -69,7 +69,7 @@ func (s *stream) run(host string, port int) {
 	if s.container.dialing.Wait(s.ctx) != nil {
 		return // it is over
 	}
-	conn, err := s.call.network.Dial(s.ctx, host, port)
+	conn, err := s.call.job.Network.Dial(s.ctx, host, port)
 	if err != nil {
 		s.end(err)
 		return

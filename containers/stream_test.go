@@ -417,18 +417,18 @@ func TestIdleStream(t *testing.T) {
 
 // Data is written a little at a time, and each stream gets its turn before another has its second.
 func TestTurnsOfData(t *testing.T) {
-	c := &Container{waiting: make(chan struct{}, 1)}
+	c := &Container{unsent: make(chan struct{}, 1)}
 	streams := make([]*stream, 7)
 	for i := range streams {
 		streams[i] = &stream{container: c, number: uint32(i + 1), over: i == 1}
 		c.data = append(c.data, streams[i])
 	}
-	if got, want := c.gatherDataLocked(nil), []*stream{streams[0], streams[2], streams[3], streams[4]}; !slices.Equal(got, want) || len(c.waiting) != 1 {
-		t.Errorf("the first turn is %v, the writer is told %d times that there is more", got, len(c.waiting))
+	if got, want := c.gatherDataLocked(nil), []*stream{streams[0], streams[2], streams[3], streams[4]}; !slices.Equal(got, want) || len(c.unsent) != 1 {
+		t.Errorf("the first turn is %v, the writer is told %d times that there is more", got, len(c.unsent))
 	}
-	<-c.waiting
+	<-c.unsent
 	c.data = append(c.data, streams[0])
-	if got, want := c.gatherDataLocked(nil), []*stream{streams[5], streams[6], streams[0]}; !slices.Equal(got, want) || len(c.waiting) != 0 {
-		t.Errorf("the second turn is %v, the writer is told %d times that there is more", got, len(c.waiting))
+	if got, want := c.gatherDataLocked(nil), []*stream{streams[5], streams[6], streams[0]}; !slices.Equal(got, want) || len(c.unsent) != 0 {
+		t.Errorf("the second turn is %v, the writer is told %d times that there is more", got, len(c.unsent))
 	}
 }

@@ -86,9 +86,9 @@ func (c *Container) handleOpen(f frame) error {
 	c.streams[s.number] = s
 	pending.streams++
 	switch {
-	case pending.abandoned != nil:
+	case pending.stopped:
 		s.endLocked(&call.DialError{Code: "ECONNABORTED", Message: "the call has ended"})
-	case pending.network == nil:
+	case pending.job.Network == nil:
 		s.endLocked(&call.DialError{Code: "EACCES", Message: fmt.Sprintf("connect to %s:%d is not allowed: there are no hosts that this script may reach", clip(h.Host, maxHost), h.Port)})
 	default:
 		c.streaming.Go(func() { s.run(h.Host, h.Port) })

@@ -171,8 +171,8 @@ func (c *Container) used() (cpu time.Duration, known bool) {
 func (c *Container) calling() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, call := range c.pending {
-		if call.abandoned == nil {
+	for _, p := range c.pending {
+		if !p.stopped {
 			return true
 		}
 	}

@@ -29,7 +29,7 @@ const (
 	maxCallbackName = 200 // bytes of a name in a message
 )
 
-// hosted is the daemon's side of a call's Host.
+// hosted is the daemon's side of a call's Client.
 type hosted struct {
 	host   call.Client
 	stream bool
@@ -38,13 +38,15 @@ type hosted struct {
 	ctx    context.Context // of the callbacks; ends with the call
 	stop   context.CancelFunc
 
-	mu    sync.Mutex // held while the host prints; guards what follows
-	over  bool       // the host is not to be called any more
-	lines int        // of the agent, also those dropped
-	bytes int        // of these lines
-	full  bool       // the limits are passed
+	// These are the reader's.
+	lines int  // of the agent, also those dropped
+	bytes int  // of these lines
+	full  bool // the limits are passed
 
-	running sync.WaitGroup // callbacks; none is added once over
+	mu    sync.Mutex // guards what follows
+	users int        // goroutines that are in the host
+	over  bool       // no more enter
+	then  func()     // called when it is over and the last one has left
 
 	// Container.mu guards what follows.
 	last      uint64 // number of the newest callback
@@ -52,49 +54,63 @@ type hosted struct {
 	openBytes int    // of their arguments
 }
 
-func newHosted(ctx context.Context, job call.Call, l Limits) *hosted {
+func newHosted(job *call.Call, l Limits) *hosted {
 	h := &hosted{host: job.Client, stream: job.Stream, names: job.Callbacks, limits: l}
-	h.ctx, h.stop = context.WithCancel(ctx)
+	h.ctx, h.stop = context.WithCancel(context.Background())
 	return h
 }
 
-// end waits until the host is left alone.
-func (h *hosted) end() {
+// end calls then when the host is left alone: at once, or when the last callback has returned.
+func (h *hosted) end(then func()) {
 	h.stop()
 	h.mu.Lock()
-	h.over = true
+	h.over, h.then = true, then
+	users := h.users
 	h.mu.Unlock()
-	h.running.Wait()
+	if users == 0 {
+		then()
+	}
+}
+
+// enter reports whether the host may be called. Whoever was let in leaves.
+func (h *hosted) enter() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over {
+		return false
+	}
+	h.users++
+	return true
+}
+
+func (h *hosted) leave() {
+	h.mu.Lock()
+	h.users--
+	last := h.over && h.users == 0
+	h.mu.Unlock()
+	if last {
+		h.then()
+	}
 }
 
 // print applies the limits that the agent should have applied, as boundConsole does. It reports false
 // where the agent has printed more than even one with a lying worker would.
 func (h *hosted) print(level, text string) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.lines++
 	h.bytes += len(text)
 	if h.lines > 2*h.limits.ConsoleLines+1 || h.bytes > h.limits.headerLimit() {
 		return false
 	}
-	if h.over || h.full {
+	if h.full || !h.enter() {
 		return true
 	}
+	defer h.leave()
 	if h.lines > h.limits.ConsoleLines || h.bytes > h.limits.ConsoleBytes {
 		h.full = true
 		level, text = "warn", consoleClosing
 	}
 	h.host.Print(level, text)
 	return true
-}
-
-// start runs a callback in a goroutine of its own, unless the call is over.
-func (h *hosted) start(callback func()) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !h.over {
-		h.running.Go(callback)
-	}
 }
 
 type printHeader struct {
@@ -163,10 +179,13 @@ func (c *Container) handleCallback(f frame) error {
 		return nil
 	}
 	host := pending.host
-	host.start(func() {
-		value, err := host.host.Callback(host.ctx, b.name, b.args)
-		c.reply(b, value, replyErrorOf(err))
-	})
+	if host.enter() {
+		go func() {
+			defer host.leave()
+			value, err := host.host.Callback(host.ctx, b.name, b.args)
+			c.reply(b, value, replyErrorOf(err))
+		}()
+	}
 	return nil
 }
 

@@ -36,7 +36,7 @@ func (c *Container) postLocked(o outgoing) {
 }
 
 // wakeLocked tells the writer, unless it has been told.
-func (c *Container) wakeLocked() { signal(c.waiting) }
+func (c *Container) wakeLocked() { signal(c.unsent) }
 
 // write sends what is in the outbox until the link is dead. Frames that wait together leave together. Data of
 // streams goes behind everything else, a little at a time.
@@ -45,7 +45,7 @@ func (c *Container) write() {
 	var few [dataTurn]*stream
 	for {
 		select {
-		case <-c.waiting:
+		case <-c.unsent:
 		case <-c.dead:
 			return
 		}
