@@ -16,11 +16,13 @@ type answerer struct{ done chan struct{} }
 func (answerer) ID() string              { return "answerer" }
 func (a answerer) Done() <-chan struct{} { return a.done }
 func (answerer) Close() error            { return nil }
-func (answerer) Execute(context.Context, call.Call) (call.Result, error) {
-	return call.Result{}, nil
+func (answerer) Start(_ *call.Call, done call.Done) call.Running {
+	done(call.Result{}, nil)
+	return nil
 }
-func (answerer) OpenSessionContext(context.Context, call.Call) (call.Session, error) {
-	return nil, call.ErrNoSession
+func (answerer) OpenSession(_ *call.Call, done func(call.Session, call.Result, error)) call.Running {
+	done(nil, call.Result{}, call.ErrNoSession)
+	return nil
 }
 
 const (
