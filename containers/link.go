@@ -41,6 +41,8 @@ type link struct {
 	busy   bool // somebody writes; batch is that goroutine's
 	full   bool // the agent has not taken what was written; drained follows
 	batch  batch
+
+	onDrained func() // drained, made once
 }
 
 func newLink(p Process, limits *Limits, log zerolog.Logger) *link {
@@ -50,7 +52,7 @@ func newLink(p Process, limits *Limits, log zerolog.Logger) *link {
 // startWriting says what the agent reads from. It comes before anything is posted.
 func (l *link) startWriting(to io.Writer) {
 	l.writer = nonblock.NewWriter(&watched{to, l.fail})
-	l.writer.OnDrained(l.drained)
+	l.onDrained = l.drained
 }
 
 // fail makes the link dead. The first cause counts. Whoever owns the link then completes what was under way.
@@ -152,14 +154,14 @@ func (l *link) writeBatchLocked() bool {
 		l.fail(fmt.Errorf("%w: writing to it: %w", errAgentEnded, err))
 	}
 	l.mu.Lock()
-	l.full = l.writer.Backlog() > 0
+	l.full = l.writer.AfterDrain(l.onDrained)
 	return !l.full && !l.outbox.empty()
 }
 
 // drained is called when the agent has taken what was written.
 func (l *link) drained() {
 	l.mu.Lock()
-	l.full = l.writer.Backlog() > 0 // somebody may have written meanwhile
+	l.full = l.writer.AfterDrain(l.onDrained) // somebody may have written meanwhile
 	l.unlock()
 }
 
