@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jsd-project/jsd/loopback"
 	"github.com/jsd-project/jsd/rpc/message"
 )
 
@@ -74,14 +75,7 @@ func CheckHost(name string) error {
 // IsLoopbackHost judges a Host header, with or without port: whether it names this machine to itself.
 func IsLoopbackHost(host string) bool {
 	name, ok := hostName(host)
-	if !ok {
-		return false
-	}
-	if strings.EqualFold(name, "localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(name)
-	return err == nil && addr.Zone() == "" && addr.Unmap().IsLoopback()
+	return ok && loopback.Is(name)
 }
 
 // hostName is a Host header without its port, if it has the form of one.

@@ -11,16 +11,26 @@ import (
 	"github.com/jsd-project/jsd/rpc/message"
 )
 
-// An answer takes what a request comes to. It is called exactly once, by any goroutine.
-type answer func(result json.RawMessage, err error)
+// A waiter is a request that waits for an outcome. Its functions are called exactly once, by any goroutine: first answer, with
+// the outcome, and then done, when nothing of the request goes on any more.
+type waiter struct {
+	answer func(result json.RawMessage, err error)
+	done   func()
+}
+
+// finish answers a request of which nothing goes on.
+func (w waiter) finish(result json.RawMessage, err error) {
+	w.answer(result, err)
+	w.done()
+}
 
 // A prepared request has passed all checks and has to wait for something. It is prepared and run on the connection's reader,
 // so in the order of the requests.
 type prepared interface {
-	// run starts it and does not wait. done may be called before run returns.
-	run(done answer)
+	// run starts it and does not wait. Both functions of w may be called before run returns.
+	run(w waiter)
 
-	// cancel ends it soon; done is called all the same. asked tells that the client asked for it; else its connection is gone.
+	// cancel ends it soon; w is told all the same. asked tells that the client asked for it; else its connection is gone.
 	// It is harmless once the request is done.
 	cancel(asked bool)
 
@@ -76,8 +86,8 @@ func (c *preparedCall) adopt(held int64) bool {
 }
 
 // run starts the call, or waits for the outcome of the one that has its name.
-func (c *preparedCall) run(done answer) {
-	c.waiting = &waiter{answer: done}
+func (c *preparedCall) run(w waiter) {
+	c.waiting = &w
 	c.execution, c.own = c.service.executions.claim(c.origin.tenant, c.name, c.keep, c.waiting)
 	if !c.own {
 		c.release()
@@ -141,8 +151,11 @@ func (c *preparedCall) complete(result json.RawMessage, used call.Result, err er
 	if err != nil {
 		result, err = nil, c.redact().err(err)
 	}
-	c.service.executions.complete(c.execution, result, err)
+	answered := c.service.executions.complete(c.execution, result, err)
 	c.service.reportCall(c, used, err)
+	for _, w := range answered {
+		w.done()
+	}
 	if c.detach {
 		c.release()
 		c.service.lifetime.done()

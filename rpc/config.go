@@ -61,8 +61,7 @@ type Config struct {
 	PingInterval    time.Duration // and how long the answer may take, and a frame, a body or its reply without haste; default 30 s
 	CloseGrace      time.Duration // for a peer to take its last replies and answer a close; default 5 s
 
-	Log    zerolog.Logger
-	NoLogs bool // no line per call
+	Log zerolog.Logger
 
 	// Observe is told of every call when it has ended, behind its reply. It is called by many goroutines at once, and
 	// must not wait. nil: nobody is told.

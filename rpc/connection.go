@@ -43,6 +43,7 @@ type connection struct {
 	inFlight  int                  // exchanges with a slot
 	ofTenant  map[string]int       // those of them that are counted
 	draining  bool
+	cancelled bool // all calls are to end
 	closed    bool // nothing is written any more
 }
 
@@ -53,6 +54,7 @@ type exchange struct {
 
 	// Guarded by connection.mu.
 	task    prepared // while it has a slot in flight; nil: it has none
+	running bool     // task was run
 	tenant  string   // of task
 	counted bool     // among those of its tenant
 	held    int64    // bytes of the quota
@@ -68,6 +70,7 @@ func newConnection(ctx context.Context, s *service, methods map[string]method, w
 		ofTenant:  map[string]int{},
 	}
 	c.ctx, c.hangUp = context.WithCancel(ctx)
+	c.peer.cancelByID = c.cancelTask
 	return c
 }
 
@@ -177,17 +180,29 @@ func (c *connection) handle(x *exchange, duplicates []*exchange) {
 	result, task, o, err := c.call(&m, x)
 	if err == nil && task != nil {
 		if err = c.admit(x, task, o); err == nil {
-			c.calls.Add(1)
-			task.run(func(result json.RawMessage, err error) {
-				c.reply(x, result, err)
-				c.calls.Done()
-			})
+			c.run(x, task)
 			return
 		}
 	}
 	c.reply(x, result, err)
 	if err != nil && m.runs {
 		c.service.reportRefusal(m.name, o, err)
+	}
+}
+
+// run starts what waits.
+func (c *connection) run(x *exchange, task prepared) {
+	c.calls.Add(1)
+	task.run(waiter{
+		answer: func(result json.RawMessage, err error) { c.reply(x, result, err) },
+		done:   c.calls.Done,
+	})
+	c.mu.Lock()
+	x.running = true
+	cancelled, gone := c.cancelled, c.closed
+	c.mu.Unlock()
+	if cancelled {
+		task.cancel(!gone)
 	}
 }
 
@@ -313,8 +328,8 @@ func (c *connection) send(x *exchange, frame []byte) {
 	}
 }
 
-// cancelByID ends the call with this id, as it came. It tells whether there was one in flight.
-func (c *connection) cancelByID(id string) bool {
+// cancelTask is peer.cancelByID. It runs on the reader, where every task that is in flight was run.
+func (c *connection) cancelTask(id string) bool {
 	c.mu.Lock()
 	var task prepared
 	if x := c.ids[id]; x != nil {
@@ -327,15 +342,16 @@ func (c *connection) cancelByID(id string) bool {
 	return task != nil
 }
 
-// cancelAll ends all calls in flight.
+// cancelAll ends all calls in flight. The one that the reader is about to run is ended by run.
 func (c *connection) cancelAll(asked bool) {
 	c.mu.Lock()
 	var tasks []prepared
 	for x := range c.exchanges {
-		if x.task != nil {
+		if x.task != nil && x.running {
 			tasks = append(tasks, x.task)
 		}
 	}
+	c.cancelled = true
 	c.mu.Unlock()
 	for _, task := range tasks {
 		task.cancel(asked)

@@ -340,8 +340,8 @@ type attachment struct {
 	waiting   waiter
 }
 
-func (a *attachment) run(done answer) {
-	a.waiting.answer = done
+func (a *attachment) run(w waiter) {
+	a.waiting = w
 	a.service.executions.wait(a.execution, &a.waiting)
 }
 

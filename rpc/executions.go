@@ -36,9 +36,6 @@ type execution struct {
 // An executionName is unique while it is known. Nobody reaches those of another tenant.
 type executionName struct{ tenant, id string }
 
-// A waiter is a request that is answered with the outcome of an execution.
-type waiter struct{ answer answer }
-
 // An outcome is what a request is answered with.
 type outcome struct {
 	result json.RawMessage
@@ -147,7 +144,7 @@ func (e *executions) wait(x *execution, w *waiter) {
 		return
 	}
 	e.mu.Unlock()
-	w.answer(x.outcome.result, x.outcome.err)
+	w.finish(x.outcome.result, x.outcome.err)
 }
 
 // abandon ends the waiting of w with 1003, unless it has been answered.
@@ -159,29 +156,29 @@ func (e *executions) abandon(x *execution, w *waiter) {
 	}
 	e.mu.Unlock()
 	if i >= 0 {
-		w.answer(nil, errCancelled)
+		w.finish(nil, errCancelled)
 	}
 }
 
-// complete gives x its outcome, and those who wait for it.
-func (e *executions) complete(x *execution, result json.RawMessage, err error) {
+// complete gives x its outcome, and answers those who wait for it. The caller tells them when all is done.
+func (e *executions) complete(x *execution, result json.RawMessage, err error) (answered []*waiter) {
 	o := outcomeOf(result, err)
 	if err != nil && x.keep {
 		o.err = wireError(err) // and not all that it may hold on to
 	}
 	e.mu.Lock()
 	x.outcome, x.ended = o, true
-	waiters := x.waiters
-	x.waiters = nil
+	answered, x.waiters = x.waiters, nil
 	if x.keep {
 		e.retainLocked(x)
 	} else {
 		delete(e.known, x.name)
 	}
 	e.mu.Unlock()
-	for _, w := range waiters {
+	for _, w := range answered {
 		w.answer(o.result, o.err)
 	}
+	return answered
 }
 
 // cancel tells whether there was one that runs.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
 	"github.com/jsd-project/jsd/call"
@@ -91,9 +92,9 @@ func TestTooManyInFlight(t *testing.T) {
 
 func TestVanishedClientCancelsCalls(t *testing.T) {
 	r := start(t)
-	for name, vanish := range map[string]func(*peer){
-		"close": func(p *peer) { _ = p.conn.Close(websocket.StatusNormalClosure, "") },
-		"drop":  func(p *peer) { _ = p.conn.CloseNow() },
+	for name, vanish := range map[string]func(*client){
+		"close": func(p *client) { _ = p.conn.Close(websocket.StatusNormalClosure, "") },
+		"drop":  func(p *client) { _ = p.conn.CloseNow() },
 	} {
 		p := r.dial()
 		p.send(request1(`1`, "wait"), `[`+request1(`2`, "wait")+`]`, `{"jsonrpc":"2.0","method":"runtime.execute","params":{"code":"wait"}}`)
@@ -107,9 +108,7 @@ func TestVanishedClientCancelsCalls(t *testing.T) {
 }
 
 func open(r *rig) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.open
+	return r.Connections()
 }
 
 func TestManyCallsAtOnce(t *testing.T) {
@@ -224,6 +223,7 @@ func TestLogLinePerCall(t *testing.T) {
 	for i, code := range []string{"1", "throw", "odd", "lost"} {
 		p.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"runtime.execute","params":{"code":%q,"execution":"step-%d"}}`, code, i+1))
 		p.receive()
+		r.eventually("its line is there", func() bool { return strings.Count(r.log.String(), "\n") == i+1 }) // behind the reply
 	}
 	type line struct {
 		Level, Tenant, Outcome, Error, Message, Execution string
@@ -255,8 +255,8 @@ func TestLogLinePerCall(t *testing.T) {
 	}
 }
 
-func TestNoLogs(t *testing.T) {
-	r := start(t, func(c *Config) { c.NoLogs = true })
+func TestLogOfFaultsAlone(t *testing.T) {
+	r := start(t, func(c *Config) { c.Log = c.Log.Level(zerolog.WarnLevel) })
 	p := r.dial()
 	p.send(request1(`1`, "throw"))
 	p.receive()

@@ -92,21 +92,12 @@ func (s *service) methods() []method {
 		waiting[Result]("runtime.attach", "Gives the outcome of an execution, once it has one", s.prepareAttach,
 			call.Exception, call.NotImplemented, call.Timeout, call.Cancelled, call.LimitExceeded, call.Lost, call.Busy,
 			call.Forbidden, call.NotSerializable, call.NotFound),
+		immediate[CancelResult]("runtime.cancel", "Cancels a call", s.cancel, call.Forbidden).afterExpiry(),
 		immediate[PutResult]("runtime.put", "Keeps a folder of sources", s.put, call.LimitExceeded, call.Forbidden),
 		waiting[struct{}]("runtime.stop", "Ends the containers of a tenant", s.prepareStop, call.Busy, call.Forbidden),
 		immediate[Info]("runtime.info", "Says what this daemon is and may do", s.info, call.Forbidden),
 		immediate[document](discoverMethod, "Describes this protocol", s.discover, call.Forbidden),
 	}
-}
-
-// allMethods is those of the service, and runtime.cancel, which is told of the connection that a request came on.
-func allMethods(s *service, cancel func(p *peer, id string) bool) []method {
-	all := s.methods()
-	return append(all[:4:4], append([]method{
-		immediate[CancelResult]("runtime.cancel", "Cancels a call", func(p *peer, _ *message.Request, params cancelParams) (json.RawMessage, error) {
-			return s.cancel(p, params, cancel)
-		}, call.Forbidden).afterExpiry(),
-	}, all[4:]...)...)
 }
 
 // anyErrors are the codes of errors that any request may get.
@@ -126,13 +117,13 @@ type CancelResult struct {
 }
 
 // cancel ends a call of the connection by its id, or one of the tenant by its execution.
-func (s *service) cancel(p *peer, params cancelParams, byID func(p *peer, id string) bool) (json.RawMessage, error) {
+func (s *service) cancel(p *peer, _ *message.Request, params cancelParams) (json.RawMessage, error) {
 	var cancelled bool
 	switch {
 	case (params.ID != nil) == (params.Execution != nil):
 		return nil, invalidParams("exactly one of id and execution must be there")
 	case params.ID != nil:
-		cancelled = byID(p, string(*params.ID))
+		cancelled = p.cancelByID(string(*params.ID))
 	case p.identity.expired():
 		return nil, errExpired
 	default:
@@ -154,10 +145,10 @@ type stop struct {
 	tenant string
 }
 
-func (s *stop) run(done answer) {
+func (s *stop) run(w waiter) {
 	go func() {
 		s.runner.Stop(s.tenant)
-		done(emptyObject, nil)
+		w.finish(emptyObject, nil)
 	}()
 }
 

@@ -35,6 +35,9 @@ type peer struct {
 	codec    codec  // nil before the first frame; set by the reader before there are requests
 	wire     carrier
 
+	// cancelByID ends the call with this id, as it came. It tells whether there was one in flight.
+	cancelByID func(id string) bool
+
 	ended    chan struct{} // closed when the reader is done
 	pending  pendingRequests
 	sessions sessionSet

@@ -61,26 +61,12 @@ func New(cfg Config) *Server {
 		MaxFrame: cfg.MaxFrame, MaxUnsent: cfg.MaxUnsent, MaxUnsentFrames: cfg.MaxUnsentFrames,
 		PingInterval: cfg.PingInterval, CloseGrace: cfg.CloseGrace, Budget: wire.NewBudget(cfg.MaxBuffered), Log: cfg.Log,
 	}
-	methods := allMethods(s.service, s.cancelByID)
 	s.methods = map[string]method{}
-	for _, m := range methods {
+	for _, m := range s.service.methods() {
 		s.methods[m.name] = m
 	}
-	s.service.document = message.AppendJSON(nil, describeAll(cfg.Version, methods))
+	s.service.document = message.AppendJSON(nil, describeAll(cfg.Version, s.service.methods()))
 	return s
-}
-
-// cancelByID is for runtime.cancel, which ends calls of its own connection.
-func (s *Server) cancelByID(p *peer, id string) bool {
-	s.mu.Lock()
-	var own *connection
-	for c := range s.connections {
-		if &c.peer == p {
-			own = c
-		}
-	}
-	s.mu.Unlock()
-	return own != nil && own.cancelByID(id)
 }
 
 // ServeHTTP returns when the request is answered. A WebSocket goes on behind it, and Shutdown waits for that.

@@ -266,13 +266,14 @@ func (s *service) prepareOpen(p *peer, req *message.Request, params openParams) 
 // An opening is a preparedCall that opens a session. It has a place for the session reserved when it runs.
 type opening struct{ *preparedCall }
 
-func (o opening) run(done answer) {
+func (o opening) run(w waiter) {
 	if !o.service.sessions.acquire(o.origin.tenant, o.policy.Sessions) {
-		done(nil, errSessionLimit)
+		w.answer(nil, errSessionLimit)
 		o.service.reportRefusal(o.method, o.origin, errSessionLimit)
+		w.done()
 		return
 	}
-	o.preparedCall.run(done)
+	o.preparedCall.run(w)
 }
 
 // startOpening evaluates the script of a session.
@@ -326,14 +327,14 @@ type closeSession struct {
 	once      sync.Once
 }
 
-func (c *closeSession) run(done answer) {
+func (c *closeSession) run(w waiter) {
 	c.session.inner.Close()
 	go func() {
 		select {
 		case <-c.session.gone:
-			done(emptyObject, nil)
+			w.finish(emptyObject, nil)
 		case <-c.cancelled:
-			done(nil, errCancelled)
+			w.finish(nil, errCancelled)
 		}
 	}()
 }

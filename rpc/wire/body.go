@@ -31,7 +31,6 @@ type Body struct {
 	mu       sync.Mutex // guards what follows, and the deadline for reading
 	deadline time.Time
 	over     bool // nothing is to be read any more, or all has been
-	gaveUp   bool // the former
 }
 
 // NewBody takes a POST. cancel ends what it asked for, where all connections together hold too much. The caller reads the Body
@@ -82,15 +81,17 @@ func (b *Body) giveUp() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.over {
-		b.over, b.gaveUp = true, true
+		b.over = true
 		_ = b.response.SetReadDeadline(time.Now())
 	}
 }
 
-func (b *Body) givenUp() bool {
+// isLate tells that the body did not come in time. net/http gives a connection up at once whose read failed, so nobody can
+// say by then whether giveUp came first.
+func (b *Body) isLate() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.gaveUp
+	return !time.Now().Before(b.deadline)
 }
 
 // Read gives the whole body. The error is ErrTooLarge, or that of the connection.
@@ -139,7 +140,7 @@ func (b *Body) Respond() {
 
 func (b *Body) refuse() {
 	b.w.Header().Set("Connection", "close") // else the server would wait for the rest of the body
-	if errors.Is(b.failed, os.ErrDeadlineExceeded) && !b.givenUp() {
+	if errors.Is(b.failed, os.ErrDeadlineExceeded) && b.isLate() {
 		http.Error(b.w, "the body took too long to come", http.StatusRequestTimeout)
 		return
 	}

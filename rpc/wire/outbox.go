@@ -60,17 +60,17 @@ func (o *outbox) startLocked() (write bool) {
 }
 
 // take gives the writer the frames that wait, or the closing where there are none. Where there is neither, the caller is
-// the writer no longer. Behind the closing there is a writer for ever. frames is what the last take gave, to be used again.
+// the writer no longer. Behind the closing there is a writer for ever. The slice frames is used again.
 func (o *outbox) take(frames [][]byte) ([][]byte, *closing) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.frames) == 0 {
+		o.frames = frames
 		o.writing = o.closing != nil
 		return nil, o.closing
 	}
 	taken := o.frames
-	clear(frames)
-	o.frames, o.bytes = frames[:0], 0
+	o.frames, o.bytes = frames, 0
 	return taken, nil
 }
 

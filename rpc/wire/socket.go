@@ -46,11 +46,10 @@ type Socket struct {
 	outbox outbox
 	pings  pings
 	closed chan struct{} // closed when the closing was written
+	resume func()        // flush, made once
 	heard  atomic.Int64  // when something came last, in Unix ns
 	began  atomic.Int64  // when the frame began that has not come wholly, in Unix ns; 0: there is none
 	got    atomic.Int64  // bytes of it so far
-
-	taken [][]byte // the writer's: what it took last
 }
 
 // Bytes that the library's buffers hold. Most requests are shorter; what it writes is gathered again below them.
@@ -98,6 +97,7 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Socket, error
 	}
 	conn.SetReadLimit(-1) // Read has the limit: the library would close in front of replies still to be written
 	s := &Socket{cfg: cfg, conn: conn, under: h.conn, closed: make(chan struct{})}
+	s.resume = s.flush
 	s.outbox.maxFrames, s.outbox.maxBytes = cfg.MaxUnsentFrames, cfg.MaxUnsent
 	s.ctx, s.abort = context.WithCancel(context.Background())
 	context.AfterFunc(s.ctx, func() { _ = s.under.Close() }) // reads and writes have no contexts, which cost the library memory for each
@@ -220,17 +220,17 @@ func (s *Socket) End(code websocket.StatusCode, reason string) {
 // flush is the writer. It returns when nothing waits any more, or when the peer is slow; then the goroutine that writes the
 // backlog goes on with it.
 func (s *Socket) flush() {
+	var frames [][]byte
 	for {
-		if s.under.AfterDrain(s.flush) {
+		if s.under.AfterDrain(s.resume) {
 			s.count(s.under.Backlog())
 			return
 		}
-		frames, end := s.outbox.take(s.taken)
-		s.taken = nil
+		var end *closing
+		frames, end = s.outbox.take(reusable(frames))
 		switch {
 		case frames != nil:
 			s.write(frames)
-			s.taken = reusable(frames)
 			s.count(s.under.Backlog())
 		case end != nil:
 			go s.finish(end) // the library waits for the peer's close
@@ -243,11 +243,11 @@ func (s *Socket) flush() {
 
 // reusable gives frames for the next take, unless a crowd of replies made it long.
 func reusable(frames [][]byte) [][]byte {
-	clear(frames)
-	if cap(frames) > 16 {
+	if cap(frames) > 4 {
 		return nil
 	}
-	return frames
+	clear(frames)
+	return frames[:0]
 }
 
 // write writes frames. Short ones leave in one system call.
