@@ -29,6 +29,7 @@ type link struct {
 	log      zerolog.Logger
 	activity activity
 	writer   *nonblock.Writer
+	drained  func()         // onDrained, made once
 	dead     chan struct{}  // closed by fail
 	writing  sync.WaitGroup // goroutines of write; none is added on a dead link
 
@@ -50,7 +51,7 @@ func newLink(p Process, limits *Limits, log zerolog.Logger) *link {
 // startWriting says what the agent reads from. It comes before anything is posted.
 func (l *link) startWriting(to io.Writer) {
 	l.writer = nonblock.NewWriter(&watched{to, l.fail})
-	l.writer.OnDrained(l.drained)
+	l.drained = l.onDrained
 }
 
 // fail makes the link dead. The first cause counts. Whoever owns the link then completes what was under way.
@@ -152,14 +153,14 @@ func (l *link) writeBatchLocked() bool {
 		l.fail(fmt.Errorf("%w: writing to it: %w", errAgentEnded, err))
 	}
 	l.mu.Lock()
-	l.full = l.writer.Backlog() > 0
+	l.full = l.writer.AfterDrain(l.drained)
 	return !l.full && !l.outbox.empty()
 }
 
-// drained is called when the agent has taken what was written.
-func (l *link) drained() {
+// onDrained is called when the agent has taken what was written.
+func (l *link) onDrained() {
 	l.mu.Lock()
-	l.full = l.writer.Backlog() > 0 // somebody may have written meanwhile
+	l.full = false
 	l.unlock()
 }
 

@@ -86,6 +86,7 @@ type pipes struct {
 
 	readers sync.WaitGroup // goroutines of choose
 	closed  chan struct{}
+	ended   chan struct{} // closed when the attached stream has ended
 
 	mu   sync.Mutex // guards the closing of closed, and read against its being closed
 	read *os.File   // written by the goroutine that reads from it
@@ -93,7 +94,7 @@ type pipes struct {
 
 // makePipes makes those of a container in a folder of the daemon's.
 func makePipes(folder, id string, mode os.FileMode) (_ *pipes, err error) {
-	p := &pipes{in: filepath.Join(folder, id+".in"), out: filepath.Join(folder, id+".out"), closed: make(chan struct{})}
+	p := &pipes{in: filepath.Join(folder, id+".in"), out: filepath.Join(folder, id+".out"), closed: make(chan struct{}), ended: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			p.close()
@@ -137,6 +138,7 @@ func (p *pipes) choose(attached io.Reader) (first chunk, ended <-chan error) {
 		viaAttached <- first
 		if <-piped {
 			end <- cmp.Or(first.err, errBeside)
+			close(p.ended)
 			p.closeSoon()
 		}
 	})

@@ -45,6 +45,14 @@ func (p *process) Write(b []byte) (int, error) {
 	return p.conn.Write(b)
 }
 
+// Pipes lets the link use the container's pipes.
+func (p *process) Pipes() (containers.Pipe, io.Writer, <-chan struct{}) {
+	if p.pipes == nil || !p.pipes.used.Load() || len(p.first) > 0 {
+		return nil, nil, nil
+	}
+	return p.pipes.read, p.pipes.write, p.pipes.ended
+}
+
 // read is Read without a word about why there is no more. The first one decides where the others read.
 func (p *process) read(b []byte) (int, error) {
 	if p.source == nil {
