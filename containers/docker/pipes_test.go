@@ -151,20 +151,3 @@ func TestPrintingBesideTheLink(t *testing.T) {
 		t.Error("it goes on")
 	}
 }
-
-// A container may be given up before it has said anything.
-func TestKillingWhoIsListenedTo(t *testing.T) {
-	d, _ := needDriver(t)
-	p := start(t, d)
-	read := make(chan error)
-	go func() {
-		_, err := p.Read(make([]byte, 1))
-		read <- err
-	}()
-	if err := p.Kill(); err != nil {
-		t.Error(err)
-	}
-	if err := <-read; err == nil {
-		t.Error("something was read")
-	}
-}
