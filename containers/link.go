@@ -42,6 +42,8 @@ type link struct {
 	busy   bool // somebody writes; batch is that goroutine's
 	full   bool // the agent has not taken what was written; drained follows
 	batch  batch
+
+	onDrained func() // drained, made once
 }
 
 func newLink(p Process, limits *Limits, log zerolog.Logger) *link {
@@ -160,7 +162,7 @@ func (l *link) writeBatchLocked() bool {
 // onDrained is called when the agent has taken what was written.
 func (l *link) onDrained() {
 	l.mu.Lock()
-	l.full = false
+	l.full = l.writer.AfterDrain(l.drained) // somebody may have written meanwhile
 	l.unlock()
 }
 
