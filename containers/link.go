@@ -29,7 +29,6 @@ type link struct {
 	log      zerolog.Logger
 	activity activity
 	writer   *nonblock.Writer
-	drained  func()         // onDrained, made once
 	dead     chan struct{}  // closed by fail
 	writing  sync.WaitGroup // goroutines of write; none is added on a dead link
 
@@ -53,7 +52,7 @@ func newLink(p Process, limits *Limits, log zerolog.Logger) *link {
 // startWriting says what the agent reads from. It comes before anything is posted.
 func (l *link) startWriting(to io.Writer) {
 	l.writer = nonblock.NewWriter(&watched{to, l.fail})
-	l.drained = l.onDrained
+	l.onDrained = l.drained
 }
 
 // fail makes the link dead. The first cause counts. Whoever owns the link then completes what was under way.
@@ -155,14 +154,14 @@ func (l *link) writeBatchLocked() bool {
 		l.fail(fmt.Errorf("%w: writing to it: %w", errAgentEnded, err))
 	}
 	l.mu.Lock()
-	l.full = l.writer.AfterDrain(l.drained)
+	l.full = l.writer.AfterDrain(l.onDrained)
 	return !l.full && !l.outbox.empty()
 }
 
-// onDrained is called when the agent has taken what was written.
-func (l *link) onDrained() {
+// drained is called when the agent has taken what was written.
+func (l *link) drained() {
 	l.mu.Lock()
-	l.full = l.writer.AfterDrain(l.drained) // somebody may have written meanwhile
+	l.full = l.writer.AfterDrain(l.onDrained) // somebody may have written meanwhile
 	l.unlock()
 }
 

@@ -65,11 +65,11 @@ type Driver struct {
 	config   Config
 	engine   *client.Client
 	removals *removals
-	id       string // the engine's
-	runtime  string // its default one
-	cpus     int    // it has; 0: it does not say
-	seccomp  string // the option of every container
-	pipes    folder // for those of containers; empty: they have none
+	id       string        // the engine's
+	runtime  string        // its default one
+	cpus     int           // it has; 0: it does not say
+	seccomp  string        // the option of every container
+	pipes    pipeDirectory // for those of containers; empty: they have none
 }
 
 // New connects to the engine that the environment names (DOCKER_HOST and so on, else the local one)
@@ -183,6 +183,44 @@ func (d *Driver) Start(ctx context.Context, spec Spec) (containers.Process, erro
 	return p, nil
 }
 
+// letsPipesIn tells of an OCI runtime whether its containers start with them. gVisor's, for one, do not: it
+// keeps all files of the machine out that are neither regular nor folders.
+func letsPipesIn(runtime string) bool {
+	switch runtime {
+	case "runc", "crun", "io.containerd.runc.v2":
+		return true
+	default:
+		return false
+	}
+}
+
+// makePipes gives a container its pipes, or none where it can do without.
+func (d *Driver) makePipes(p *process) *pipes {
+	if !letsPipesIn(cmp.Or(p.spec.Runtime, d.runtime)) {
+		return nil
+	}
+	made, err := d.pipes.make(p.id)
+	if err != nil {
+		d.config.Log.Warn().Err(err).Str("container", p.id).Msg("the container has no pipes, which are faster")
+	}
+	return made
+}
+
+// dropRefusedPipes makes no more pipes where they are why a container does not start, so that the next one does.
+func (d *Driver) dropRefusedPipes(p *process, err error) {
+	if p.pipes != nil && strings.Contains(err.Error(), pipeIn) && d.pipes.remove() == nil {
+		d.config.Log.Warn().Err(err).Msg("the runtime lets no pipes in: containers have none, which are faster")
+	}
+}
+
+func (d *Driver) options(p *process) client.ContainerCreateOptions {
+	host := p.spec.hostConfig(d.seccomp)
+	if p.pipes != nil {
+		host.Mounts = p.pipes.mounts()
+	}
+	return client.ContainerCreateOptions{Name: p.id, Config: p.spec.containerConfig(d.config.Instance), HostConfig: host}
+}
+
 func (d *Driver) create(ctx context.Context, p *process) error {
 	var asked, answered atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -203,7 +241,7 @@ func (d *Driver) create(ctx context.Context, p *process) error {
 	case !asked.Load():
 		p.kill = func() error { return nil }
 	case !answered.Load():
-		p.doubt = doubtTime
+		p.grace = createGrace
 	}
 	if errdefs.IsNotFound(err) {
 		return fmt.Errorf("%w %s: it was removed; make it with jsd image build, or pull it", ErrNoImage, p.spec.Image)
@@ -236,7 +274,7 @@ func (d *Driver) start(ctx context.Context, p *process) error {
 		return fmt.Errorf("%w; update it, its OCI runtime and libseccomp: %w", ErrProfile, err)
 	}
 	if err != nil {
-		d.doubtPipes(p, err)
+		d.dropRefusedPipes(p, err)
 		return fmt.Errorf("start container of image %s: %w", p.spec.Image, err)
 	}
 	return nil

@@ -23,7 +23,7 @@ type process struct {
 	spec     Spec
 	engine   *client.Client
 	removals *removals
-	doubt    time.Duration // as removeContainer wants it
+	grace    time.Duration // as removeContainer wants it
 	conn     net.Conn      // nil before attach
 	stdout   demultiplexer
 	pipes    *pipes       // nil: it has none; else they say whether they are used
@@ -139,7 +139,7 @@ func (p *process) remove() error {
 	if p.spoke.Load() {
 		return p.removals.remove(p.id, 0, func(error) {})
 	}
-	return p.removals.undo(p.id, p.doubt)
+	return p.removals.undo(p.id, p.grace)
 }
 
 // A demultiplexer reads the standard output out of an attached stream, in which pieces of both
