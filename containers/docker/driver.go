@@ -24,33 +24,10 @@ import (
 )
 
 const (
-	// DefaultImage is what BuildImage makes, and what containers are made of, unless told otherwise.
-	DefaultImage = "jsd-runtime:latest"
-
-	// InstanceLabel is on every container. Its value says which daemon the container belongs to.
-	InstanceLabel = "jsd.instance"
-
-	// ImageLabel is on every container, too. Its value is the name of the image, which the engine forgets
-	// where a container is made from the image's ID.
-	ImageLabel = "jsd.image"
-
 	engineTime = 5 * time.Second  // for the engine to answer at all
 	startTime  = 30 * time.Second // to create and start; half a second is usual
 	sweepTime  = 30 * time.Second // to remove what an earlier run left
 	sweepers   = 8                // containers that Sweep removes at once
-)
-
-// Reasons why there can be no driver, or no container of a spec. Each error of New and Check that wraps one
-// is a line that says the way out; ErrProfile comes from Start alone.
-var (
-	ErrNoEngine   = errors.New("no Docker engine answers")
-	ErrNoImage    = errors.New("no such image")
-	ErrBadImage   = errors.New("unfit image")
-	ErrNoRuntime  = errors.New("no such OCI runtime")
-	ErrNoLimit    = errors.New("every limit has to be above 0, and the instance named")
-	ErrBadLimit   = errors.New("the Docker engine cannot hold this limit")
-	ErrUnconfined = errors.New("the Docker engine runs containers without seccomp")
-	ErrProfile    = errors.New("the Docker engine cannot take the seccomp profile of containers")
 )
 
 // Config says whose containers a driver starts.
