@@ -11,21 +11,21 @@ import (
 	"syscall"
 )
 
-const folderMode = 0o700
+const directoryMode = 0o700
 
-var errFolder = errors.New("it is not jsd's alone any more")
+var errDirectory = errors.New("it is not jsd's alone any more")
 
-// A folder holds the pipes of one driver's containers. Only its user can look into it.
-type folder struct {
+// A pipeDirectory holds the pipes of one driver's containers. Only its user can look into it.
+type pipeDirectory struct {
 	name atomic.Pointer[string] // nil: containers get no pipes
 	mode os.FileMode            // of pipes
 }
 
-func (f *folder) open(instance string) error {
-	f.mode = pipeMode
+func (d *pipeDirectory) open(instance string) error {
+	d.mode = pipeMode
 	name, err := os.MkdirTemp(pipesBase(), pipesPrefix(instance)+"*") // which nobody else can look into
 	if err == nil {
-		f.name.Store(&name)
+		d.name.Store(&name)
 	}
 	return err
 }
@@ -40,9 +40,9 @@ func pipesPrefix(instance string) string {
 }
 
 // sweep removes what earlier drivers of the instance left.
-func (f *folder) sweep(instance string) error {
+func (d *pipeDirectory) sweep(instance string) error {
 	left, err := filepath.Glob(filepath.Join(pipesBase(), pipesPrefix(instance)+"*"))
-	own := f.name.Load()
+	own := d.name.Load()
 	for _, name := range left {
 		if (own == nil || name != *own) && isOwn(name) {
 			err = errors.Join(err, os.RemoveAll(name))
@@ -51,34 +51,34 @@ func (f *folder) sweep(instance string) error {
 	return err
 }
 
-// isOwn tells of a folder that nobody else can change or put another one in the place of.
+// isOwn tells of a directory that nobody else can change or put another one in the place of.
 func isOwn(name string) bool {
 	info, err := os.Lstat(name)
-	if err != nil || !info.IsDir() || info.Mode().Perm() != folderMode {
+	if err != nil || !info.IsDir() || info.Mode().Perm() != directoryMode {
 		return false
 	}
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int(owner.Uid) == os.Getuid()
 }
 
-// make gives the pipes of a container; nil where it gets none. A folder that somebody has cleaned away is made anew.
-func (f *folder) make(id string) (*pipes, error) {
-	name := f.name.Load()
+// make gives the pipes of a container; nil where it gets none. A directory that somebody has cleaned away is made anew.
+func (d *pipeDirectory) make(id string) (*pipes, error) {
+	name := d.name.Load()
 	if name == nil {
 		return nil, nil
 	}
-	if err := os.Mkdir(*name, folderMode); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := os.Mkdir(*name, directoryMode); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, err
 	}
 	if !isOwn(*name) {
-		return nil, fmt.Errorf("folder %s: %w", *name, errFolder)
+		return nil, fmt.Errorf("directory %s: %w", *name, errDirectory)
 	}
-	return makePipes(*name, id, f.mode)
+	return makePipes(*name, id, d.mode)
 }
 
-// remove takes it away with all pipes in it, whose other ends go on as they are.
-func (f *folder) remove() error {
-	if name := f.name.Swap(nil); name != nil {
+// remove removes the directory with all pipes in it, whose other ends go on as they are.
+func (d *pipeDirectory) remove() error {
+	if name := d.name.Swap(nil); name != nil {
 		return os.RemoveAll(*name)
 	}
 	return nil
