@@ -2,13 +2,16 @@
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test attack image build bench
+.PHONY: help run check test attack image build bench
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile
 
 run: build ## serve on 127.0.0.1:8765: in containers where a Docker engine answers, else for development
 	@scripts/run
+
+check: ## what needs no engine, in about a minute: formatting, vet, staticcheck, fast tests
+	@scripts/check
 
 test: ## install what the tests need where that is allowed, and run all of them
 	@scripts/test
