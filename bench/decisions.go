@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 	"github.com/jsd-project/jsd/scheduler"
 )
 
@@ -16,11 +16,13 @@ type answerer struct{ done chan struct{} }
 func (answerer) ID() string              { return "answerer" }
 func (a answerer) Done() <-chan struct{} { return a.done }
 func (answerer) Close() error            { return nil }
-func (answerer) Execute(context.Context, containers.Call) (containers.Result, error) {
-	return containers.Result{}, nil
+func (answerer) Start(_ *call.Call, done call.Done) call.Running {
+	done(call.Result{}, nil)
+	return nil
 }
-func (answerer) OpenSession(context.Context, containers.Call) (containers.Session, error) {
-	return nil, containers.ErrNoSession
+func (answerer) OpenSession(_ *call.Call, done func(call.Session, call.Result, error)) call.Running {
+	done(nil, call.Result{}, call.ErrNoSession)
+	return nil
 }
 
 const (
@@ -43,7 +45,7 @@ func decide(ctx context.Context, tenants, callers int) (cost float64, err error)
 	names := make([]string, tenants)
 	for i := range names {
 		names[i] = fmt.Sprint("tenant-", i)
-		if _, err := s.Run(ctx, names[i], containers.Call{}); err != nil {
+		if _, err := s.Run(ctx, names[i], call.Call{}); err != nil {
 			return 0, err
 		}
 	}
@@ -53,7 +55,7 @@ func decide(ctx context.Context, tenants, callers int) (cost float64, err error)
 	for range stretches {
 		began := time.Now()
 		for range stretch {
-			if _, err := s.Run(ctx, names[rand.IntN(len(names))], containers.Call{}); err != nil {
+			if _, err := s.Run(ctx, names[rand.IntN(len(names))], call.Call{}); err != nil {
 				return 0, err
 			}
 		}

@@ -10,7 +10,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // ErrTooMany means that a folder would have more than MaxFiles files.
@@ -87,14 +87,14 @@ func (f *Folder) bundle() *Bundle {
 		hash.Write(source[:])
 	}
 	return &Bundle{
-		Bundle: containers.Bundle{ID: hex.EncodeToString(hash.Sum(nil)), Parts: f.parts, Size: f.bytes},
+		Bundle: call.Bundle{ID: hex.EncodeToString(hash.Sum(nil)), Parts: f.parts, Size: f.bytes},
 		paths:  paths,
 	}
 }
 
 // A Bundle is a finished folder. It never changes, and may be used after the store has dropped it.
 type Bundle struct {
-	containers.Bundle
+	call.Bundle
 	paths []string // sorted
 }
 

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 const (
@@ -46,7 +48,7 @@ func newBundles(maxBytes, maxCount int) *bundles {
 // need notes that a call needs b until release, and has enqueue put the call behind frames: those
 // that bring b, or none where the agent holds it. On an error, which may be errFrameTooLong, nothing
 // has happened.
-func (s *bundles) need(b *Bundle, enqueue func(frames [][]byte)) error {
+func (s *bundles) need(b *call.Bundle, enqueue func(frames [][]byte)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var frames [][]byte
@@ -111,7 +113,7 @@ type bundleHeader struct {
 
 // encodeBundle makes a frame of each part; the first says what to drop. Parts are not copied: every
 // second element is a part as it came.
-func encodeBundle(b *Bundle, drop []*heldBundle) ([][]byte, error) {
+func encodeBundle(b *call.Bundle, drop []*heldBundle) ([][]byte, error) {
 	parts := b.Parts
 	if len(parts) == 0 {
 		parts = []json.RawMessage{[]byte("{}")}

@@ -1,15 +1,19 @@
 package containers
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // A bundleHolder is what an agent does with the frames of bundles.
@@ -60,20 +64,19 @@ func (a *bundleHolder) bytes() int {
 
 // takeAll is take for frames that make up the pieces.
 func (a *bundleHolder) takeAll(pieces [][]byte) {
-	stream := strings.NewReader(string(slices.Concat(pieces...)))
-	for stream.Len() > 0 {
-		f, err := readFrame(stream, MaxFrame)
-		if err != nil {
-			a.t.Error(err)
-			return
-		}
+	frames, stream := newFrameBuffer(MaxFrame), bytes.NewReader(slices.Concat(pieces...))
+	f, err := frames.read(stream)
+	for ; err == nil; f, err = frames.read(stream) {
 		a.take(f)
+	}
+	if err != io.EOF {
+		a.t.Error(err)
 	}
 }
 
 // bundleOf gives a bundle of size bytes, in parts of one byte and of the rest.
-func bundleOf(id string, size int) *Bundle {
-	return &Bundle{ID: id, Size: size, Parts: []json.RawMessage{[]byte("x"), []byte(strings.Repeat("y", size-1))}}
+func bundleOf(id string, size int) *call.Bundle {
+	return &call.Bundle{ID: id, Size: size, Parts: []json.RawMessage{[]byte("x"), []byte(strings.Repeat("y", size-1))}}
 }
 
 func TestBundlesStayWithinBounds(t *testing.T) {
@@ -188,7 +191,7 @@ func TestBundleThatDoesNotFitChangesNothing(t *testing.T) {
 
 func TestBundleWithoutPartsIsSent(t *testing.T) {
 	agent := newBundleHolder(t)
-	if err := newBundles(10, 9).need(&Bundle{ID: "a"}, agent.takeAll); err != nil || !slices.Equal(agent.parts["a"], []string{"{}"}) {
+	if err := newBundles(10, 9).need(&call.Bundle{ID: "a"}, agent.takeAll); err != nil || !slices.Equal(agent.parts["a"], []string{"{}"}) {
 		t.Errorf("got %q, %v", agent.parts, err)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 func TestAgentAnswers(t *testing.T) {
@@ -20,52 +22,52 @@ func TestAgentAnswers(t *testing.T) {
 	tests := []struct {
 		name   string
 		answer func(*peer, uint64)
-		result Result
+		result call.Result
 		err    error
 	}{
 		{name: "a value", answer: func(p *peer, id uint64) {
 			p.send(kindResult, fmt.Sprintf(`{"id":%d,"time":3,"console":["a","b"]}`, id), `{"a": "b\n"}`)
-		}, result: Result{Value: []byte(`{"a": "b\n"}`), Console: []string{"a", "b"}, Time: 3}},
+		}, result: call.Result{Value: []byte(`{"a": "b\n"}`), Console: []string{"a", "b"}, Time: 3}},
 		{name: "no console", answer: func(p *peer, id uint64) { p.result(id, "0") },
-			result: Result{Value: []byte("0"), Console: []string{}, Time: 1}},
+			result: call.Result{Value: []byte("0"), Console: []string{}, Time: 1}},
 		{name: "negative time", answer: func(p *peer, id uint64) {
 			p.send(kindResult, fmt.Sprintf(`{"id":%d,"time":-3}`, id), "1")
-		}, result: Result{Value: []byte("1"), Console: []string{}}},
+		}, result: call.Result{Value: []byte("1"), Console: []string{}}},
 		{name: "processor time", answer: func(p *peer, id uint64) {
 			p.send(kindResult, fmt.Sprintf(`{"id":%d,"cpu":1.25}`, id), "1")
-		}, result: Result{Value: []byte("1"), Console: []string{}, CPU: 1250 * time.Microsecond}},
+		}, result: call.Result{Value: []byte("1"), Console: []string{}, CPU: 1250 * time.Microsecond}},
 		{name: "as much processor time as may be", answer: func(p *peer, id uint64) {
 			p.send(kindResult, fmt.Sprintf(`{"id":%d,"cpu":1e12}`, id), "1")
-		}, result: Result{Value: []byte("1"), Console: []string{}, CPU: 1e9 * time.Second}},
+		}, result: call.Result{Value: []byte("1"), Console: []string{}, CPU: 1e9 * time.Second}},
 		{name: "too many lines", answer: func(p *peer, id uint64) {
 			p.send(kindResult, fmt.Sprintf(`{"id":%d,"console":["a","b","c","d","e"]}`, id), "1")
-		}, result: Result{Value: []byte("1"), Console: []string{"a", "b", "c", consoleClosing}}},
+		}, result: call.Result{Value: []byte("1"), Console: []string{"a", "b", "c", consoleClosing}}},
 		{name: "too many bytes", answer: func(p *peer, id uint64) {
 			p.send(kindResult, fmt.Sprintf(`{"id":%d,"console":["a",%q,"c"]}`, id, many), "1")
-		}, result: Result{Value: []byte("1"), Console: []string{"a", consoleClosing}}},
+		}, result: call.Result{Value: []byte("1"), Console: []string{"a", consoleClosing}}},
 		{name: "limits used up and closed", answer: func(p *peer, id uint64) {
 			p.send(kindResult, fmt.Sprintf(`{"id":%d,"console":["a","b","c",%q]}`, id, consoleClosing), "1")
-		}, result: Result{Value: []byte("1"), Console: []string{"a", "b", "c", consoleClosing}}},
+		}, result: call.Result{Value: []byte("1"), Console: []string{"a", "b", "c", consoleClosing}}},
 		{name: "an exception", answer: func(p *peer, id uint64) {
 			p.failure(id, `"code":1000,"name":"TypeError","message":"x","stack":"TypeError: x","console":["a"]`)
-		}, err: &Failure{Code: Exception, Name: "TypeError", Message: "x", Stack: "TypeError: x", Console: []string{"a"}}},
+		}, err: &call.Failure{Code: call.Exception, Name: "TypeError", Message: "x", Stack: "TypeError: x", Console: []string{"a"}}},
 		{name: "long texts", answer: func(p *peer, id uint64) {
 			long := strings.Repeat("é", maxText)
 			p.failure(id, fmt.Sprintf(`"code":1000,"name":%q,"message":%q,"stack":%q,"limit":%q`, long, long, long, long))
-		}, err: &Failure{Code: Exception, Name: strings.Repeat("é", maxText/2), Message: strings.Repeat("é", maxText/2),
+		}, err: &call.Failure{Code: call.Exception, Name: strings.Repeat("é", maxText/2), Message: strings.Repeat("é", maxText/2),
 			Stack: strings.Repeat("é", maxText/2), Limit: strings.Repeat("é", maxLimit/2), Console: []string{}}},
 		{name: "a limit", answer: func(p *peer, id uint64) { p.failure(id, `"code":1004,"limit":"memory"`) },
-			err: &Failure{Code: LimitExceeded, Limit: "memory", Console: []string{}}},
+			err: &call.Failure{Code: call.LimitExceeded, Limit: "memory", Console: []string{}}},
 		{name: "a worker lost before the start", answer: func(p *peer, id uint64) { p.failure(id, `"code":1005,"started":false`) },
-			err: &LostError{Cause: errWorkerDied}},
+			err: &call.LostError{Cause: errWorkerDied}},
 		{name: "a worker lost under way", answer: func(p *peer, id uint64) { p.failure(id, `"code":1005,"started":true`) },
-			err: &LostError{Started: true, Cause: errWorkerDied}},
+			err: &call.LostError{Started: true, Cause: errWorkerDied}},
 		{name: "a value too deep", answer: func(p *peer, id uint64) { p.result(id, deep) },
-			err: &Failure{Code: NotSerializable, Name: "RangeError", Message: "The value is nested too deeply", Console: []string{}}},
+			err: &call.Failure{Code: call.NotSerializable, Name: "RangeError", Message: "The value is nested too deeply", Console: []string{}}},
 		{name: "a value that is no JSON", answer: func(p *peer, id uint64) { p.result(id, "{") },
-			err: &Failure{Code: NotSerializable, Name: "RangeError", Message: "The value is nested too deeply", Console: []string{}}},
+			err: &call.Failure{Code: call.NotSerializable, Name: "RangeError", Message: "The value is nested too deeply", Console: []string{}}},
 		{name: "a value that is no UTF-8", answer: func(p *peer, id uint64) { p.result(id, "\"\xff\"") },
-			err: &Failure{Code: NotSerializable, Name: "RangeError", Message: "The value is nested too deeply", Console: []string{}}},
+			err: &call.Failure{Code: call.NotSerializable, Name: "RangeError", Message: "The value is nested too deeply", Console: []string{}}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -83,11 +85,11 @@ func TestAgentAnswers(t *testing.T) {
 			if test.err == nil {
 				test.result.Container = "scripted"
 			}
-			result, err := c.Execute(t.Context(), Call{Timeout: time.Minute})
+			result, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute})
 			if !reflect.DeepEqual(result, test.result) || !reflect.DeepEqual(err, test.err) {
 				t.Errorf("got %+v, %#v\nwant %+v, %#v", result, err, test.result, test.err)
 			}
-			if result, err = c.Execute(t.Context(), Call{Timeout: time.Minute}); string(result.Value) != `"next"` || err != nil {
+			if result, err = c.Execute(t.Context(), call.Call{Timeout: time.Minute}); string(result.Value) != `"next"` || err != nil {
 				t.Errorf("the next call got %s, %v", result.Value, err)
 			}
 		})
@@ -143,14 +145,14 @@ func TestLyingAgentIsEnded(t *testing.T) {
 					p.next()
 				}
 			})
-			_, err := c.Execute(t.Context(), Call{Timeout: time.Minute})
-			var lost *LostError
+			_, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute})
+			var lost *call.LostError
 			if !errors.As(err, &lost) || !lost.Started {
 				t.Fatalf("got %v, want a LostError of a started call", err)
 			}
 			<-c.Done()
 			<-process.killed
-			_, err = c.Execute(t.Context(), Call{Timeout: time.Minute})
+			_, err = c.Execute(t.Context(), call.Call{Timeout: time.Minute})
 			if !errors.As(err, &lost) || lost.Started || lost.Cause == nil {
 				t.Errorf("on the dead link got %v, want a LostError of a call not started", err)
 			}
@@ -165,7 +167,7 @@ func TestSecondAnswerIsALie(t *testing.T) {
 		p.result(id, "2")
 		p.next()
 	})
-	if result, err := c.Execute(t.Context(), Call{Timeout: time.Minute}); string(result.Value) != "1" || err != nil {
+	if result, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute}); string(result.Value) != "1" || err != nil {
 		t.Errorf("got %s, %v", result.Value, err)
 	}
 	<-process.killed
@@ -274,7 +276,7 @@ func TestCallsShareTheLink(t *testing.T) {
 	for i := range 300 {
 		calls.Go(func() {
 			want := fmt.Sprintf(`{"code":%q}`, strings.Repeat("<>", i*i)) // from nothing to several batches
-			result, err := c.Execute(t.Context(), Call{Script: []byte(want), Timeout: time.Minute})
+			result, err := c.Execute(t.Context(), call.Call{Script: []byte(want), Timeout: time.Minute})
 			if err != nil || string(result.Value) != want {
 				t.Errorf("call %d got %d bytes, %v, want %d bytes", i, len(result.Value), err, len(want))
 			}

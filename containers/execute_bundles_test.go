@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // nextWithBundles is next for an agent that keeps bundles in held until another frame comes.
@@ -77,7 +79,7 @@ func TestCallsFindTheirBundles(t *testing.T) {
 			})
 		}
 	})
-	c.bundles = newBundles(50, 6)
+	c.calls.bundles = newBundles(50, 6)
 	var calls sync.WaitGroup
 	for i := range 400 {
 		calls.Go(func() {
@@ -87,9 +89,9 @@ func TestCallsFindTheirBundles(t *testing.T) {
 				calls.Go(cancel)
 			}
 			b := bundleOf(fmt.Sprint("bundle ", i%19), 2+i%19)
-			result, err := c.Execute(ctx, Call{Bundle: b, Timeout: time.Minute})
-			var failure *Failure
-			if i%5 == 0 && errors.As(err, &failure) && failure.Code == Cancelled {
+			result, err := c.Execute(ctx, call.Call{Bundle: b, Timeout: time.Minute})
+			var failure *call.Failure
+			if i%5 == 0 && errors.As(err, &failure) && failure.Code == call.Cancelled {
 				return
 			}
 			if want := fmt.Sprintf(`"%s"`, slices.Concat(b.Parts[0], b.Parts[1])); err != nil || string(result.Value) != want {
@@ -119,13 +121,13 @@ func TestCancelledCallKeepsItsBundleUntilTheAgentIsDone(t *testing.T) {
 			p.result(third.ID, "3")
 			p.next()
 		})
-		c.bundles = newBundles(3, 9)
-		_, err := c.Execute(cancelled(t, time.Second), Call{Bundle: bundleOf("aa", 2), Timeout: time.Minute})
-		if !reflect.DeepEqual(err, &Failure{Code: Cancelled}) {
+		c.calls.bundles = newBundles(3, 9)
+		_, err := c.Execute(cancelled(t, time.Second), call.Call{Bundle: bundleOf("aa", 2), Timeout: time.Minute})
+		if !reflect.DeepEqual(err, &call.Failure{Code: call.Cancelled}) {
 			t.Errorf("got %v", err)
 		}
 		for _, id := range []string{"bb", "cc"} {
-			if _, err := c.Execute(t.Context(), Call{Bundle: bundleOf(id, 2), Timeout: time.Minute}); err != nil {
+			if _, err := c.Execute(t.Context(), call.Call{Bundle: bundleOf(id, 2), Timeout: time.Minute}); err != nil {
 				t.Error(err)
 			}
 		}
@@ -145,20 +147,20 @@ func TestBundleThatIsNotSentIsNotHeld(t *testing.T) {
 	})
 	large := strings.Repeat("y", 3*batchBytes)
 	parts := []string{"1", large, "2", "3", large}
-	good := &Bundle{ID: "a", Size: 3 + 2*len(large)}
+	good := &call.Bundle{ID: "a", Size: 3 + 2*len(large)}
 	for _, part := range parts {
 		good.Parts = append(good.Parts, []byte(part))
 	}
-	tooLong := &Bundle{ID: "a", Parts: []json.RawMessage{[]byte("1"), make([]byte, MaxFrame)}, Size: 1 + MaxFrame}
-	for name, call := range map[string]Call{
+	tooLong := &call.Bundle{ID: "a", Parts: []json.RawMessage{[]byte("1"), make([]byte, MaxFrame)}, Size: 1 + MaxFrame}
+	for name, job := range map[string]call.Call{
 		"a part": {Bundle: tooLong, Timeout: time.Minute},
 		"a call": {Script: make([]byte, MaxFrame), Bundle: good, Timeout: time.Minute},
 	} {
-		if _, err := c.Execute(t.Context(), call); !reflect.DeepEqual(err, &Failure{Code: LimitExceeded, Limit: "frame"}) {
+		if _, err := c.Execute(t.Context(), job); !reflect.DeepEqual(err, &call.Failure{Code: call.LimitExceeded, Limit: "frame"}) {
 			t.Fatalf("%s too long: got %v", name, err)
 		}
 	}
-	result, err := c.Execute(t.Context(), Call{Bundle: good, Timeout: time.Minute})
+	result, err := c.Execute(t.Context(), call.Call{Bundle: good, Timeout: time.Minute})
 	var got []string
 	if err != nil || json.Unmarshal(result.Value, &got) != nil || !slices.Equal(got, parts) {
 		t.Errorf("got %d bytes, %v", len(result.Value), err)
@@ -175,8 +177,8 @@ func TestCallHeaderSaysWhatTheCallAsksFor(t *testing.T) {
 		p.result(1, "1")
 		p.next()
 	})
-	if _, err := c.Execute(t.Context(), Call{
-		Bundle: bundleOf("a", 2), Timeout: 2 * time.Second, CPU: time.Second, Memory: 64, Stats: true, Once: true,
+	if _, err := c.Execute(t.Context(), call.Call{
+		Bundle: bundleOf("a", 2), Timeout: 2 * time.Second, CPU: time.Second, Memory: 64, Stats: true, OneShot: true,
 	}); err != nil {
 		t.Error(err)
 	}
@@ -188,9 +190,9 @@ func TestBundleOnADeadLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 20 { // more than there are slots
-		_, err := c.Execute(t.Context(), Call{Bundle: bundleOf("a", 2), Timeout: time.Minute})
-		var lost *LostError
-		if !errors.As(err, &lost) || lost.Started || !errors.Is(err, ErrClosed) {
+		_, err := c.Execute(t.Context(), call.Call{Bundle: bundleOf("a", 2), Timeout: time.Minute})
+		var lost *call.LostError
+		if !errors.As(err, &lost) || lost.Started || !errors.Is(err, call.ErrClosed) {
 			t.Errorf("got %v", err)
 		}
 	}

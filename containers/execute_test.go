@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // cancelled gives a context that ends after d.
@@ -27,8 +29,8 @@ func TestCancelCarriesTheConsole(t *testing.T) {
 		p.failure(id, `"code":1003,"console":["so far"]`)
 		p.next()
 	})
-	_, err := c.Execute(cancelled(t, time.Millisecond), Call{Timeout: time.Minute})
-	if want := (&Failure{Code: Cancelled, Console: []string{"so far"}}); !reflect.DeepEqual(err, want) {
+	_, err := c.Execute(cancelled(t, time.Millisecond), call.Call{Timeout: time.Minute})
+	if want := (&call.Failure{Code: call.Cancelled, Console: []string{"so far"}}); !reflect.DeepEqual(err, want) {
 		t.Errorf("got %#v", err)
 	}
 }
@@ -48,19 +50,19 @@ func TestCancelReturnsBeforeASlowAgent(t *testing.T) {
 			p.next()
 		})
 		start := time.Now()
-		_, err := c.Execute(cancelled(t, time.Second), Call{Timeout: time.Minute})
-		if want := (&Failure{Code: Cancelled}); !reflect.DeepEqual(err, want) {
+		_, err := c.Execute(cancelled(t, time.Second), call.Call{Timeout: time.Minute})
+		if want := (&call.Failure{Code: call.Cancelled}); !reflect.DeepEqual(err, want) {
 			t.Errorf("got %#v", err)
 		}
 		if took := time.Since(start); took != time.Second+cancelAnswer {
 			t.Errorf("took %v", took)
 		}
 		// The agent is still at it, so the only slot is taken: a call may give up waiting for it …
-		if _, err = c.Execute(cancelled(t, time.Millisecond), Call{Timeout: time.Minute}); !reflect.DeepEqual(err, &Failure{Code: Cancelled}) {
+		if _, err = c.Execute(cancelled(t, time.Millisecond), call.Call{Timeout: time.Minute}); !reflect.DeepEqual(err, &call.Failure{Code: call.Cancelled}) {
 			t.Errorf("got %#v", err)
 		}
 		// … or have it when the agent is done.
-		result, err := c.Execute(t.Context(), Call{Timeout: time.Minute})
+		result, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute})
 		if string(result.Value) != "2" || err != nil {
 			t.Errorf("got %s, %v", result.Value, err)
 		}
@@ -68,7 +70,7 @@ func TestCancelReturnsBeforeASlowAgent(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 		time.Sleep(2 * cancelGrace) // the cancelled call was answered for, so nothing is ended
-		if c.lost().(*LostError).Cause != nil {
+		if c.link.lost().Cause != nil {
 			t.Error("the container was ended")
 		}
 	})
@@ -79,15 +81,15 @@ func TestAgentThatDoesNotCancelIsEnded(t *testing.T) {
 		c, process := open(t, testLimits, deaf)
 		var neighbour sync.WaitGroup
 		neighbour.Go(func() {
-			_, err := c.Execute(t.Context(), Call{Timeout: time.Minute})
-			var lost *LostError
+			_, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute})
+			var lost *call.LostError
 			if !errors.As(err, &lost) || !lost.Started || !errors.Is(err, errUncancelled) {
 				t.Errorf("the neighbour got %#v", err)
 			}
 		})
 		start := time.Now()
-		_, err := c.Execute(cancelled(t, time.Second), Call{Timeout: time.Minute})
-		if !reflect.DeepEqual(err, &Failure{Code: Cancelled}) {
+		_, err := c.Execute(cancelled(t, time.Second), call.Call{Timeout: time.Minute})
+		if !reflect.DeepEqual(err, &call.Failure{Code: call.Cancelled}) {
 			t.Errorf("got %#v", err)
 		}
 		<-process.killed
@@ -103,15 +105,15 @@ func TestDeadlineOfTheLink(t *testing.T) {
 		c, process := open(t, testLimits, deaf)
 		var neighbour sync.WaitGroup
 		neighbour.Go(func() {
-			_, err := c.Execute(t.Context(), Call{Timeout: time.Minute})
-			var lost *LostError
+			_, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute})
+			var lost *call.LostError
 			if !errors.As(err, &lost) || !lost.Started {
 				t.Errorf("the neighbour got %#v", err)
 			}
 		})
 		start := time.Now()
-		_, err := c.Execute(t.Context(), Call{Timeout: time.Second})
-		if !reflect.DeepEqual(err, &Failure{Code: Timeout, Limit: "wall"}) {
+		_, err := c.Execute(t.Context(), call.Call{Timeout: time.Second})
+		if !reflect.DeepEqual(err, &call.Failure{Code: call.Timeout, Limit: "wall"}) {
 			t.Errorf("got %#v", err)
 		}
 		if took := time.Since(start); took != time.Second+deadlineGrace {
@@ -130,10 +132,10 @@ func TestCallsBehindAStuckWriterNeverStarted(t *testing.T) {
 		var calls sync.WaitGroup
 		outcomes := make([]error, 3)
 		for i := range outcomes {
-			calls.Go(func() { _, outcomes[i] = c.Execute(t.Context(), Call{Timeout: time.Minute}) })
+			calls.Go(func() { _, outcomes[i] = c.Execute(t.Context(), call.Call{Timeout: time.Minute}) })
 			synctest.Wait() // the first is being written, the others wait in the queue
 		}
-		if _, err := c.Execute(cancelled(t, time.Second), Call{Timeout: time.Minute}); !reflect.DeepEqual(err, &Failure{Code: Cancelled}) {
+		if _, err := c.Execute(cancelled(t, time.Second), call.Call{Timeout: time.Minute}); !reflect.DeepEqual(err, &call.Failure{Code: call.Cancelled}) {
 			t.Errorf("a call given up got %#v", err)
 		}
 		if err := c.Close(); err != nil {
@@ -142,8 +144,8 @@ func TestCallsBehindAStuckWriterNeverStarted(t *testing.T) {
 		close(ended)
 		calls.Wait()
 		for i, err := range outcomes {
-			var lost *LostError
-			if !errors.As(err, &lost) || lost.Started != (i == 0) || !errors.Is(err, ErrClosed) {
+			var lost *call.LostError
+			if !errors.As(err, &lost) || lost.Started != (i == 0) || !errors.Is(err, call.ErrClosed) {
 				t.Errorf("call %d got %#v", i, err)
 			}
 		}
@@ -162,7 +164,7 @@ func TestAnswerToACallStillInTheQueueIsALie(t *testing.T) {
 		var calls sync.WaitGroup
 		for range 2 {
 			calls.Go(func() {
-				if result, err := c.Execute(t.Context(), Call{Timeout: time.Minute}); err == nil {
+				if result, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute}); err == nil {
 					t.Errorf("got %s", result.Value)
 				}
 			})
@@ -183,9 +185,9 @@ func TestCloseTwice(t *testing.T) {
 	}
 	<-process.killed
 	<-c.Done()
-	_, err := c.Execute(t.Context(), Call{})
-	var lost *LostError
-	if !errors.As(err, &lost) || lost.Started || !errors.Is(err, ErrClosed) {
+	_, err := c.Execute(t.Context(), call.Call{})
+	var lost *call.LostError
+	if !errors.As(err, &lost) || lost.Started || !errors.Is(err, call.ErrClosed) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -200,12 +202,12 @@ func TestCallTooLongForAFrame(t *testing.T) {
 		p.next()
 	})
 	for range 2 { // neither keeps the only slot
-		_, err := c.Execute(t.Context(), Call{Script: make([]byte, MaxFrame), Timeout: time.Minute})
-		if !reflect.DeepEqual(err, &Failure{Code: LimitExceeded, Limit: "frame"}) {
+		_, err := c.Execute(t.Context(), call.Call{Script: make([]byte, MaxFrame), Timeout: time.Minute})
+		if !reflect.DeepEqual(err, &call.Failure{Code: call.LimitExceeded, Limit: "frame"}) {
 			t.Fatalf("got %v", err)
 		}
 	}
-	if _, err := c.Execute(t.Context(), Call{Timeout: time.Minute}); err != nil {
+	if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
 		t.Errorf("the next call got %v", err)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // TestFloods has agents that send without end. Each is cut off, or ignored, before the daemon's memory has
@@ -63,7 +65,7 @@ func TestFloods(t *testing.T) {
 			var beside sync.WaitGroup
 			beside.Go(func() {
 				<-made
-				if result, err := c.Execute(t.Context(), Call{Timeout: time.Minute}); !isLost(err, true) && string(result.Value) != "1" {
+				if result, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute}); !isLost(err, true) && string(result.Value) != "1" {
 					t.Errorf("the call beside got %s, %v", result.Value, err)
 				}
 			})
@@ -104,7 +106,7 @@ func TestFramesThatNeverEnd(t *testing.T) {
 				c := openMetered(t, busy(time.Hour), func(p *peer) {
 					p.nextCall()
 					go func() { // it reads, so that nothing else is the reason
-						_, _ = io.Copy(io.Discard, p.r)
+						_, _ = io.Copy(io.Discard, p.conn)
 					}()
 					p.raw(test.part)
 					for test.drips && p.raw("x") {
@@ -113,9 +115,9 @@ func TestFramesThatNeverEnd(t *testing.T) {
 					<-p.killed
 				})
 				began := time.Now()
-				_, err := c.Execute(t.Context(), Call{Timeout: time.Second})
-				var failure *Failure
-				if !errors.As(err, &failure) || failure.Code != Timeout || time.Since(began) != time.Second+deadlineGrace {
+				_, err := c.Execute(t.Context(), call.Call{Timeout: time.Second})
+				var failure *call.Failure
+				if !errors.As(err, &failure) || failure.Code != call.Timeout || time.Since(began) != time.Second+deadlineGrace {
 					t.Errorf("got %v after %v", err, time.Since(began))
 				}
 				<-c.Done()
@@ -140,18 +142,18 @@ func TestAgentThatReadsNothing(t *testing.T) {
 			calls.Go(func() {
 				began := time.Now()
 				ctx := cancelled(t, time.Minute) // while those beyond the eighth wait for a slot
-				_, err := c.Execute(ctx, Call{Script: script, Timeout: time.Second})
-				var failure *Failure
-				var lost *LostError
+				_, err := c.Execute(ctx, call.Call{Script: script, Timeout: time.Second})
+				var failure *call.Failure
+				var lost *call.LostError
 				if !errors.As(err, &failure) && !errors.As(err, &lost) || time.Since(began) > time.Minute+time.Second {
 					t.Errorf("call %d got %v after %v", i, err, time.Since(began))
 				}
 			})
 		}
 		synctest.Wait()
-		c.mu.Lock()
-		waiting := len(c.outbox)
-		c.mu.Unlock()
+		c.link.mu.Lock()
+		waiting := len(c.link.outbox.frames)
+		c.link.mu.Unlock()
 		if waiting > 2*limits.Concurrency+1 {
 			t.Errorf("%d frames wait", waiting)
 		}

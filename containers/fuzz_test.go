@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // FuzzLink has an agent say anything while calls with and without a host run, and one in a session. It
@@ -56,52 +58,52 @@ func FuzzLink(f *testing.F) {
 			}
 		})
 		var calls sync.WaitGroup
-		run := func(execute func(context.Context, Call) (Result, error), call Call) {
+		run := func(execute func(context.Context, call.Call) (call.Result, error), job call.Call) {
 			calls.Go(func() {
-				call.Timeout = time.Minute
-				result, err := execute(t.Context(), call)
-				if host, ok := call.Host.(*fuzzedClient); ok {
+				job.Timeout = time.Minute
+				result, err := execute(t.Context(), job)
+				if host, ok := job.Client.(*fuzzedClient); ok {
 					host.leave(t)
 				}
 				checkFuzzed(t, result, err)
 			})
 			<-made
 		}
-		run(c.Execute, Call{Stream: true, Callbacks: []string{"f", "fetchUser"}, Host: &fuzzedClient{}})
-		run(c.Execute, Call{})
-		var s Session
+		run(c.Execute, call.Call{Stream: true, Callbacks: []string{"f", "fetchUser"}, Client: &fuzzedClient{}})
+		run(c.Execute, call.Call{})
+		var s call.Session
 		opened := make(chan struct{})
 		calls.Go(func() {
 			defer close(opened)
 			var err error
-			if s, err = c.OpenSession(t.Context(), Call{Timeout: time.Minute}); err != nil {
+			if s, err = c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
 				t.Error(err)
 			}
 		})
 		<-made
 		<-opened
-		run(s.Execute, Call{Stream: true, Callbacks: []string{"f"}, Host: &fuzzedClient{}})
+		run(s.Execute, call.Call{Stream: true, Callbacks: []string{"f"}, Client: &fuzzedClient{}})
 		calls.Wait()
 		<-s.Done()
 		<-c.Done()
 	})
 }
 
-func checkFuzzed(t *testing.T, result Result, err error) {
+func checkFuzzed(t *testing.T, result call.Result, err error) {
 	console := result.Console
 	switch err := err.(type) {
 	case nil:
 		if !json.Valid(result.Value) {
 			t.Errorf("took %q for a value", result.Value)
 		}
-	case *Failure:
+	case *call.Failure:
 		console = err.Console
-	case *LostError:
+	case *call.LostError:
 		if !err.Started && err.Cause != errWorkerDied {
 			t.Errorf("a call that was sent did not start: %v", err)
 		}
 	default:
-		if err != ErrNoSession {
+		if err != call.ErrNoSession {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -138,7 +140,7 @@ func (c *fuzzedClient) Callback(ctx context.Context, name string, args json.RawM
 	}
 	switch c.calls.Add(1) % 4 {
 	case 0:
-		return nil, &CallbackError{Message: name, Data: args}
+		return nil, &call.CallbackError{Message: name, Data: args}
 	case 1:
 		return nil, io.EOF
 	case 2:
@@ -170,7 +172,7 @@ func FuzzStreams(f *testing.F) {
 			var reading sync.WaitGroup
 			reading.Go(func() {
 				for {
-					f, err := readFrame(p.r, MaxFrame)
+					f, err := p.frames.read(p.conn)
 					if err != nil { // also within a frame, where the daemon cuts the agent off
 						return
 					}
@@ -206,17 +208,17 @@ func FuzzStreams(f *testing.F) {
 		var calls sync.WaitGroup
 		for range 2 {
 			calls.Go(func() {
-				result, err := c.Execute(t.Context(), Call{Timeout: time.Minute, Network: echoes{}})
+				result, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute, Network: echoes{}})
 				checkFuzzed(t, result, err)
 			})
 		}
 		calls.Wait()
 		<-process.killed
 		<-c.done
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		for _, s := range c.streams {
-			if !s.over {
+		c.link.mu.Lock()
+		defer c.link.mu.Unlock()
+		for _, s := range c.streams.open {
+			if !s.closed {
 				t.Errorf("stream %d goes on", s.number)
 			}
 		}

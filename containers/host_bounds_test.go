@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // An agent keeps to the bound by itself; ten thousand callbacks at once are then only a matter of time.
@@ -121,7 +123,7 @@ func TestAgentFarBeyondTheBoundsIsEnded(t *testing.T) {
 				p.next()
 			})
 			_, err := c.Execute(t.Context(), callWith(&client{answer: never}))
-			var lost *LostError
+			var lost *call.LostError
 			if !errors.As(err, &lost) || !errors.Is(err, errProtocol) {
 				t.Errorf("got %v", err)
 			}
@@ -172,8 +174,8 @@ func TestFramesOfAnsweredCallsAreIgnored(t *testing.T) {
 		p.next()
 	})
 	host := &client{answer: never}
-	for _, call := range []Call{callWith(host), {Timeout: time.Minute}} {
-		if _, err := c.Execute(t.Context(), call); err != nil {
+	for _, job := range []call.Call{callWith(host), {Timeout: time.Minute}} {
+		if _, err := c.Execute(t.Context(), job); err != nil {
 			t.Error(err)
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // A client is a Host. Its lines have no lock: nobody but Execute says when they may be read.
@@ -33,8 +35,8 @@ func never(ctx context.Context, _ string, _ json.RawMessage) (json.RawMessage, e
 
 const hostedCall = `{"id":1,"timeout":60000,"cpu":0,"stream":true,"callbacks":["f","g"]}`
 
-func callWith(host Host) Call {
-	return Call{Timeout: time.Minute, Stream: true, Callbacks: []string{"f", "g"}, Host: host}
+func callWith(host call.Client) call.Call {
+	return call.Call{Timeout: time.Minute, Stream: true, Callbacks: []string{"f", "g"}, Client: host}
 }
 
 func TestLinesArePrintedAsTheyCome(t *testing.T) {
@@ -67,7 +69,7 @@ func TestLinesArePrintedAsTheyCome(t *testing.T) {
 				p.next()
 			})
 			host := &client{}
-			if _, err := c.Execute(t.Context(), Call{Timeout: time.Minute, Stream: true, Host: host}); err != nil {
+			if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute, Stream: true, Client: host}); err != nil {
 				t.Error(err)
 			}
 			if !slices.Equal(host.lines, test.want) {
@@ -85,11 +87,11 @@ func TestCallWithoutWishesIsSentAsSuch(t *testing.T) {
 		p.result(2, "2")
 		p.next()
 	})
-	for _, call := range []Call{
-		{Timeout: time.Minute, Host: &client{}},
+	for _, job := range []call.Call{
+		{Timeout: time.Minute, Client: &client{}},
 		{Timeout: time.Minute, Stream: true, Callbacks: []string{"f"}}, // nobody would be there
 	} {
-		if _, err := c.Execute(t.Context(), call); err != nil {
+		if _, err := c.Execute(t.Context(), job); err != nil {
 			t.Error(err)
 		}
 	}
@@ -113,18 +115,18 @@ func TestCallbackIsAnswered(t *testing.T) {
 		{name: "nothing", call: "f", args: `[]`, asked: "f []", body: "null"},
 		{name: "the largest value", call: "f", args: `[]`, value: text(maxReply), asked: "f []", body: string(text(maxReply))},
 		{name: "too large a value", call: "f", args: `[]`, value: text(maxReply + 1), asked: "f []", reply: fails("the answer to host.f is too large")},
-		{name: "an error", call: "f", args: `[]`, err: &CallbackError{Message: "no <user>", Code: -32000, Data: []byte(`{ "id": 1 }`)},
+		{name: "an error", call: "f", args: `[]`, err: &call.CallbackError{Message: "no <user>", Code: -32000, Data: []byte(`{ "id": 1 }`)},
 			asked: "f []", reply: `,"error":{"message":"no <user>","code":-32000,"data":{"id":1}}`},
-		{name: "an error under another", call: "f", args: `[]`, err: fmt.Errorf("client: %w", &CallbackError{Message: "no"}),
+		{name: "an error under another", call: "f", args: `[]`, err: fmt.Errorf("client: %w", &call.CallbackError{Message: "no"}),
 			asked: "f []", reply: `,"error":{"message":"no","code":0}`},
-		{name: "an error and a value", call: "f", args: `[]`, value: []byte("1"), err: &CallbackError{Message: "no"},
+		{name: "an error and a value", call: "f", args: `[]`, value: []byte("1"), err: &call.CallbackError{Message: "no"},
 			asked: "f []", reply: `,"error":{"message":"no","code":0}`},
 		{name: "an error of the daemon's own", call: "f", args: `[]`, err: errors.New("secret"), asked: "f []", reply: fails("the callback failed")},
-		{name: "a long message", call: "f", args: `[]`, err: &CallbackError{Message: strings.Repeat("é", maxText)}, asked: "f []",
+		{name: "a long message", call: "f", args: `[]`, err: &call.CallbackError{Message: strings.Repeat("é", maxText)}, asked: "f []",
 			reply: `,"error":{"message":"` + strings.Repeat("é", maxText/2) + `","code":0}`},
-		{name: "too large data", call: "f", args: `[]`, err: &CallbackError{Message: "no", Data: text(HeaderRoom + 1)}, asked: "f []",
+		{name: "too large data", call: "f", args: `[]`, err: &call.CallbackError{Message: "no", Data: text(HeaderRoom + 1)}, asked: "f []",
 			reply: fails("the answer to host.f is too large")},
-		{name: "data that is no JSON", call: "f", args: `[]`, err: &CallbackError{Message: "no", Data: []byte("{")}, asked: "f []",
+		{name: "data that is no JSON", call: "f", args: `[]`, err: &call.CallbackError{Message: "no", Data: []byte("{")}, asked: "f []",
 			reply: fails("the answer to host.f is no JSON")},
 		{name: "a name that is not allowed", call: "h", args: `[]`, reply: fails("host.h is not allowed: it is not in callbacks")},
 		{name: "no name", args: `[]`, reply: fails("host. is not allowed: it is not in callbacks")},
@@ -196,11 +198,11 @@ func TestExecuteWaitsForCallbacks(t *testing.T) {
 		{name: "a client that never answers", answer: func(p *peer) {
 			time.Sleep(time.Minute)
 			p.failure(1, `"code":1002,"limit":"wall"`)
-		}, want: &Failure{Code: Timeout, Limit: "wall", Console: []string{}}},
+		}, want: &call.Failure{Code: call.Timeout, Limit: "wall", Console: []string{}}},
 		{name: "a cancelled call", ctx: func(t *testing.T) context.Context { return cancelled(t, time.Second) }, answer: func(p *peer) {
 			p.expect(kindCancel, `{"id":1}`)
 			p.failure(1, `"code":1003`)
-		}, want: &Failure{Code: Cancelled, Console: []string{}}},
+		}, want: &call.Failure{Code: call.Cancelled, Console: []string{}}},
 		{name: "a cancelled call that the agent is slow to end", ctx: func(t *testing.T) context.Context { return cancelled(t, time.Second) }, answer: func(p *peer) {
 			p.expect(kindCancel, `{"id":1}`)
 			time.Sleep(cancelGrace / 2)
@@ -208,7 +210,7 @@ func TestExecuteWaitsForCallbacks(t *testing.T) {
 			p.send(kindCallback, `{"id":1,"callback":2,"name":"f"}`, "[]")
 			p.send(kindCallback, `{"id":1,"callback":3,"name":"not allowed"}`, "[]")
 			p.failure(1, `"code":1003`)
-		}, want: &Failure{Code: Cancelled}},
+		}, want: &call.Failure{Code: call.Cancelled}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -240,7 +242,7 @@ func TestExecuteWaitsForCallbacks(t *testing.T) {
 				if asked != 1 || left != 1 || host.lines != nil {
 					t.Errorf("of %d callbacks %d had ended, with %q printed", asked, left, host.lines)
 				}
-				if result, err := c.Execute(t.Context(), Call{Timeout: time.Minute}); string(result.Value) != "2" || err != nil {
+				if result, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute}); string(result.Value) != "2" || err != nil {
 					t.Errorf("the next call got %s, %v", result.Value, err)
 				}
 			})
@@ -267,10 +269,10 @@ func TestReplyToACallThatHasEndedIsNotSent(t *testing.T) {
 			p.result(2, "2")
 			p.next()
 		})
-		for _, call := range []Call{callWith(&client{answer: func(context.Context, string, json.RawMessage) (json.RawMessage, error) {
+		for _, job := range []call.Call{callWith(&client{answer: func(context.Context, string, json.RawMessage) (json.RawMessage, error) {
 			return []byte("1"), nil
 		}}), {Timeout: time.Minute}} {
-			if _, err := c.Execute(t.Context(), call); err != nil {
+			if _, err := c.Execute(t.Context(), job); err != nil {
 				t.Error(err)
 			}
 		}
@@ -287,7 +289,7 @@ func TestContainerDiesUnderCallbacks(t *testing.T) {
 	})
 	host := &client{answer: never}
 	_, err := c.Execute(t.Context(), callWith(host))
-	var lost *LostError
+	var lost *call.LostError
 	if !errors.As(err, &lost) || !lost.Started || !slices.Equal(host.lines, []string{"log last words"}) {
 		t.Errorf("got %#v, printed %q", err, host.lines)
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // What an agent may not say while call 1 has a host, 2 has none, 3 only streams, call 4 has opened
@@ -66,20 +68,20 @@ func TestLiesAboutCallsUnderWay(t *testing.T) {
 					p.next()
 				})
 				var calls sync.WaitGroup
-				var sessions [2]Session
+				var sessions [2]call.Session
 				for i, make := range []func() error{
 					func() error { _, err := c.Execute(t.Context(), callWith(&client{answer: never})); return err },
-					func() error { _, err := c.Execute(t.Context(), Call{Timeout: time.Minute}); return err },
+					func() error { _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute}); return err },
 					func() error {
-						_, err := c.Execute(t.Context(), Call{Timeout: time.Minute, Stream: true, Host: &client{}})
+						_, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute, Stream: true, Client: &client{}})
 						return err
 					},
 					func() (err error) {
-						sessions[0], err = c.OpenSession(t.Context(), Call{Timeout: time.Minute})
+						sessions[0], err = c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute})
 						return err
 					},
 					func() (err error) {
-						sessions[1], err = c.OpenSession(t.Context(), Call{Timeout: time.Minute})
+						sessions[1], err = c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute})
 						return err
 					},
 				} {

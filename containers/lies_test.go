@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // What an agent says that is a word of the link, with each of its fields. The calls of the test are: 1 has a
@@ -176,33 +178,33 @@ func sayUnderWay(t *testing.T, name string, k kind, header, body string, lives b
 		for _, ok := p.next(); ok; _, ok = p.next() {
 		}
 	})
-	results, errs := make([]Result, 5), make([]error, 5)
-	var s Session
+	results, errs := make([]call.Result, 5), make([]error, 5)
+	var s call.Session
 	var calls sync.WaitGroup
 	host := &client{answer: never}
 	var servers sync.WaitGroup
 	servers.Go(func() { network.serve("four") })
-	run := func(id int, execute func() (Result, error)) {
+	run := func(id int, execute func() (call.Result, error)) {
 		calls.Go(func() { results[id], errs[id] = execute() })
 		synctest.Wait()
 	}
-	run(1, func() (Result, error) {
-		call := callWith(host)
-		call.Network = network
-		return c.Execute(t.Context(), call)
+	run(1, func() (call.Result, error) {
+		job := callWith(host)
+		job.Network = network
+		return c.Execute(t.Context(), job)
 	})
-	run(2, func() (Result, error) { return c.Execute(t.Context(), Call{Timeout: time.Minute}) })
-	run(3, func() (_ Result, err error) {
-		s, err = c.OpenSession(t.Context(), Call{Timeout: time.Minute})
-		return Result{}, err
+	run(2, func() (call.Result, error) { return c.Execute(t.Context(), call.Call{Timeout: time.Minute}) })
+	run(3, func() (_ call.Result, err error) {
+		s, err = c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute})
+		return call.Result{}, err
 	})
-	run(4, func() (Result, error) { return s.Execute(t.Context(), Call{Timeout: time.Minute}) })
+	run(4, func() (call.Result, error) { return s.Execute(t.Context(), call.Call{Timeout: time.Minute}) })
 	close(proceed)
 	calls.Wait()
 	for id := 1; id <= 4; id++ {
 		value, err := string(results[id].Value), errs[id]
-		var failure *Failure
-		var lost *LostError
+		var failure *call.Failure
+		var lost *call.LostError
 		switch {
 		case id == 3:
 			if err != nil {
@@ -219,7 +221,7 @@ func sayUnderWay(t *testing.T, name string, k kind, header, body string, lives b
 	select {
 	case <-c.Done():
 		if lives {
-			t.Errorf("%s ended the container: %v", name, c.lost())
+			t.Errorf("%s ended the container: %v", name, c.link.lost())
 		}
 		<-process.killed
 	default:

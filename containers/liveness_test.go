@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // meteredProcess tells as processor time what cpu gives.
@@ -89,15 +91,15 @@ func TestSilentAgent(t *testing.T) {
 				begun := time.Now()
 				c := openMetered(t, meter, func(p *peer) { pings <- ignore(p) })
 				if test.call {
-					_, err := c.Execute(t.Context(), Call{Timeout: long})
+					_, err := c.Execute(t.Context(), call.Call{Timeout: long})
 					checkSilenced(t, err, test.ends > long)
 				}
 				<-c.Done()
 				if ended := time.Since(begun); ended != test.ends {
 					t.Errorf("ended after %v, want %v", ended, test.ends)
 				}
-				_, err := c.Execute(t.Context(), Call{Timeout: long})
-				var lost *LostError
+				_, err := c.Execute(t.Context(), call.Call{Timeout: long})
+				var lost *call.LostError
 				if !errors.As(err, &lost) || lost.Started || !errors.Is(err, ErrSilent) {
 					t.Errorf("a later call got %v", err)
 				}
@@ -112,10 +114,10 @@ func TestSilentAgent(t *testing.T) {
 // checkSilenced looks at the answer to the call that a silent agent had.
 func checkSilenced(t *testing.T, err error, overdue bool) {
 	t.Helper()
-	var lost *LostError
-	var failure *Failure
+	var lost *call.LostError
+	var failure *call.Failure
 	if overdue {
-		if !errors.As(err, &failure) || failure.Code != Timeout {
+		if !errors.As(err, &failure) || failure.Code != call.Timeout {
 			t.Errorf("got %v, want a timeout", err)
 		}
 	} else if !errors.As(err, &lost) || !lost.Started || !errors.Is(err, ErrSilent) {
@@ -175,7 +177,7 @@ func TestAgentThatSpeaksIsNotPinged(t *testing.T) {
 				t.Errorf("got kind %d", f.kind)
 			}
 		})
-		if _, err := c.Execute(t.Context(), Call{Timeout: time.Hour}); err != nil {
+		if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Hour}); err != nil {
 			t.Error(err)
 		}
 		if err := c.Close(); err != nil {
@@ -211,7 +213,7 @@ func TestAgentThatAnswersLate(t *testing.T) {
 				time.Sleep(rounds*(after+20*time.Second) + time.Minute)
 				select {
 				case <-c.Done():
-					t.Errorf("ended: %v", c.cause)
+					t.Errorf("ended: %v", c.link.cause)
 				default:
 				}
 			})
@@ -223,7 +225,7 @@ func TestAgentThatAnswersLate(t *testing.T) {
 func TestAgentThatStopsReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := openMetered(t, stopped, func(*peer) { <-t.Context().Done() })
-		_, err := c.Execute(t.Context(), Call{Timeout: time.Hour})
+		_, err := c.Execute(t.Context(), call.Call{Timeout: time.Hour})
 		checkSilenced(t, err, false)
 	})
 }
@@ -242,7 +244,7 @@ func TestPongsNobodyAskedFor(t *testing.T) {
 					ignore(p)
 				})
 				<-c.Done()
-				if _, err := c.Execute(t.Context(), Call{}); !errors.Is(err, errProtocol) {
+				if _, err := c.Execute(t.Context(), call.Call{}); !errors.Is(err, errProtocol) {
 					t.Errorf("got %v", err)
 				}
 			})
@@ -279,9 +281,9 @@ func TestAgentOfAnOverdueCallIsLookedAtAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
 		c := openMetered(t, stopped, func(p *peer) { ignore(p) })
-		_, err := c.Execute(t.Context(), Call{Timeout: time.Second})
+		_, err := c.Execute(t.Context(), call.Call{Timeout: time.Second})
 		checkSilenced(t, err, true)
-		_, err = c.Execute(t.Context(), Call{Timeout: time.Minute})
+		_, err = c.Execute(t.Context(), call.Call{Timeout: time.Minute})
 		checkSilenced(t, err, false)
 		if ended, want := time.Since(begun), time.Second+deadlineGrace+5*time.Second; ended != want {
 			t.Errorf("ended after %v, want %v", ended, want)

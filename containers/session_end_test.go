@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // Whatever ends a session with a call in it, that call gets the answer of the agent, and those that
@@ -23,23 +25,23 @@ func TestSessionEndsUnderACall(t *testing.T) {
 		running error
 	}{
 		{name: "by an overrun", agent: func(p *peer) { p.failure(2, `"code":1002,"limit":"cpu"`) },
-			running: &Failure{Code: Timeout, Limit: "cpu", Console: []string{}}},
+			running: &call.Failure{Code: call.Timeout, Limit: "cpu", Console: []string{}}},
 		{name: "out of memory", agent: func(p *peer) { p.failure(2, `"code":1004,"limit":"memory"`) },
-			running: &Failure{Code: LimitExceeded, Limit: "memory", Console: []string{}}},
+			running: &call.Failure{Code: call.LimitExceeded, Limit: "memory", Console: []string{}}},
 		{name: "by a crash", agent: func(p *peer) { p.failure(2, `"code":1005,"started":true`) },
-			running: &LostError{Started: true, Cause: errWorkerDied}},
+			running: &call.LostError{Started: true, Cause: errWorkerDied}},
 		{name: "by a cancel", cancel: true, agent: func(p *peer) {
 			p.expect(kindCancel, `{"id":2}`)
 			p.failure(2, `"code":1003,"console":["a"]`)
-		}, running: &Failure{Code: Cancelled, Console: []string{"a"}}},
+		}, running: &call.Failure{Code: call.Cancelled, Console: []string{"a"}}},
 		{name: "by close", close: true, agent: func(p *peer) {
 			p.expect(kindClose, `{"session":1}`)
 			p.failure(2, `"code":1003,"console":["a"]`)
-		}, running: &Failure{Code: Cancelled, Console: []string{"a"}}},
+		}, running: &call.Failure{Code: call.Cancelled, Console: []string{"a"}}},
 		{name: "before the call came", agent: func(p *peer) {
 			p.ended(1)
 			p.failure(2, `"code":1009`)
-		}, running: ErrNoSession},
+		}, running: call.ErrNoSession},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -50,7 +52,7 @@ func TestSessionEndsUnderACall(t *testing.T) {
 						time.Sleep(time.Second) // so that two more wait
 					}
 					test.agent(p)
-					if test.running != ErrNoSession {
+					if test.running != call.ErrNoSession {
 						p.ended(1)
 					}
 					p.serveWithoutSessions()
@@ -59,14 +61,14 @@ func TestSessionEndsUnderACall(t *testing.T) {
 				defer cancel()
 				var calls sync.WaitGroup
 				calls.Go(func() {
-					if _, err := s.Execute(ctx, Call{Timeout: time.Minute}); !reflect.DeepEqual(err, test.running) {
+					if _, err := s.Execute(ctx, call.Call{Timeout: time.Minute}); !reflect.DeepEqual(err, test.running) {
 						t.Errorf("the call that ran got %#v", err)
 					}
 				})
 				synctest.Wait()
 				for range 2 {
 					calls.Go(func() {
-						if _, err := s.Execute(t.Context(), Call{Timeout: time.Minute}); err != ErrNoSession {
+						if _, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute}); err != call.ErrNoSession {
 							t.Errorf("a call that waited got %#v", err)
 						}
 					})
@@ -81,7 +83,7 @@ func TestSessionEndsUnderACall(t *testing.T) {
 				}
 				calls.Wait()
 				<-s.Done()
-				if _, err := c.Execute(t.Context(), Call{Timeout: time.Minute}); err != nil {
+				if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
 					t.Errorf("the next call got %v", err)
 				}
 				c.lives(t)
@@ -114,14 +116,14 @@ func TestContainerDiesWithSessions(t *testing.T) {
 			p.expect(kindCall, fmt.Sprintf(inside, 3))
 			<-die
 		})
-		idle, err := c.OpenSession(t.Context(), Call{Timeout: time.Minute})
+		idle, err := c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}
 		var calls sync.WaitGroup
 		for i := range 3 {
 			calls.Go(func() {
-				if _, err := s.Execute(t.Context(), Call{Timeout: time.Minute}); !isLost(err, i == 0) || !errors.Is(err, errAgentEnded) {
+				if _, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute}); !isLost(err, i == 0) || !errors.Is(err, errAgentEnded) {
 					t.Errorf("call %d got %#v", i, err)
 				}
 			})
@@ -130,14 +132,14 @@ func TestContainerDiesWithSessions(t *testing.T) {
 		close(die)
 		calls.Wait()
 		<-process.killed
-		for _, s := range []Session{s, idle} {
+		for _, s := range []call.Session{s, idle} {
 			<-s.Done()
 			s.Close()
-			if _, err := s.Execute(t.Context(), Call{Timeout: time.Minute}); err != ErrNoSession {
+			if _, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute}); err != call.ErrNoSession {
 				t.Errorf("a call after the end got %v", err)
 			}
 		}
-		if _, err := c.OpenSession(t.Context(), Call{Timeout: time.Minute}); !isLost(err, false) {
+		if _, err := c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute}); !isLost(err, false) {
 			t.Errorf("another session got %v", err)
 		}
 	})
@@ -148,7 +150,7 @@ func TestAgentThatDoesNotEndASessionIsEnded(t *testing.T) {
 		s, _, process := openSession(t, testLimits, deaf)
 		var running sync.WaitGroup
 		running.Go(func() {
-			if _, err := s.Execute(t.Context(), Call{Timeout: time.Minute}); !isLost(err, true) || !errors.Is(err, errUnclosed) {
+			if _, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute}); !isLost(err, true) || !errors.Is(err, errUnclosed) {
 				t.Errorf("the call in it got %v", err)
 			}
 		})
@@ -170,37 +172,37 @@ func TestSessionThatDoesNotOpen(t *testing.T) {
 	tests := []struct {
 		name  string
 		ctx   func(*testing.T) context.Context
-		call  Call
+		call  call.Call
 		agent func(*peer) // nil: it hears nothing of it
 		want  error
 	}{
-		{name: "its script throws", call: Call{Timeout: time.Minute}, agent: func(p *peer) {
+		{name: "its script throws", call: call.Call{Timeout: time.Minute}, agent: func(p *peer) {
 			p.expect(kindCall, opening)
 			p.failure(1, `"code":1000,"name":"Error"`)
 			p.ended(1)
-		}, want: &Failure{Code: Exception, Name: "Error", Console: []string{}}},
-		{name: "it is cancelled", ctx: func(t *testing.T) context.Context { return cancelled(t, time.Second) }, call: Call{Timeout: time.Minute}, agent: func(p *peer) {
+		}, want: &call.Failure{Code: call.Exception, Name: "Error", Console: []string{}}},
+		{name: "it is cancelled", ctx: func(t *testing.T) context.Context { return cancelled(t, time.Second) }, call: call.Call{Timeout: time.Minute}, agent: func(p *peer) {
 			p.expect(kindCall, opening)
 			p.expect(kindCancel, `{"id":1}`)
 			p.failure(1, `"code":1003`)
 			p.expect(kindClose, `{"session":1}`)
 			p.ended(1)
-		}, want: &Failure{Code: Cancelled, Console: []string{}}},
-		{name: "it is cancelled when it has just opened", ctx: func(t *testing.T) context.Context { return cancelled(t, time.Second) }, call: Call{Timeout: time.Minute}, agent: func(p *peer) {
+		}, want: &call.Failure{Code: call.Cancelled, Console: []string{}}},
+		{name: "it is cancelled when it has just opened", ctx: func(t *testing.T) context.Context { return cancelled(t, time.Second) }, call: call.Call{Timeout: time.Minute}, agent: func(p *peer) {
 			p.expect(kindCall, opening)
 			p.expect(kindCancel, `{"id":1}`)
 			time.Sleep(cancelGrace / 2)
 			p.result(1, "0")
 			p.expect(kindClose, `{"session":1}`)
 			p.ended(1)
-		}, want: &Failure{Code: Cancelled}},
+		}, want: &call.Failure{Code: call.Cancelled}},
 		{name: "it was cancelled before", ctx: func(t *testing.T) context.Context {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			return ctx
-		}, call: Call{Timeout: time.Minute}, want: &Failure{Code: Cancelled}},
-		{name: "it is too long for a frame", call: Call{Script: make([]byte, MaxFrame), Timeout: time.Minute},
-			want: &Failure{Code: LimitExceeded, Limit: "frame"}},
+		}, call: call.Call{Timeout: time.Minute}, want: &call.Failure{Code: call.Cancelled}},
+		{name: "it is too long for a frame", call: call.Call{Script: make([]byte, MaxFrame), Timeout: time.Minute},
+			want: &call.Failure{Code: call.LimitExceeded, Limit: "frame"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -218,16 +220,16 @@ func TestSessionThatDoesNotOpen(t *testing.T) {
 				if test.ctx != nil {
 					ctx = test.ctx(t)
 				}
-				if s, err := c.OpenSession(ctx, test.call); s != nil || !reflect.DeepEqual(err, test.want) {
+				if s, err := c.OpenSessionContext(ctx, test.call); s != nil || !reflect.DeepEqual(err, test.want) {
 					t.Errorf("got %v, %#v", s, err)
 				}
-				if _, err := c.Execute(t.Context(), Call{Timeout: time.Minute}); err != nil {
+				if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
 					t.Errorf("the next call got %v", err)
 				}
 				time.Sleep(2 * cancelGrace)
 				c.lives(t)
-				if len(c.sessions) != 0 {
-					t.Errorf("%d sessions are kept", len(c.sessions))
+				if len(c.sessions.live) != 0 {
+					t.Errorf("%d sessions are kept", len(c.sessions.live))
 				}
 			})
 		})

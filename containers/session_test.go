@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 const (
@@ -19,14 +21,14 @@ const (
 )
 
 // openSession gives a session whose agent goes on with script when it has opened it.
-func openSession(t *testing.T, l Limits, script func(*peer)) (Session, *Container, *pipeProcess) {
+func openSession(t *testing.T, l Limits, script func(*peer)) (call.Session, *Container, *pipeProcess) {
 	t.Helper()
 	c, process := open(t, l, func(p *peer) {
 		p.expect(kindCall, opening)
 		p.result(1, "0")
 		script(p)
 	})
-	s, err := c.OpenSession(t.Context(), Call{Timeout: time.Minute})
+	s, err := c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,13 +41,13 @@ func (p *peer) ended(session int) { p.send(kindEnded, fmt.Sprintf(`{"session":%d
 // lives fails the test where the container has been ended.
 func (c *Container) lives(t *testing.T) {
 	t.Helper()
-	if cause := c.lost().(*LostError).Cause; cause != nil {
+	if cause := c.link.lost().Cause; cause != nil {
 		t.Errorf("the container was ended: %v", cause)
 	}
 }
 
 func isLost(err error, started bool) bool {
-	var lost *LostError
+	var lost *call.LostError
 	return errors.As(err, &lost) && lost.Started == started
 }
 
@@ -64,10 +66,10 @@ func TestSession(t *testing.T) {
 		p.next()
 	})
 	for id := 2; id < 5; id++ {
-		want := Result{Value: []byte(fmt.Sprint(id)), Console: []string{"a"}, Time: 3, Container: "scripted"}
+		want := call.Result{Value: []byte(fmt.Sprint(id)), Console: []string{"a"}, Time: 3, Container: "scripted"}
 		// Bundle and memory are those the session was opened with.
-		call := Call{Script: []byte(`{"code":"x"}`), Timeout: time.Minute, Bundle: bundleOf("a", 2), Memory: 64}
-		if result, err := s.Execute(t.Context(), call); err != nil || !reflect.DeepEqual(result, want) {
+		job := call.Call{Script: []byte(`{"code":"x"}`), Timeout: time.Minute, Bundle: bundleOf("a", 2), Memory: 64}
+		if result, err := s.Execute(t.Context(), job); err != nil || !reflect.DeepEqual(result, want) {
 			t.Errorf("got %+v, %v", result, err)
 		}
 	}
@@ -78,12 +80,12 @@ func TestSession(t *testing.T) {
 	}
 	s.Close()
 	s.Close()
-	if _, err := s.Execute(t.Context(), Call{Timeout: time.Minute}); err != ErrNoSession {
+	if _, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute}); err != call.ErrNoSession {
 		t.Errorf("a call in a closed session got %v", err)
 	}
 	<-s.Done()
 	s.Close()
-	if _, err := c.OpenSession(t.Context(), Call{Timeout: time.Minute}); err != nil {
+	if _, err := c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
 		t.Errorf("another session got %v", err)
 	}
 	c.lives(t)
@@ -113,7 +115,7 @@ func TestCallsInASessionTakeTurns(t *testing.T) {
 		var order []string
 		for range 4 {
 			calls.Go(func() {
-				result, err := s.Execute(t.Context(), Call{Timeout: time.Minute})
+				result, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute})
 				if err != nil {
 					t.Error(err)
 				}
@@ -123,13 +125,13 @@ func TestCallsInASessionTakeTurns(t *testing.T) {
 			})
 			synctest.Wait()
 		}
-		if _, err := c.Execute(t.Context(), Call{Timeout: time.Minute}); err != nil {
+		if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
 			t.Error(err)
 		}
 		// The last one has no answer: its deadline counts from its turn, too.
-		_, err := s.Execute(t.Context(), Call{Timeout: time.Minute})
+		_, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute})
 		calls.Wait()
-		if !reflect.DeepEqual(err, &Failure{Code: Timeout, Limit: "wall"}) {
+		if !reflect.DeepEqual(err, &call.Failure{Code: call.Timeout, Limit: "wall"}) {
 			t.Errorf("a call without an answer got %v", err)
 		}
 		if want := []string{"2", "3", "4", "5"}; !slices.Equal(order, want) {
@@ -154,19 +156,19 @@ func TestCallGivenUpBeforeItsTurnIsNotSent(t *testing.T) {
 		})
 		var first sync.WaitGroup
 		first.Go(func() {
-			if _, err := s.Execute(t.Context(), Call{Timeout: time.Minute}); err != nil {
+			if _, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
 				t.Error(err)
 			}
 		})
 		synctest.Wait()
 		start := time.Now()
-		if _, err := s.Execute(cancelled(t, time.Second), Call{Timeout: time.Minute}); !reflect.DeepEqual(err, &Failure{Code: Cancelled}) {
+		if _, err := s.Execute(cancelled(t, time.Second), call.Call{Timeout: time.Minute}); !reflect.DeepEqual(err, &call.Failure{Code: call.Cancelled}) {
 			t.Errorf("got %v", err)
 		}
 		if took := time.Since(start); took != time.Second {
 			t.Errorf("took %v", took)
 		}
-		if result, err := s.Execute(t.Context(), Call{Timeout: time.Minute}); string(result.Value) != "3" || err != nil {
+		if result, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute}); string(result.Value) != "3" || err != nil {
 			t.Errorf("the next one got %s, %v", result.Value, err)
 		}
 		first.Wait()
@@ -198,19 +200,19 @@ func TestSessionKeepsItsBundle(t *testing.T) {
 		}
 		p.next()
 	})
-	c.bundles = newBundles(4, 9)
-	s, err := c.OpenSession(t.Context(), Call{Bundle: bundleOf("aa", 2), Timeout: time.Minute})
+	c.calls.bundles = newBundles(4, 9)
+	s, err := c.OpenSessionContext(t.Context(), call.Call{Bundle: bundleOf("aa", 2), Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range []string{"bb", "cc"} {
-		if _, err := c.Execute(t.Context(), Call{Bundle: bundleOf(id, 2), Timeout: time.Minute}); err != nil {
+		if _, err := c.Execute(t.Context(), call.Call{Bundle: bundleOf(id, 2), Timeout: time.Minute}); err != nil {
 			t.Error(err)
 		}
 	}
 	s.Close()
 	<-s.Done()
-	if _, err := c.Execute(t.Context(), Call{Bundle: bundleOf("dddd", 4), Timeout: time.Minute}); err != nil {
+	if _, err := c.Execute(t.Context(), call.Call{Bundle: bundleOf("dddd", 4), Timeout: time.Minute}); err != nil {
 		t.Error(err)
 	}
 }
@@ -235,7 +237,7 @@ func TestHostOfASessionsCalls(t *testing.T) {
 	for i := range hosts {
 		hosts[i].answer = func(context.Context, string, json.RawMessage) (json.RawMessage, error) { return []byte("1"), nil }
 	}
-	s, err := c.OpenSession(t.Context(), callWith(&hosts[0]))
+	s, err := c.OpenSessionContext(t.Context(), callWith(&hosts[0]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +280,7 @@ func TestSessionsTogether(t *testing.T) {
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() {
-			s, err := c.OpenSession(t.Context(), Call{Timeout: time.Minute})
+			s, err := c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute})
 			if err != nil {
 				t.Error(err)
 				return
@@ -291,12 +293,12 @@ func TestSessionsTogether(t *testing.T) {
 					if i%5 == 0 {
 						calls.Go(cancel)
 					}
-					result, err := s.Execute(ctx, Call{Timeout: time.Minute})
-					var failure *Failure
+					result, err := s.Execute(ctx, call.Call{Timeout: time.Minute})
+					var failure *call.Failure
 					switch {
-					case err == nil && string(result.Value) == fmt.Sprint(s.(*session).id):
-					case errors.Is(err, ErrNoSession):
-					case i%5 == 0 && errors.As(err, &failure) && failure.Code == Cancelled:
+					case err == nil && string(result.Value) == fmt.Sprint(s.(*openedSession).id):
+					case errors.Is(err, call.ErrNoSession):
+					case i%5 == 0 && errors.As(err, &failure) && failure.Code == call.Cancelled:
 					default:
 						t.Errorf("got %s, %v", result.Value, err)
 					}

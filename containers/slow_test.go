@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // Where it is slow and nothing else, neither a call that was to stop nor a session costs it its life.
@@ -25,7 +27,7 @@ func TestSlowAgentHasTimeToStop(t *testing.T) {
 	for name, test := range map[string]struct {
 		agent func(*peer)
 		run   func(*testing.T, *Container) error
-		err   *Failure
+		err   *call.Failure
 		takes time.Duration
 	}{
 		"a cancelled call": {
@@ -35,10 +37,10 @@ func TestSlowAgentHasTimeToStop(t *testing.T) {
 				answer(p, timedOut, pong)
 			},
 			func(t *testing.T, c *Container) error {
-				_, err := c.Execute(cancelled(t, time.Second), Call{Timeout: time.Hour})
+				_, err := c.Execute(cancelled(t, time.Second), call.Call{Timeout: time.Hour})
 				return err
 			},
-			&Failure{Code: Cancelled}, time.Second + cancelAnswer,
+			&call.Failure{Code: call.Cancelled}, time.Second + cancelAnswer,
 		},
 		"a call past its deadline": {
 			func(p *peer) {
@@ -47,10 +49,10 @@ func TestSlowAgentHasTimeToStop(t *testing.T) {
 				answer(p, timedOut, pong)
 			},
 			func(t *testing.T, c *Container) error {
-				_, err := c.Execute(t.Context(), Call{Timeout: time.Second})
+				_, err := c.Execute(t.Context(), call.Call{Timeout: time.Second})
 				return err
 			},
-			&Failure{Code: Timeout, Limit: "wall"}, time.Second + deadlineGrace,
+			&call.Failure{Code: call.Timeout, Limit: "wall"}, time.Second + deadlineGrace,
 		},
 		"a session that opened too late": {
 			func(p *peer) {
@@ -59,10 +61,10 @@ func TestSlowAgentHasTimeToStop(t *testing.T) {
 				answer(p, opened, ended, pong)
 			},
 			func(t *testing.T, c *Container) error {
-				_, err := c.OpenSession(t.Context(), Call{Timeout: time.Second})
+				_, err := c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Second})
 				return err
 			},
-			&Failure{Code: Timeout, Limit: "wall"}, time.Second + deadlineGrace,
+			&call.Failure{Code: call.Timeout, Limit: "wall"}, time.Second + deadlineGrace,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -73,7 +75,7 @@ func TestSlowAgentHasTimeToStop(t *testing.T) {
 					t.Errorf("got %v after %v", err, time.Since(begun))
 				}
 				time.Sleep(slow + time.Second)
-				if result, err := c.Execute(t.Context(), Call{Timeout: time.Second}); string(result.Value) != "2" {
+				if result, err := c.Execute(t.Context(), call.Call{Timeout: time.Second}); string(result.Value) != "2" {
 					t.Errorf("the next call got %s, %v", result.Value, err)
 				}
 			})

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // What an agent may not say of streams, while call 1 has stream 1 and call 2 stream 2. It costs the agent
@@ -82,8 +84,8 @@ func TestLiesAboutStreams(t *testing.T) {
 				var calls sync.WaitGroup
 				for range 2 {
 					calls.Go(func() {
-						var lost *LostError
-						_, err := c.Execute(t.Context(), Call{Timeout: time.Minute, Network: network})
+						var lost *call.LostError
+						_, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute, Network: network})
 						if !errors.As(err, &lost) && (err != nil || name != "one of a call answered") || lost != nil && !errors.Is(err, errProtocol) {
 							t.Errorf("got %v", err)
 						}
@@ -155,7 +157,7 @@ func TestFramesOfStreamsThatAreOver(t *testing.T) {
 				p.result(1, "1")
 				p.next()
 			})
-			_, err := c.Execute(t.Context(), Call{Timeout: time.Minute, Network: resets{}})
+			_, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute, Network: resets{}})
 			if test.lives && err != nil || !test.lives && !errors.Is(err, errProtocol) {
 				t.Fatalf("got %v", err)
 			}

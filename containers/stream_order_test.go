@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // What a server says at once could go out before the word that its stream is open: the writer took the words that
@@ -27,14 +29,14 @@ func TestOpenedComesBeforeData(t *testing.T) {
 				var h openedHeader
 				if f.kind == kindOpened && json.Unmarshal(f.header, &h) == nil {
 					opened[h.Stream] = true
-				} else if number, _, err := dataOf(f); f.kind != kindData || err != nil || !opened[number] {
+				} else if number, _, err := cutData(f); f.kind != kindData || err != nil || !opened[number] {
 					t.Errorf("got kind %d of stream %d", f.kind, number)
 				}
 			}
 			p.result(id, "1")
 			p.next()
 		})
-		if _, err := c.Execute(t.Context(), Call{Timeout: time.Minute, Network: network}); err != nil {
+		if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute, Network: network}); err != nil {
 			t.Error(err)
 		}
 		if err := c.Close(); err != nil {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 const blanked = "***"
@@ -171,7 +171,7 @@ func (b blanker) err(err error) error {
 	if err == nil || len(b.forms) == 0 {
 		return err
 	}
-	var failure *containers.Failure
+	var failure *call.Failure
 	if !errors.As(err, &failure) {
 		return blankError{b.text(err.Error()), err}
 	}

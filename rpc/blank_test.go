@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 func TestBlank(t *testing.T) {
@@ -71,21 +71,21 @@ func TestBlankIsLinear(t *testing.T) {
 
 func TestSecretsAreBlanked(t *testing.T) {
 	const told = "it is s3cr3t!"
-	failing := func(code containers.Code) does {
-		return func(ctx, string, call) (result, error) {
-			return result{}, &containers.Failure{Code: code, Name: told, Message: told, Stack: "Error: " + told, Limit: "cpu", Console: []string{told, "x"}}
+	failing := func(code call.Code) does {
+		return func(ctx, string, call.Call) (result, error) {
+			return result{}, &call.Failure{Code: code, Name: told, Message: told, Stack: "Error: " + told, Limit: "cpu", Console: []string{told, "x"}}
 		}
 	}
 	eachDialect(t, func(r *rig, a asker) {
-		r.runner.scripts["prints"] = func(ctx, string, call) (result, error) {
+		r.runner.scripts["prints"] = func(ctx, string, call.Call) (result, error) {
 			return result{Value: json.RawMessage(`"it is s3cr3t!"`), Console: []string{"a", told, `{"k":"s3cr3t!"}`}}, nil
 		}
-		r.runner.scripts["throws"] = failing(containers.Exception)
-		r.runner.scripts["spins"] = failing(containers.Timeout)
-		r.runner.scripts["circles"] = failing(containers.NotSerializable)
+		r.runner.scripts["throws"] = failing(call.Exception)
+		r.runner.scripts["spins"] = failing(call.Timeout)
+		r.runner.scripts["circles"] = failing(call.NotSerializable)
 		r.runner.scripts["breaks"] = failing(7)
-		r.runner.scripts["dies"] = func(ctx, string, call) (result, error) {
-			return result{}, &containers.LostError{Started: true, Cause: errors.New("its last words: " + told)}
+		r.runner.scripts["dies"] = func(ctx, string, call.Call) (result, error) {
+			return result{}, &call.LostError{Started: true, Cause: errors.New("its last words: " + told)}
 		}
 		for code, want := range map[string]string{
 			"prints":  `{"value":"it is s3cr3t!","console":["a","it is ***","{\"k\":\"***\"}"],"time":0}`,
@@ -121,9 +121,9 @@ func TestSecretsAreBlanked(t *testing.T) {
 
 // A failure that a Runner keeps is not changed under it.
 func TestBlankLeavesTheFailureAlone(t *testing.T) {
-	kept := &containers.Failure{Code: 1000, Name: "secret", Console: []string{"secret"}}
+	kept := &call.Failure{Code: 1000, Name: "secret", Console: []string{"secret"}}
 	err := newBlanker([]string{"secret"}).err(kept)
-	var got *containers.Failure
+	var got *call.Failure
 	if !errors.As(err, &got) || got.Name != blanked || got.Console[0] != blanked {
 		t.Errorf("got %+v", got)
 	}

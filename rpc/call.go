@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // A run is a call that passed all checks.
@@ -20,7 +20,7 @@ type run struct {
 	keep   bool   // its outcome is known for some time
 	detach bool   // it outlives its connection
 
-	call   containers.Call
+	call   call.Call
 	hidden []string // secrets
 
 	session *session // that it runs in; nil: none
@@ -29,7 +29,7 @@ type run struct {
 	start func(blank func() blanker) task
 }
 
-type task func(ctx context.Context, call containers.Call) (json.RawMessage, spent, error)
+type task func(ctx context.Context, job call.Call) (json.RawMessage, spent, error)
 
 // begin runs a call, or waits for the outcome of the one that has its name.
 func (s *Server) begin(ctx context.Context, cancel func(), r *run) waiting {
@@ -49,7 +49,7 @@ func (s *Server) begin(ctx context.Context, cancel func(), r *run) waiting {
 		blank = sync.OnceValue(func() blanker { return newBlanker(r.hidden) })
 	}
 	if r.call.Stream || len(r.call.Callbacks) > 0 {
-		r.call.Host = newHost(r, x.name.id, blank)
+		r.call.Client = newHost(r, x.name.id, blank)
 	}
 	r.call.Execution = x.name.id
 	task := r.start(blank)

@@ -5,14 +5,14 @@ import (
 	"encoding/json"
 	"strconv"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // A response is what a client answered a callback with.
 type response struct {
 	id    uint64 // of the callback
 	value json.RawMessage
-	err   *containers.CallbackError // nil: there is a value
+	err   *call.CallbackError // nil: there is a value
 }
 
 // ask sends the client a request and waits for its response.
@@ -95,11 +95,11 @@ func callbackID(id json.RawMessage) uint64 {
 }
 
 // callbackError is what a client says went wrong, or that it says so in no way we know.
-func callbackError(object json.RawMessage) *containers.CallbackError {
+func callbackError(object json.RawMessage) *call.CallbackError {
 	if kind(object) != '{' {
 		return errNotResponse
 	}
-	var e containers.CallbackError
+	var e call.CallbackError
 	var message, code bool
 	for name, value := range members(object) {
 		switch string(name) {

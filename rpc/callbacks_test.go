@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // said is the value of a script that returns how its callback failed.
@@ -91,7 +93,7 @@ func TestCallbackThatIsNotAllowed(t *testing.T) {
 func TestCallbackThatIsNeverAnswered(t *testing.T) {
 	eachDialect(t, func(r *rig, a asker) {
 		release := make(chan struct{})
-		r.runner.scripts["ask for a time"] = func(ctx ctx, tenant string, c call) (result, error) {
+		r.runner.scripts["ask for a time"] = func(ctx ctx, tenant string, c call.Call) (result, error) {
 			go func() { _, _ = r.runner.scripts["ask"](ctx, tenant, c) }() // until the call has ended
 			<-release
 			return r.runner.scripts["overrun"](ctx, tenant, c)

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 const (
@@ -91,19 +91,19 @@ func describeAll(version string, methods []method) document {
 const byNames = "by-name"
 
 func (m method) describe() documentCall {
-	call := documentCall{
+	job := documentCall{
 		Name: m.name, Summary: m.summary, Structure: byNames, Params: []descriptor{},
 		Result: &descriptor{Name: "result", Schema: schemaOf(m.result)},
 	}
 	for _, f := range m.params.fields {
-		call.Params = append(call.Params, descriptor{f.name, f.required, schemaOfParam(f.param)})
+		job.Params = append(job.Params, descriptor{f.name, f.required, schemaOfParam(f.param)})
 	}
 	// those that must be there come first, as the specification has it
-	slices.SortStableFunc(call.Params, func(a, b descriptor) int { return order(b.Required) - order(a.Required) })
+	slices.SortStableFunc(job.Params, func(a, b descriptor) int { return order(b.Required) - order(a.Required) })
 	for _, code := range slices.Concat(anyErrors, m.errors) {
-		call.Errors = append(call.Errors, reference{"#/components/errors/" + strconv.FormatInt(code, 10)})
+		job.Errors = append(job.Errors, reference{"#/components/errors/" + strconv.Itoa(int(code))})
 	}
-	return call
+	return job
 }
 
 func order(required bool) int {
@@ -125,19 +125,15 @@ func descriptorsOf(params reflect.Type) (all []descriptor) {
 	return all
 }
 
-// errorsByCode is every error there is, as wireError makes it.
+// errorsByCode is every error that there is.
 func errorsByCode() map[string]documentError {
-	all := []error{
-		errParse, invalidRequest("…"), errMethodNotFound, invalidParams("…"), errInternal,
-		&containers.LostError{}, busy("", 0), forbidden(""), errNotFound,
-	}
-	for code := range failures {
-		all = append(all, &containers.Failure{Code: code, Name: "the error's name, or the thrown string"})
-	}
 	errors := map[string]documentError{}
-	for _, err := range all {
-		e := wireError(err)
-		errors[strconv.FormatInt(e.Code, 10)] = documentError{e.Code, e.Message}
+	for _, row := range call.Codes {
+		message := row.Message
+		if row.Code == call.Exception {
+			message = "the error's name, or the thrown string"
+		}
+		errors[strconv.Itoa(int(row.Code))] = documentError{int64(row.Code), message}
 	}
 	return errors
 }

@@ -7,24 +7,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
-)
-
-// Codes of the daemon's own, beside those of package containers and of JSON-RPC.
-const (
-	codeLost      containers.Code = 1005
-	codeBusy      containers.Code = 1006
-	codeForbidden containers.Code = 1007
-	codeNotFound  containers.Code = 1009
-)
-
-// Codes of JSON-RPC itself, by its specification.
-const (
-	codeParseError     = -32700
-	codeInvalidRequest = -32600
-	codeMethodNotFound = -32601
-	codeInvalidParams  = -32602
-	codeInternalError  = -32603
+	"github.com/jsd-project/jsd/call"
 )
 
 // A reply is what a request comes to: a result, or an error.
@@ -42,15 +25,9 @@ type replyError struct {
 
 func (e *replyError) Error() string { return e.Message }
 
-// Busy is an error that says when to come again. What a Runner returns may be one.
-type Busy interface {
-	error
-	RetryAfter() time.Duration
-}
-
 // A refusal is an answer of this package's own making.
 type refusal struct {
-	code    int64
+	code    call.Code
 	message string
 	reason  string // for the log; may be empty
 	data    details
@@ -63,25 +40,28 @@ func (r *refusal) Error() string {
 	return r.message
 }
 
+// refuse makes a refusal with the message of its code.
+func refuse(code call.Code, data details) *refusal {
+	return &refusal{code: code, message: code.Message(), data: data}
+}
+
 func invalidRequest(why string) error {
-	return &refusal{code: codeInvalidRequest, message: "Invalid Request: " + why}
+	return &refusal{code: call.InvalidRequest, message: call.InvalidRequest.Message() + ": " + why}
 }
 
 func invalidParams(why string) error {
-	return &refusal{code: codeInvalidParams, message: "Invalid params: " + why}
+	return &refusal{code: call.InvalidParams, message: call.InvalidParams.Message() + ": " + why}
 }
 
-func forbidden(what string) error {
-	return &refusal{code: int64(codeForbidden), message: "Forbidden", data: details{What: what}}
-}
+func forbidden(what string) error { return refuse(call.Forbidden, details{What: what}) }
 
 func busy(reason string, retryAfter time.Duration) error {
-	return &refusal{code: int64(codeBusy), message: "Busy", reason: reason, data: details{RetryAfter: milliseconds(retryAfter)}}
+	r := refuse(call.Busy, details{RetryAfter: milliseconds(retryAfter)})
+	r.reason = reason
+	return r
 }
 
-func beyond(limit string) *refusal {
-	return &refusal{code: int64(containers.LimitExceeded), message: "Limit exceeded", data: details{Limit: limit}}
-}
+func beyond(limit string) *refusal { return refuse(call.LimitExceeded, details{Limit: limit}) }
 
 var (
 	errBatchReply      = beyond("batch")
@@ -91,11 +71,11 @@ var (
 	errFrameLimit      = beyond("frame")
 	errKeptLimit       = beyond("kept")
 	errSessionLimit    = beyond("sessions")
-	errParse           = &refusal{code: codeParseError, message: "Parse error"}
-	errCancelled       = &refusal{code: int64(containers.Cancelled), message: "Cancelled"}
-	errNotFound        = &refusal{code: int64(codeNotFound), message: "Not found"}
-	errInternal        = &refusal{code: codeInternalError, message: "Internal error"}
-	errMethodNotFound  = &refusal{code: codeMethodNotFound, message: "Method not found"}
+	errParse           = refuse(call.ParseError, details{})
+	errCancelled       = refuse(call.Cancelled, details{})
+	errNotFound        = refuse(call.NotFound, details{})
+	errInternal        = refuse(call.InternalError, details{})
+	errMethodNotFound  = refuse(call.MethodNotFound, details{})
 )
 
 // details is the data of an error. What is empty is left out, and so is data that is all empty.
@@ -109,30 +89,21 @@ type details struct {
 	Console    []string `json:"console,omitempty"`
 }
 
-// failures is how the outcome of a script looks on the wire. Where message is empty, it is the name
-// of what was thrown.
-var failures = map[containers.Code]struct {
-	message string
-	data    func(*containers.Failure) details
-}{
-	containers.Exception: {"", func(f *containers.Failure) details {
+// failureDetails is the data of an error that a script brought about. The message of what was thrown is for exceptions alone:
+// that of a missing function, which is the name that was called, is no news to the client.
+func failureDetails(f *call.Failure) details {
+	switch f.Code {
+	case call.Exception:
 		return details{Stack: f.Stack, Console: f.Console, Message: f.Message}
-	}},
-	containers.NotImplemented: {"Not implemented", func(*containers.Failure) details {
-		return details{}
-	}},
-	containers.Timeout: {"Timeout", func(f *containers.Failure) details {
-		return details{Limit: f.Limit, Console: f.Console}
-	}},
-	containers.Cancelled: {"Cancelled", func(f *containers.Failure) details {
-		return details{Console: f.Console}
-	}},
-	containers.LimitExceeded: {"Limit exceeded", func(f *containers.Failure) details {
-		return details{Limit: f.Limit, Console: f.Console}
-	}},
-	containers.NotSerializable: {"Not serializable", func(f *containers.Failure) details {
+	case call.NotSerializable:
 		return details{Stack: f.Stack, Console: f.Console}
-	}},
+	case call.Timeout, call.LimitExceeded:
+		return details{Limit: f.Limit, Console: f.Console}
+	case call.Cancelled:
+		return details{Console: f.Console}
+	default:
+		return details{}
+	}
 }
 
 // wireError is what a client gets for err, the only place where this is decided.
@@ -140,29 +111,27 @@ func wireError(err error) *replyError {
 	var (
 		told    *replyError
 		own     *refusal
-		failure *containers.Failure
-		lost    *containers.LostError
-		full    Busy
+		failure *call.Failure
+		lost    *call.LostError
+		busy    *call.BusyError
 	)
 	switch {
 	case errors.As(err, &told):
 		return told
-	case errors.Is(err, containers.ErrNoSession):
+	case errors.Is(err, call.ErrNoSession):
 		return wireError(errNotFound)
 	case errors.As(err, &own):
 		return newError(own.code, own.message, own.data)
-	case errors.As(err, &failure):
-		if row, ok := failures[failure.Code]; ok {
-			message := row.message
-			if message == "" {
-				message = failure.Name
-			}
-			return newError(int64(failure.Code), message, row.data(failure))
+	case errors.As(err, &failure) && failure.Code.FromAgent():
+		message := failure.Code.Message()
+		if failure.Code == call.Exception {
+			message = failure.Name
 		}
+		return newError(failure.Code, message, failureDetails(failure))
 	case errors.As(err, &lost):
-		return newError(int64(codeLost), "Sandbox lost", details{Started: &lost.Started})
-	case errors.As(err, &full):
-		return newError(int64(codeBusy), "Busy", details{RetryAfter: milliseconds(full.RetryAfter())})
+		return newError(call.Lost, call.Lost.Message(), details{Started: &lost.Started})
+	case errors.As(err, &busy):
+		return newError(call.Busy, call.Busy.Message(), details{RetryAfter: milliseconds(busy.RetryAfter)})
 	}
 	return wireError(errInternal)
 }
@@ -175,8 +144,8 @@ func causeOf(ctx context.Context, err error) error {
 	return err
 }
 
-func newError(code int64, message string, data details) *replyError {
-	e := &replyError{Code: code, Message: message}
+func newError(code call.Code, message string, data details) *replyError {
+	e := &replyError{Code: int64(code), Message: message}
 	if raw := json.RawMessage(appendJSON(nil, data)); string(raw) != "{}" {
 		e.Data = raw
 	}

@@ -7,12 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 func TestWireError(t *testing.T) {
-	failure := func(code containers.Code) error {
-		return &containers.Failure{Code: code, Name: "N", Message: "M", Stack: "S", Limit: "L", Console: []string{"C"}}
+	failure := func(code call.Code) error {
+		return &call.Failure{Code: code, Name: "N", Message: "M", Stack: "S", Limit: "L", Console: []string{"C"}}
 	}
 	for _, test := range []struct {
 		err  error
@@ -26,10 +26,10 @@ func TestWireError(t *testing.T) {
 		{failure(1008), `{"code":1008,"message":"Not serializable","data":{"stack":"S","console":["C"]}}`},
 		{failure(7), `{"code":-32603,"message":"Internal error"}`},
 		{fmt.Errorf("run: %w", failure(1001)), `{"code":1001,"message":"Not implemented"}`},
-		{&containers.Failure{Code: 1000, Name: "", Console: []string{}}, `{"code":1000,"message":""}`},
-		{&containers.Failure{Code: 1003}, `{"code":1003,"message":"Cancelled"}`},
-		{&containers.LostError{}, `{"code":1005,"message":"Sandbox lost","data":{"started":false}}`},
-		{&containers.LostError{Started: true, Cause: errSecretPlace}, `{"code":1005,"message":"Sandbox lost","data":{"started":true}}`},
+		{&call.Failure{Code: 1000, Name: "", Console: []string{}}, `{"code":1000,"message":""}`},
+		{&call.Failure{Code: 1003}, `{"code":1003,"message":"Cancelled"}`},
+		{&call.LostError{}, `{"code":1005,"message":"Sandbox lost","data":{"started":false}}`},
+		{&call.LostError{Started: true, Cause: errSecretPlace}, `{"code":1005,"message":"Sandbox lost","data":{"started":true}}`},
 		{fmt.Errorf("run: %w", busyError(time.Microsecond)), `{"code":1006,"message":"Busy","data":{"retryAfter":1}}`},
 		{busyError(0), `{"code":1006,"message":"Busy","data":{"retryAfter":0}}`},
 		{forbidden("timeout"), `{"code":1007,"message":"Forbidden","data":{"what":"timeout"}}`},

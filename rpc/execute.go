@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // executeParams is the params of runtime.execute.
@@ -72,9 +72,9 @@ func (s *Server) newRun(c *client, req *request, p *executeParams) (*run, Policy
 // start runs calls in a container of the tenant.
 func (s *Server) start(tenant string) func(func() blanker) task {
 	return func(blank func() blanker) task {
-		return func(ctx context.Context, call containers.Call) (json.RawMessage, spent, error) {
-			result, err := s.cfg.Runner.Run(ctx, tenant, call)
-			reply, err := executed(result, err, call.Stats, blank)
+		return func(ctx context.Context, job call.Call) (json.RawMessage, spent, error) {
+			result, err := s.cfg.Runner.Run(ctx, tenant, job)
+			reply, err := executed(result, err, job.Stats, blank)
 			return reply, spent{Result: result}, err
 		}
 	}

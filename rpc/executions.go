@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // An execution is one run of a script, known by its name while it runs. Where it is kept, its
@@ -50,11 +50,11 @@ func outcomeOf(result json.RawMessage, err error) outcome {
 		return outcome{result, nil, began}
 	}
 	var (
-		lost *containers.LostError
-		full Busy
+		lost *call.LostError
+		busy *call.BusyError
 	)
 	switch {
-	case errors.As(err, &full), errors.Is(err, containers.ErrNoSession):
+	case errors.As(err, &busy), errors.Is(err, call.ErrNoSession):
 		began = false
 	case errors.As(err, &lost):
 		began = lost.Started

@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // A host is what a script reaches of the client that called it, over the connection that the request
@@ -84,6 +84,6 @@ func (h *host) appendCallback(b []byte, name string, args json.RawMessage) []byt
 
 // Outcomes of a callback that are not the client's own.
 var (
-	errClientGone  = &containers.CallbackError{Message: "the client is gone"}
-	errNotResponse = &containers.CallbackError{Message: "the client's answer is no response", Code: -32600}
+	errClientGone  = &call.CallbackError{Message: "the client is gone"}
+	errNotResponse = &call.CallbackError{Message: "the client's answer is no response", Code: -32600}
 )

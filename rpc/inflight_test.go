@@ -13,6 +13,8 @@ import (
 	"github.com/coder/websocket"
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 func cancelRequest(id, of string) string {
@@ -142,7 +144,7 @@ func TestShutdownLetsCallsEnd(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	r := start(t)
 	release := make(chan struct{})
-	r.runner.scripts["held"] = func(ctx context.Context, _ string, c call) (result, error) {
+	r.runner.scripts["held"] = func(ctx context.Context, _ string, c call.Call) (result, error) {
 		r.runner.started <- codeOf(c)
 		<-release
 		return result{Value: json.RawMessage(`1`), Time: 3}, ctx.Err()

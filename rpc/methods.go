@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"maps"
 	"reflect"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // A method is what clients may call, and how rpc.discover describes it.
@@ -13,7 +15,7 @@ type method struct {
 	summary string
 	params  *shape
 	result  reflect.Type // of what it answers
-	errors  []int64      // codes that it may answer, beside those that any request may get
+	errors  []call.Code  // codes that it may answer, beside those that any request may get
 	socket  bool         // over a WebSocket only
 	runs    bool         // it runs a script: there is a Report of each
 	ends    bool         // it ends a call: also after the end of the credential
@@ -32,7 +34,7 @@ type later func(ctx context.Context, cancel func()) waiting
 type waiting func() (json.RawMessage, error)
 
 // newMethod has a handler called with params of type P; what it answers has the form of an R.
-func newMethod[R, P any](name, summary string, handle func(c *client, req *request, params P) (json.RawMessage, later, error), errors ...int64) method {
+func newMethod[R, P any](name, summary string, handle func(c *client, req *request, params P) (json.RawMessage, later, error), errors ...call.Code) method {
 	params := shapeOf(reflect.TypeFor[P]())
 	tenant, takesTenant := params.byName["tenant"]
 	return method{
@@ -80,17 +82,17 @@ const (
 func (s *Server) allMethods() []method {
 	return []method{
 		newMethod[Result](executeName, "Runs a script", s.execute,
-			1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009).running(),
+			call.Exception, call.NotImplemented, call.Timeout, call.Cancelled, call.LimitExceeded, call.Lost, call.Busy, call.Forbidden, call.NotSerializable, call.NotFound).running(),
 		newMethod[OpenResult](openName, "Evaluates a script and keeps its context for further calls", s.openSession,
-			1000, 1002, 1003, 1004, 1005, 1006, 1007, 1009).overSocket().running(),
-		newMethod[struct{}]("runtime.close", "Ends a session", s.closeSession, 1003, 1006, 1007, 1009).overSocket(),
+			call.Exception, call.Timeout, call.Cancelled, call.LimitExceeded, call.Lost, call.Busy, call.Forbidden, call.NotFound).overSocket().running(),
+		newMethod[struct{}]("runtime.close", "Ends a session", s.closeSession, call.Cancelled, call.Busy, call.Forbidden, call.NotFound).overSocket(),
 		newMethod[Result]("runtime.attach", "Gives the outcome of an execution, once it has one", s.attach,
-			1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009),
-		newMethod[CancelResult]("runtime.cancel", "Cancels a call", s.cancel, 1007).ending(),
-		newMethod[PutResult]("runtime.put", "Keeps a folder of sources", s.put, 1004, 1007),
-		newMethod[struct{}]("runtime.stop", "Ends the containers of a tenant", s.stop, 1006, 1007),
-		newMethod[Info]("runtime.info", "Says what this daemon is and may do", s.info, 1007),
-		newMethod[document](discoverName, "Describes this protocol", s.discover, 1007),
+			call.Exception, call.NotImplemented, call.Timeout, call.Cancelled, call.LimitExceeded, call.Lost, call.Busy, call.Forbidden, call.NotSerializable, call.NotFound),
+		newMethod[CancelResult]("runtime.cancel", "Cancels a call", s.cancel, call.Forbidden).ending(),
+		newMethod[PutResult]("runtime.put", "Keeps a folder of sources", s.put, call.LimitExceeded, call.Forbidden),
+		newMethod[struct{}]("runtime.stop", "Ends the containers of a tenant", s.stop, call.Busy, call.Forbidden),
+		newMethod[Info]("runtime.info", "Says what this daemon is and may do", s.info, call.Forbidden),
+		newMethod[document](discoverName, "Describes this protocol", s.discover, call.Forbidden),
 	}
 }
 
@@ -162,4 +164,4 @@ func (s *Server) stop(c *client, _ *request, p stopParams) (json.RawMessage, lat
 }
 
 // anyErrors are the codes of errors that any request may get.
-var anyErrors = []int64{codeInvalidRequest, codeInvalidParams, codeInternalError}
+var anyErrors = []call.Code{call.InvalidRequest, call.InvalidParams, call.InternalError}

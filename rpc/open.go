@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 type openParams struct {
@@ -44,8 +44,8 @@ func (s *Server) openSession(c *client, req *request, p openParams) (json.RawMes
 	r.call = policy.limits(&p.script, bundle)
 	r.call.Script = p.body(nil, nil, nil)
 	r.start = func(func() blanker) task {
-		return func(ctx context.Context, call containers.Call) (json.RawMessage, spent, error) {
-			return s.evaluate(ctx, r, call, policy.SessionIdle)
+		return func(ctx context.Context, job call.Call) (json.RawMessage, spent, error) {
+			return s.evaluate(ctx, r, job, policy.SessionIdle)
 		}
 	}
 	return nil, func(ctx context.Context, cancel func()) waiting {
@@ -58,8 +58,8 @@ func (s *Server) openSession(c *client, req *request, p openParams) (json.RawMes
 }
 
 // evaluate has a place for its session reserved, which is free again once that is gone.
-func (s *Server) evaluate(ctx context.Context, r *run, call containers.Call, idle time.Duration) (json.RawMessage, spent, error) {
-	inner, result, err := s.cfg.Runner.OpenSession(ctx, r.tenant, call)
+func (s *Server) evaluate(ctx context.Context, r *run, job call.Call, idle time.Duration) (json.RawMessage, spent, error) {
+	inner, result, err := s.cfg.Runner.OpenSession(ctx, r.tenant, job)
 	if err != nil {
 		s.releaseSession(r.tenant)
 		return nil, spent{Result: result}, err

@@ -92,8 +92,8 @@ func TestPolicyShapesCalls(t *testing.T) {
 	seen := func(params string, timeout, cpu time.Duration, once bool) {
 		t.Helper()
 		a.expectOutcome(execute, params, one)
-		if c := <-r.runner.seen; c.Timeout != timeout || c.CPU != cpu || c.Once != once {
-			t.Errorf("%s: %v, %v, %v", params, c.Timeout, c.CPU, c.Once)
+		if c := <-r.runner.seen; c.Timeout != timeout || c.CPU != cpu || c.OneShot != once {
+			t.Errorf("%s: %v, %v, %v", params, c.Timeout, c.CPU, c.OneShot)
 		}
 	}
 	seen(`{"code":"x"}`, 3*time.Second, 3*time.Second, false)

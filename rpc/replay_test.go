@@ -9,7 +9,7 @@ import (
 
 	"github.com/coder/websocket"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // An exchange is a block of protocol.md: what a client sends (→) and gets (←) on one connection, and
@@ -177,11 +177,11 @@ func TestReplayCanFail(t *testing.T) {
 // addProtocolScripts adds what the scripts of protocol.md do, by their source.
 func addProtocolScripts(r *runner) {
 	gives := func(v string) does {
-		return func(ctx, string, call) (result, error) { return result{Value: json.RawMessage(v)}, nil }
+		return func(ctx, string, call.Call) (result, error) { return result{Value: json.RawMessage(v)}, nil }
 	}
 	asks := func(then func(v json.RawMessage, err error) string) does {
-		return func(ctx ctx, _ string, c call) (result, error) {
-			v, err := c.Host.Callback(ctx, "fetchUser", json.RawMessage(`[7]`))
+		return func(ctx ctx, _ string, c call.Call) (result, error) {
+			v, err := c.Client.Callback(ctx, "fetchUser", json.RawMessage(`[7]`))
 			return result{Value: json.RawMessage(then(v, err))}, nil
 		}
 	}
@@ -192,14 +192,14 @@ func addProtocolScripts(r *runner) {
 		"add":                                 gives(`3`),
 		"let x = 2":                           gives(`null`),
 		"x * 21":                              gives(`42`),
-		"1":                                   fails(&containers.Failure{Code: containers.NotImplemented}),
-		"throw new TypeError('x')": fails(&containers.Failure{Code: containers.Exception, Name: "TypeError", Message: "x",
+		"1":                                   fails(&call.Failure{Code: call.NotImplemented}),
+		"throw new TypeError('x')": fails(&call.Failure{Code: call.Exception, Name: "TypeError", Message: "x",
 			Stack: "TypeError: x\n    at script.js:1:7"}),
 		"while (true) {}": r.held(nil, ""),
 		"new Promise(done => setTimeout(done, 200, 'charged'))": gives(`"charged"`),
-		"console.log('one'); console.warn('two'); 3": func(_ ctx, _ string, c call) (result, error) {
-			c.Host.Print("log", "one")
-			c.Host.Print("warn", "two")
+		"console.log('one'); console.warn('two'); 3": func(_ ctx, _ string, c call.Call) (result, error) {
+			c.Client.Print("log", "one")
+			c.Client.Print("warn", "two")
 			return result{Value: json.RawMessage(`3`), Console: []string{"one", "two"}}, nil
 		},
 		"host.fetchUser(7).then(user => user.name)": asks(func(v json.RawMessage, _ error) string {
@@ -208,7 +208,7 @@ func addProtocolScripts(r *runner) {
 			return string(user.Name)
 		}),
 		"host.fetchUser(7).catch(e => [e.message, e.code, e.data])": asks(func(_ json.RawMessage, err error) string {
-			e := err.(*containers.CallbackError)
+			e := err.(*call.CallbackError)
 			return string(appendJSON(nil, []any{e.Message, e.Code, e.Data}))
 		}),
 	} {

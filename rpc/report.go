@@ -7,7 +7,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // A Report says how a call of runtime.execute or runtime.open went. It has nothing of what the script is,
@@ -40,7 +40,7 @@ func (r *Report) Outcome() string {
 // A spent is what a call used of time and containers.
 type spent struct {
 	turn time.Duration // waited in its session
-	containers.Result
+	call.Result
 }
 
 // report tells of the end of a run.
@@ -76,11 +76,11 @@ func (s *Server) tell(report Report, err error) {
 
 // isFault says no where a container was lost because somebody wanted it to end.
 func isFault(code int64, err error) bool {
-	switch code {
-	case codeInternalError:
+	switch call.Code(code) {
+	case call.InternalError:
 		return true
-	case int64(codeLost):
-		return !errors.Is(err, containers.ErrClosed)
+	case call.Lost:
+		return !errors.Is(err, call.ErrClosed)
 	default:
 		return false
 	}
@@ -96,7 +96,7 @@ func (s *Server) logCall(r *Report, err error) {
 	switch {
 	case r.Fault:
 		event = event.Err(err)
-	case r.Code == int64(codeBusy):
+	case r.Code == int64(call.Busy):
 		event = event.Str("reason", err.Error()) // which bound it met
 	}
 	event = event.Str("method", r.Method)

@@ -12,7 +12,7 @@ import (
 
 	"github.com/coder/websocket"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 const (
@@ -62,13 +62,13 @@ func observed(t *testing.T, change ...func(*Config)) (*rig, *watcher) {
 func TestReports(t *testing.T) {
 	r, w := observed(t, func(c *Config) { c.Policy = allowed(Policy{Sessions: 1}) })
 	placed := func(err error) does {
-		return func(context.Context, string, call) (result, error) {
+		return func(context.Context, string, call.Call) (result, error) {
 			return result{Value: null, Container: "c1", Queue: 40 * time.Millisecond, Cold: true}, err
 		}
 	}
-	stopped := &containers.LostError{Started: true, Cause: containers.ErrClosed}
+	stopped := &call.LostError{Started: true, Cause: call.ErrClosed}
 	r.runner.scripts["placed"] = placed(nil)
-	r.runner.scripts["placed, throws"] = placed(&containers.Failure{Code: containers.Exception, Name: "Error"})
+	r.runner.scripts["placed, throws"] = placed(&call.Failure{Code: call.Exception, Name: "Error"})
 	r.runner.scripts["stopped"] = placed(fmt.Errorf("wrapped: %w", stopped))
 	a := asker{r.dial(), false}
 	for _, test := range []struct{ method, params, want string }{
@@ -111,12 +111,12 @@ func TestReportsTellTimeApart(t *testing.T) {
 	r, w := observed(t)
 	release := make(chan struct{})
 	step := r.runner.held(release, "3")
-	r.runner.scripts["step"] = func(ctx ctx, tenant string, c call) (result, error) {
+	r.runner.scripts["step"] = func(ctx ctx, tenant string, c call.Call) (result, error) {
 		res, err := step(ctx, tenant, c)
 		res.Container = "c1"
 		return res, err
 	}
-	r.runner.scripts["quick"] = func(ctx, string, call) (result, error) { return result{Value: null, Container: "c1"}, nil }
+	r.runner.scripts["quick"] = func(ctx, string, call.Call) (result, error) { return result{Value: null, Container: "c1"}, nil }
 	a := asker{r.dial(), false}
 	s := a.open("1", `,"tenant":"t"`)
 	w.take(r, 1)
@@ -163,7 +163,7 @@ func TestReportPerRun(t *testing.T) {
 
 func TestStoppedContainersAreNoErrorLines(t *testing.T) {
 	r := start(t)
-	r.runner.scripts["stopped"] = fails(&containers.LostError{Started: true, Cause: containers.ErrClosed})
+	r.runner.scripts["stopped"] = fails(&call.LostError{Started: true, Cause: call.ErrClosed})
 	r.dial().send(request1(`1`, "stopped"))
 	r.eventually("its line", func() bool { return strings.Contains(r.log.String(), `"outcome":"1005"`) })
 	var line struct {

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // Result is what runtime.execute answers.
@@ -18,7 +18,7 @@ type Result struct {
 }
 
 // executed is the JSON of a Result. The value is passed on as it is.
-func executed(r containers.Result, err error, stats bool, blank func() blanker) (json.RawMessage, error) {
+func executed(r call.Result, err error, stats bool, blank func() blanker) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ type Stats struct {
 	Container string  `json:"container"` // ID
 }
 
-func statsOf(r containers.Result) Stats {
+func statsOf(r call.Result) Stats {
 	return Stats{Queue: tenths(r.Queue), Cold: r.Cold, CPU: tenths(r.CPU), Container: r.Container}
 }
 

@@ -10,22 +10,21 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 type (
 	ctx    = context.Context
-	call   = containers.Call
-	result = containers.Result
-	does   = func(ctx context.Context, tenant string, c call) (result, error)
+	result = call.Result
+	does   = func(ctx context.Context, tenant string, c call.Call) (result, error)
 )
 
 // A runner stands for the scheduler: what a script does is a Go function, by its code or, where it
 // has none, by what it calls. It keeps to the contract of package containers.
 type runner struct {
 	scripts map[string]does
-	started chan string // gets the code of each "wait" that runs
-	seen    chan call   // gets each call that is none of scripts; its value is 1
+	started chan string    // gets the code of each "wait" that runs
+	seen    chan call.Call // gets each call that is none of scripts; its value is 1
 	ready   error
 	refused atomic.Int64 // callbacks beyond the bound
 
@@ -39,42 +38,42 @@ type runner struct {
 var errSecretPlace = errors.New("no engine at /some/secret/place")
 
 func value(v string) does {
-	return func(context.Context, string, call) (result, error) {
+	return func(context.Context, string, call.Call) (result, error) {
 		return result{Value: json.RawMessage(v), Console: nil, Time: 3}, nil
 	}
 }
 
 func fails(err error) does {
-	return func(context.Context, string, call) (result, error) { return result{}, err }
+	return func(context.Context, string, call.Call) (result, error) { return result{}, err }
 }
 
 func newRunner() *runner {
-	r := &runner{started: make(chan string, 20000), seen: make(chan call, 100), runs: map[string]int{}}
+	r := &runner{started: make(chan string, 20000), seen: make(chan call.Call, 100), runs: map[string]int{}}
 	r.scripts = map[string]does{
 		"1":     value(`1`),
 		"null":  value(`null`),
 		"none":  value(``),
 		"order": value(`{"b":1.0,"a":12345678901234567890,"<":"\u003c"}`),
 		"big":   value(`"` + strings.Repeat("x", 1<<20) + `"`),
-		"print": func(context.Context, string, call) (result, error) {
+		"print": func(context.Context, string, call.Call) (result, error) {
 			return result{Value: json.RawMessage(`0`), Console: []string{"a<b>&", "\u2028é"}, Time: 1}, nil
 		},
-		"call": func(_ context.Context, tenant string, c call) (result, error) {
+		"call": func(_ context.Context, tenant string, c call.Call) (result, error) {
 			seen := map[string]any{"tenant": tenant, "timeout": c.Timeout.Milliseconds(), "cpu": c.CPU.Milliseconds(), "call": c.Script}
 			b, err := json.Marshal(seen)
 			return result{Value: b}, err
 		},
-		"throw":   fails(&containers.Failure{Code: containers.Exception, Name: "TypeError", Message: "x", Stack: "at main.js:1"}),
-		"overrun": fails(&containers.Failure{Code: containers.Timeout, Limit: "wall"}),
+		"throw":   fails(&call.Failure{Code: call.Exception, Name: "TypeError", Message: "x", Stack: "at main.js:1"}),
+		"overrun": fails(&call.Failure{Code: call.Timeout, Limit: "wall"}),
 		"busy":    fails(busyError(1500 * time.Microsecond)),
-		"lost":    fails(&containers.LostError{Cause: errSecretPlace}),
-		"broken":  fails(&containers.LostError{Started: true, Cause: errSecretPlace}),
+		"lost":    fails(&call.LostError{Cause: errSecretPlace}),
+		"broken":  fails(&call.LostError{Started: true, Cause: errSecretPlace}),
 		"odd":     fails(errSecretPlace),
 		"wait":    r.wait,
-		"stubborn": func(ctx context.Context, _ string, c call) (result, error) {
+		"stubborn": func(ctx context.Context, _ string, c call.Call) (result, error) {
 			r.started <- codeOf(c)
 			<-ctx.Done()
-			return result{}, &containers.Failure{Code: containers.Cancelled, Console: []string{"before"}}
+			return result{}, &call.Failure{Code: call.Cancelled, Console: []string{"before"}}
 		},
 	}
 	r.addHostScripts()
@@ -82,7 +81,7 @@ func newRunner() *runner {
 }
 
 // wait is a call that waits in the queue, until it is cancelled.
-func (r *runner) wait(ctx ctx, _ string, c call) (result, error) {
+func (r *runner) wait(ctx ctx, _ string, c call.Call) (result, error) {
 	r.started <- codeOf(c)
 	<-ctx.Done()
 	return result{}, ctx.Err()
@@ -90,23 +89,23 @@ func (r *runner) wait(ctx ctx, _ string, c call) (result, error) {
 
 // held is a script that ends when release is closed.
 func (r *runner) held(release <-chan struct{}, v string) does {
-	return func(ctx ctx, _ string, c call) (result, error) {
+	return func(ctx ctx, _ string, c call.Call) (result, error) {
 		r.started <- codeOf(c)
 		select {
 		case <-release:
 			return result{Value: json.RawMessage(v), Time: 3}, nil
 		case <-ctx.Done():
-			return result{}, &containers.Failure{Code: containers.Cancelled}
+			return result{}, &call.Failure{Code: call.Cancelled}
 		}
 	}
 }
 
-func (r *runner) Run(ctx context.Context, tenant string, c call) (result, error) {
-	if c.Host != nil {
+func (r *runner) Run(ctx context.Context, tenant string, c call.Call) (result, error) {
+	if c.Client != nil {
 		var end context.CancelFunc
 		ctx, end = context.WithCancel(ctx)
-		h := &fakeHost{Host: c.Host, allowed: c.Callbacks, stream: c.Stream, ended: ctx.Done(), refused: &r.refused}
-		c.Host = h
+		h := &fakeHost{Client: c.Client, allowed: c.Callbacks, stream: c.Stream, ended: ctx.Done(), refused: &r.refused}
+		c.Client = h
 		defer h.asked.Wait()
 		defer end()
 	}
@@ -144,7 +143,7 @@ func (r *runner) Stop(tenant string) {
 }
 
 // codeOf is the code of a call, which says here what the runner does.
-func codeOf(c call) string {
+func codeOf(c call.Call) string {
 	var script struct{ Code, Call string }
 	if err := json.Unmarshal(c.Script, &script); err != nil {
 		return err.Error()
@@ -157,10 +156,9 @@ func codeOf(c call) string {
 
 func (r *runner) Ready() error { return r.ready }
 
-type busyError time.Duration
-
-func (e busyError) Error() string             { return "queue full" }
-func (e busyError) RetryAfter() time.Duration { return time.Duration(e) }
+func busyError(after time.Duration) error {
+	return &call.BusyError{Reason: "queue full", RetryAfter: after}
+}
 
 // What package containers sees to for every call.
 const (
@@ -170,7 +168,7 @@ const (
 
 // A fakeHost is what stands between a script and the Host of its call.
 type fakeHost struct {
-	containers.Host
+	call.Client
 	allowed []string
 	stream  bool
 	ended   <-chan struct{}
@@ -184,17 +182,17 @@ type fakeHost struct {
 
 func (h *fakeHost) Print(level, text string) {
 	if h.stream {
-		h.Host.Print(level, text)
+		h.Client.Print(level, text)
 	}
 }
 
 func (h *fakeHost) Callback(ctx ctx, name string, args json.RawMessage) (json.RawMessage, error) {
 	if !slices.Contains(h.allowed, name) {
-		return nil, &containers.CallbackError{Message: "host." + name + " is not allowed: it is not in callbacks"}
+		return nil, &call.CallbackError{Message: "host." + name + " is not allowed: it is not in callbacks"}
 	}
 	if !h.count(1) {
 		h.refused.Add(1)
-		return nil, &containers.CallbackError{Message: "too many callbacks"}
+		return nil, &call.CallbackError{Message: "too many callbacks"}
 	}
 	type answer struct {
 		value json.RawMessage
@@ -203,13 +201,13 @@ func (h *fakeHost) Callback(ctx ctx, name string, args json.RawMessage) (json.Ra
 	answered := make(chan answer, 1)
 	h.asked.Go(func() {
 		defer h.count(-1)
-		value, err := h.Host.Callback(ctx, name, args)
+		value, err := h.Client.Callback(ctx, name, args)
 		answered <- answer{value, err}
 	})
 	select {
 	case a := <-answered:
 		if len(a.value) > maxAnswered {
-			return nil, &containers.CallbackError{Message: "too large"}
+			return nil, &call.CallbackError{Message: "too large"}
 		}
 		return a.value, a.err
 	case <-h.ended:
@@ -239,7 +237,7 @@ type fakeSession struct {
 	x  int
 }
 
-func (r *runner) OpenSession(ctx context.Context, tenant string, c call) (containers.Session, result, error) {
+func (r *runner) OpenSession(ctx context.Context, tenant string, c call.Call) (call.Session, result, error) {
 	res, err := r.Run(ctx, tenant, c)
 	if err != nil {
 		return nil, res, err
@@ -254,17 +252,19 @@ func (r *runner) OpenSession(ctx context.Context, tenant string, c call) (contai
 func (s *fakeSession) Done() <-chan struct{} { return s.done }
 func (s *fakeSession) Close()                { s.end.Do(func() { close(s.done) }) }
 
-func (s *fakeSession) Execute(ctx ctx, c call) (result, error) {
+func (s *fakeSession) Start(job *call.Call, done call.Done) call.Running { panic("rpc does not start calls yet") }
+
+func (s *fakeSession) Execute(ctx ctx, c call.Call) (result, error) {
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-s.done:
 	case <-ctx.Done():
-		return result{}, &containers.Failure{Code: containers.Cancelled}
+		return result{}, &call.Failure{Code: call.Cancelled}
 	}
 	select {
 	case <-s.done:
-		return result{}, containers.ErrNoSession
+		return result{}, call.ErrNoSession
 	default:
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -278,11 +278,11 @@ func (s *fakeSession) Execute(ctx ctx, c call) (result, error) {
 		}
 	}()
 	res, err := s.r.Run(context.WithValue(ctx, sessionKey{}, s), s.tenant, c)
-	var failure *containers.Failure
+	var failure *call.Failure
 	if errors.Is(err, context.Canceled) {
-		err = &containers.Failure{Code: containers.Cancelled}
+		err = &call.Failure{Code: call.Cancelled}
 	}
-	if errors.As(err, &failure) && (failure.Code == containers.Timeout || failure.Code == containers.Cancelled) {
+	if errors.As(err, &failure) && (failure.Code == call.Timeout || failure.Code == call.Cancelled) {
 		s.Close()
 	}
 	return res, err

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/jsd-project/jsd/bundles"
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 const defaultTenant = "default"
@@ -149,36 +149,36 @@ func languageOf(file string) string {
 }
 
 // call is what a container gets of the params of runtime.execute.
-func (l *Policy) call(p *executeParams, b *bundles.Bundle) containers.Call {
-	call := l.limits(&p.script, b)
-	call.Stats = p.Stats.is()
-	call.Once = l.Once || p.Reuse != nil && *p.Reuse == reuseCall
-	call.Script = p.body(raw(p.Call), raw(p.Caller), raw(p.Args))
-	return call
+func (l *Policy) call(p *executeParams, b *bundles.Bundle) call.Call {
+	job := l.limits(&p.script, b)
+	job.Stats = p.Stats.is()
+	job.OneShot = l.Once || p.Reuse != nil && *p.Reuse == reuseCall
+	job.Script = p.body(raw(p.Call), raw(p.Caller), raw(p.Args))
+	return job
 }
 
 // limits is that of it which is not for the script.
-func (l *Policy) limits(p *script, b *bundles.Bundle) containers.Call {
-	call := containers.Call{Timeout: l.Timeout, Stream: p.Stream.is()}
+func (l *Policy) limits(p *script, b *bundles.Bundle) call.Call {
+	job := call.Call{Timeout: l.Timeout, Stream: p.Stream.is()}
 	if b != nil {
-		call.Bundle = &b.Bundle
+		job.Bundle = &b.Bundle
 	}
 	if p.Timeout != nil {
-		call.Timeout = time.Duration(*p.Timeout)
+		job.Timeout = time.Duration(*p.Timeout)
 	}
-	call.CPU = l.cpu(call.Timeout)
+	job.CPU = l.cpu(job.Timeout)
 	if p.Memory != nil {
-		call.Memory = int(*p.Memory)
+		job.Memory = int(*p.Memory)
 	}
 	if p.Callbacks != nil {
-		call.Callbacks = *p.Callbacks
+		job.Callbacks = *p.Callbacks
 	}
-	return call
+	return job
 }
 
 // body is what the agent gets of the script, and of the call where there is one, each value as the
 // client wrote it.
-func (p *script) body(call, caller, args json.RawMessage) json.RawMessage {
+func (p *script) body(job, caller, args json.RawMessage) json.RawMessage {
 	b := []byte{'{'}
 	add := func(name string, value json.RawMessage) {
 		if value == nil {
@@ -198,7 +198,7 @@ func (p *script) body(call, caller, args json.RawMessage) json.RawMessage {
 	}
 	add("file", raw(p.File))
 	add("globals", raw(p.Globals))
-	add("call", call)
+	add("call", job)
 	add("caller", caller)
 	add("args", args)
 	add("language", raw(p.Language))

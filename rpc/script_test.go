@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 func TestScriptRefused(t *testing.T) {
@@ -92,15 +92,15 @@ func TestScriptRefused(t *testing.T) {
 }
 
 func TestScriptPassesOn(t *testing.T) {
-	defaults := containers.Call{Timeout: 3 * time.Second, CPU: 3 * time.Second}
-	with := func(change func(c *call)) call {
+	defaults := call.Call{Timeout: 3 * time.Second, CPU: 3 * time.Second}
+	with := func(change func(c *call.Call)) call.Call {
 		c := defaults
 		change(&c)
 		return c
 	}
 	tests := []struct {
 		params, script string
-		want           call // but for Script
+		want           call.Call // but for Script
 	}{
 		{`{"files":{"index.js":"1"}}`, `{"files":{"index.js":"1"},"file":"index.js"}`, defaults},
 		{`{"files":{"index.ts":"","index.mjs":""}}`, `{"files":{"index.ts":"","index.mjs":""},"file":"index.mjs"}`, defaults},
@@ -112,8 +112,8 @@ func TestScriptPassesOn(t *testing.T) {
 		{`{"code":"x","secrets":{"k":"v","k":"w"},"globals":{"Secrets":1}}`,
 			`{"code":"x","globals":{"Secrets":1},"secrets":{"k":"v","k":"w"}}`, defaults},
 		{`{"code":"x","globals":{"secrets":1}}`, `{"code":"x","globals":{"secrets":1}}`, defaults},
-		{`{"code":"x","memory":64.0}`, `{"code":"x"}`, with(func(c *call) { c.Memory = 64 })},
-		{`{"code":"x","reuse":"call"}`, `{"code":"x"}`, with(func(c *call) { c.Once = true })},
+		{`{"code":"x","memory":64.0}`, `{"code":"x"}`, with(func(c *call.Call) { c.Memory = 64 })},
+		{`{"code":"x","reuse":"call"}`, `{"code":"x"}`, with(func(c *call.Call) { c.OneShot = true })},
 		{`{"code":"x","reuse":"tenant"}`, `{"code":"x"}`, defaults},
 		{`{"code":"x","stats":false}`, `{"code":"x"}`, defaults},
 
@@ -168,11 +168,11 @@ func TestDeepNesting(t *testing.T) {
 
 func TestStats(t *testing.T) {
 	eachDialect(t, func(r *rig, a asker) {
-		for code, took := range map[string]containers.Result{
+		for code, took := range map[string]call.Result{
 			"warm": {Queue: 1234567 * time.Nanosecond, CPU: 49 * time.Microsecond, Container: "c<1>"},
 			"cold": {Queue: 250 * time.Microsecond, CPU: 2 * time.Second, Container: "c2", Cold: true},
 		} {
-			r.runner.scripts[code] = func(_ ctx, _ string, c call) (result, error) {
+			r.runner.scripts[code] = func(_ ctx, _ string, c call.Call) (result, error) {
 				took.Value, took.Time = json.RawMessage(`1`), 3
 				if !c.Stats {
 					took.Value = json.RawMessage(`0`)

@@ -14,18 +14,18 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/jsd-project/jsd/bundles"
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
-// Runner is what runs scripts. Run ends soon after ctx does; its errors are *containers.Failure,
-// *containers.LostError, a Busy, ctx's own, or internal ones that clients see nothing of. Where the call
+// Runner is what runs scripts. Run ends soon after ctx does; its errors are *call.Failure,
+// *call.LostError, a Busy, ctx's own, or internal ones that clients see nothing of. Where the call
 // came into a container the result says Container, Queue and Cold, beside an error too.
 type Runner interface {
-	Run(ctx context.Context, tenant string, call containers.Call) (containers.Result, error)
+	Run(ctx context.Context, tenant string, job call.Call) (call.Result, error)
 
 	// OpenSession evaluates a script and keeps its context; ctx is for that alone. Errors are Run's, and the
 	// result says where and after what wait that was, as Run's does.
-	OpenSession(ctx context.Context, tenant string, call containers.Call) (containers.Session, containers.Result, error)
+	OpenSession(ctx context.Context, tenant string, job call.Call) (call.Session, call.Result, error)
 
 	Stop(tenant string) // ends the tenant's containers, with the calls and sessions in them
 

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // A session is a context that its connection makes calls in, one after the other.
@@ -16,7 +16,7 @@ type session struct {
 	tenant string
 	hidden []string // secrets, of all its calls
 	idle   time.Duration
-	inner  containers.Session
+	inner  call.Session
 	gone   chan struct{} // closed when nothing is left of it
 
 	mu        sync.Mutex // guards all below
@@ -33,7 +33,7 @@ type turn struct {
 	detach bool
 }
 
-func newSession(id, tenant string, hidden []string, idle time.Duration, inner containers.Session) *session {
+func newSession(id, tenant string, hidden []string, idle time.Duration, inner call.Session) *session {
 	ss := &session{id: id, tenant: tenant, hidden: hidden, idle: idle, inner: inner, gone: make(chan struct{})}
 	ss.timer = time.AfterFunc(idle, ss.endIfIdle)
 	return ss
@@ -43,14 +43,14 @@ func newSession(id, tenant string, hidden []string, idle time.Duration, inner co
 func (ss *session) start(detach bool) func(func() blanker) task {
 	return func(blank func() blanker) task {
 		t := ss.join(detach)
-		return func(ctx context.Context, call containers.Call) (json.RawMessage, spent, error) {
+		return func(ctx context.Context, job call.Call) (json.RawMessage, spent, error) {
 			defer ss.leave(t)
 			waited, err := t.wait(ctx)
 			if err != nil {
 				return nil, spent{}, err
 			}
-			result, err := ss.inner.Execute(ctx, call)
-			reply, err := executed(result, err, call.Stats, blank)
+			result, err := ss.inner.Execute(ctx, job)
+			reply, err := executed(result, err, job.Stats, blank)
 			return reply, spent{waited, result}, err
 		}
 	}

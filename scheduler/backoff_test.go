@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 func TestFailingStartsBackOffAndRecover(t *testing.T) {
@@ -43,12 +45,12 @@ func TestCallThatWaitsWhileStartsFailIsBusyWithTheCause(t *testing.T) {
 	in(t, Config{Max: 4, Policy: all(Policy{QueueTime: 5 * time.Second})}, func(t *testing.T, w *world, s *Scheduler) {
 		w.breakDown(errEngine)
 		o := <-send(t.Context(), s, "a", 0)
-		var busy *BusyError
+		var busy *call.BusyError
 		if !errors.As(o.err, &busy) || !errors.Is(o.err, errEngine) || o.took != 5*time.Second {
 			t.Errorf("%v after %v", o.err, o.took)
 		}
-		if busy.RetryAfter() < time.Until(s.base.retryAt) {
-			t.Errorf("retry after %v, but there is no start before %v", busy.RetryAfter(), time.Until(s.base.retryAt))
+		if busy.RetryAfter < time.Until(s.base.retryAt) {
+			t.Errorf("retry after %v, but there is no start before %v", busy.RetryAfter, time.Until(s.base.retryAt))
 		}
 	})
 }

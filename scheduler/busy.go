@@ -1,42 +1,19 @@
 package scheduler
 
 import (
-	"fmt"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
-// A BusyReason says which bound a call met.
-type BusyReason string
-
+// Reasons of a call.BusyError: the bound that a call met.
 const (
-	QueueTenantFull BusyReason = "too many calls of this tenant wait"
-	QueueFull       BusyReason = "too many calls wait"
-	QueueTimeSpent  BusyReason = "no free slot within the queue time"
-	RateSpent       BusyReason = "too many calls of this tenant in this time"
-	HeldFull        BusyReason = "sessions hold too many containers"
+	QueueTenantFull = "too many calls of this tenant wait"
+	QueueFull       = "too many calls wait"
+	QueueTimeSpent  = "no free slot within the queue time"
+	RateSpent       = "too many calls of this tenant in this time"
+	HeldFull        = "sessions hold too many containers"
 )
-
-// A BusyError says that a call was not begun, because too many wait or because it waited too long.
-// It unwraps to the error of the last start while containers of its tenant's class do not start; that
-// one is for logs, not clients.
-type BusyError struct {
-	Reason     BusyReason
-	retryAfter time.Duration
-	cause      error
-}
-
-func (e *BusyError) Error() string {
-	if e.cause != nil {
-		return fmt.Sprintf("busy: %s: containers do not start: %v", e.Reason, e.cause)
-	}
-	return fmt.Sprintf("busy: %s", e.Reason)
-}
-
-func (e *BusyError) Unwrap() error { return e.cause }
-
-// RetryAfter estimates when a call of this tenant would find its way free: what waits before it
-// now, at the pace of late.
-func (e *BusyError) RetryAfter() time.Duration { return e.retryAfter }
 
 // retryHeld is for those who have to wait until a session of somebody else ends, which nobody can foretell.
 const retryHeld = 5 * time.Second
@@ -44,15 +21,18 @@ const retryHeld = 5 * time.Second
 // shortestRetry keeps an estimate of next to nothing from becoming a tight loop of retries.
 const shortestRetry = 100 * time.Millisecond
 
-func (s *Scheduler) busyLocked(t *tenant, why BusyReason) error {
-	e := &BusyError{Reason: why, retryAfter: s.estimateLocked(t)}
+// busyLocked refuses a call of the tenant. RetryAfter estimates when a call of this tenant would find its way free: what
+// waits before it now, at the pace of late. Cause is the error of the last start, while containers of the tenant's class do
+// not start.
+func (s *Scheduler) busyLocked(t *tenant, why string) error {
+	e := &call.BusyError{Reason: why, RetryAfter: s.estimateLocked(t)}
 	if why == QueueFull {
 		all := s.meanRun.of(s.queued, max(1, s.slots))
-		e.retryAfter = max(e.retryAfter, all)
+		e.RetryAfter = max(e.RetryAfter, all)
 	}
 	if k := t.class; k.failures > 0 {
-		e.cause = k.startErr
-		e.retryAfter = max(e.retryAfter, time.Until(k.retryAt))
+		e.Cause = k.startErr
+		e.RetryAfter = max(e.RetryAfter, time.Until(k.retryAt))
 	}
 	return e
 }
@@ -60,7 +40,7 @@ func (s *Scheduler) busyLocked(t *tenant, why BusyReason) error {
 // heldFullLocked refuses a session, since it would hold one container too many.
 func (s *Scheduler) heldFullLocked() error {
 	s.count.refused++
-	return &BusyError{Reason: HeldFull, retryAfter: retryHeld}
+	return &call.BusyError{Reason: HeldFull, RetryAfter: retryHeld}
 }
 
 // estimateLocked is how long a call would wait that joined the tenant's queue now.

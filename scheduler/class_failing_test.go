@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 var errImage = errors.New("no such image")
@@ -25,7 +27,7 @@ func TestFailingClassLeavesOthersAlone(t *testing.T) {
 		if err := s.Ready(); err != nil {
 			t.Errorf("Ready: %v", err)
 		}
-		var busy *BusyError
+		var busy *call.BusyError
 		if o := <-failing; !errors.As(o.err, &busy) || busy.Reason != QueueTimeSpent || !errors.Is(o.err, errImage) || o.took != 5*time.Second {
 			t.Errorf("%v after %v", o.err, o.took)
 		}
@@ -39,7 +41,7 @@ func TestBusyErrorOfAClassThatStartsHasNoCause(t *testing.T) {
 			send(t.Context(), s, tenant, time.Minute)
 		}
 		failing, waits := send(t.Context(), s, "gpu:a", 0), send(t.Context(), s, "a", 0)
-		var busy *BusyError
+		var busy *call.BusyError
 		if o := <-waits; !errors.As(o.err, &busy) || errors.Is(o.err, errImage) {
 			t.Error(o.err)
 		}

@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // That no container gets a call of another class is checked by the world, in every test.
@@ -79,8 +79,8 @@ func TestClassWhoseFirstTenantWaitsLongestStartsFirst(t *testing.T) {
 			calls = append(calls, send(t.Context(), s, tenant, time.Minute))
 			time.Sleep(time.Millisecond)
 		}
-		for _, call := range calls {
-			well(t, call)
+		for _, job := range calls {
+			well(t, job)
 		}
 		// The first two are spares; all that anybody waits for goes before the last.
 		wantBegan(t, w, `["" "" "gpu" "gpu" "old" "gpu" ""]`)
@@ -144,8 +144,8 @@ func TestClassThatIsNeverIdleGivesWayAfterItsTurn(t *testing.T) {
 		if o := run(t, s, "a", 0); o.took != 300*time.Millisecond+4*300*time.Millisecond+380*time.Millisecond {
 			t.Errorf("took %v", o.took)
 		}
-		for _, call := range flood {
-			well(t, call)
+		for _, job := range flood {
+			well(t, job)
 		}
 	})
 }
@@ -214,7 +214,7 @@ func TestClassIsAskedForAnewWhenATenantComesBack(t *testing.T) {
 		for range 2 {
 			for range 3 {
 				for _, once := range []bool{false, true} {
-					if _, err := s.Run(t.Context(), "a", containers.Call{Once: once}); err != nil {
+					if _, err := execute(t.Context(), s, "a", call.Call{OneShot: once}); err != nil {
 						t.Fatal(err)
 					}
 				}

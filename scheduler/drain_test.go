@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 func TestCloseWaitsForCallsAlsoThoseThatWait(t *testing.T) {
@@ -47,7 +47,7 @@ func TestCloseCutsOffCallsWhenItsTimeIsSpent(t *testing.T) {
 		if err := s.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Close: %v", err)
 		}
-		var lost *containers.LostError
+		var lost *call.LostError
 		if o := <-running; !errors.As(o.err, &lost) || !lost.Started || o.took != time.Second {
 			t.Errorf("running: %v after %v", o.err, o.took)
 		}
@@ -62,14 +62,14 @@ func TestCloseCutsOffCallsWhenItsTimeIsSpent(t *testing.T) {
 func TestCloseEndsStartsUnderWay(t *testing.T) {
 	in(t, Config{Max: 4}, func(t *testing.T, w *world, s *Scheduler) {
 		w.setStuck(true)
-		call := send(t.Context(), s, "a", 0)
+		job := send(t.Context(), s, "a", 0)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
 		if err := s.Close(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
 			t.Errorf("Close: %v after %v", err, time.Since(began))
 		}
-		if o := <-call; !errors.Is(o.err, ErrClosed) {
+		if o := <-job; !errors.Is(o.err, ErrClosed) {
 			t.Error(o.err)
 		}
 	})
@@ -80,12 +80,12 @@ func TestCloseDoesNotWaitForCallersThatGaveUp(t *testing.T) {
 		w.setStuck(true)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		call := send(ctx, s, "a", 0)
+		job := send(ctx, s, "a", 0)
 		began := time.Now()
 		if err := s.Close(t.Context()); err != nil || time.Since(began) != time.Second {
 			t.Errorf("Close: %v after %v", err, time.Since(began))
 		}
-		if o := <-call; !errors.Is(o.err, context.DeadlineExceeded) {
+		if o := <-job; !wasCancelled(o.err) {
 			t.Error(o.err)
 		}
 	})
@@ -93,7 +93,7 @@ func TestCloseDoesNotWaitForCallersThatGaveUp(t *testing.T) {
 
 func TestSecondCloseWaitsForTheFirst(t *testing.T) {
 	in(t, Config{Max: 1, Spare: 1}, func(t *testing.T, w *world, s *Scheduler) {
-		call := send(t.Context(), s, "a", time.Second)
+		job := send(t.Context(), s, "a", time.Second)
 		done := make(chan error, 1)
 		go func() { done <- s.Close(t.Context()) }()
 		synctest.Wait()
@@ -101,7 +101,7 @@ func TestSecondCloseWaitsForTheFirst(t *testing.T) {
 		if _, alive := w.count(); err != nil || alive != 0 {
 			t.Errorf("second Close: %v, %d containers left", err, alive)
 		}
-		if o := <-call; o.err != nil {
+		if o := <-job; o.err != nil {
 			t.Error(o.err)
 		}
 		if err := <-done; err != nil {
@@ -135,7 +135,7 @@ func TestCloseJoinsTheErrorsOfContainers(t *testing.T) {
 func TestNothingRunsBeforeOpenAndAfterClose(t *testing.T) {
 	s := New(Config{Max: 1, Spare: 1})
 	for range 2 {
-		if _, err := s.Run(t.Context(), "a", containers.Call{}); !errors.Is(err, ErrClosed) {
+		if _, err := s.Run(t.Context(), "a", call.Call{}); !errors.Is(err, ErrClosed) {
 			t.Error(err)
 		}
 		if err := s.Close(t.Context()); err != nil {

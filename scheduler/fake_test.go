@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // A fake container sleeps for a call's Timeout, and takes its Script for the tenant's name.
@@ -30,53 +30,70 @@ type fake struct {
 func (f *fake) ID() string            { return f.id }
 func (f *fake) Done() <-chan struct{} { return f.done }
 
-func (f *fake) Execute(ctx context.Context, call containers.Call) (containers.Result, error) {
-	return f.perform(ctx, call, nil)
+// A fakeCall is one that runs in a fake.
+type fakeCall struct {
+	cancel    sync.Once
+	cancelled chan struct{}
 }
 
-// perform runs a call, in the session if there is one.
-func (f *fake) perform(ctx context.Context, call containers.Call, in *fakeSession) (containers.Result, error) {
-	res := containers.Result{Container: f.id}
-	if err := f.begin(call, in); err != nil {
-		return res, err
+func (c *fakeCall) Cancel() { c.cancel.Do(func() { close(c.cancelled) }) }
+
+func (f *fake) Start(job *call.Call, done call.Done) call.Running {
+	return f.start(job, nil, done)
+}
+
+// start runs a call, in the session if there is one.
+func (f *fake) start(job *call.Call, in *fakeSession, done call.Done) call.Running {
+	c := &fakeCall{cancelled: make(chan struct{})}
+	if err := f.begin(job, in); err != nil {
+		done(call.Result{}, err)
+		return c
 	}
-	defer f.end(in)
+	go func() {
+		err := f.perform(job.Timeout, c, in)
+		f.end(in)
+		done(call.Result{}, err)
+	}()
+	return c
+}
+
+func (f *fake) perform(length time.Duration, c *fakeCall, in *fakeSession) error {
 	var ended <-chan struct{}
 	if in != nil {
 		ended = in.done
 	}
 	select {
-	case <-time.After(call.Timeout):
-		return res, nil
-	case <-ctx.Done():
-		return res, ctx.Err()
+	case <-time.After(length):
+		return nil
+	case <-c.cancelled:
+		return &call.Failure{Code: call.Cancelled}
 	case <-f.done:
-		return res, &containers.LostError{Started: true, Cause: errKilled}
+		return &call.LostError{Started: true, Cause: errKilled}
 	case <-ended:
 		if f.isDead() {
-			return res, &containers.LostError{Started: true, Cause: errKilled}
+			return &call.LostError{Started: true, Cause: errKilled}
 		}
-		return res, &containers.Failure{Code: containers.Cancelled}
+		return &call.Failure{Code: call.Cancelled}
 	}
 }
 
-func (f *fake) begin(call containers.Call, in *fakeSession) error {
+func (f *fake) begin(job *call.Call, in *fakeSession) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if in != nil && in.over {
-		return containers.ErrNoSession
+		return call.ErrNoSession
 	}
 	if f.dead {
-		return &containers.LostError{Cause: errKilled}
+		return &call.LostError{Cause: errKilled}
 	}
-	if f.once = f.once || call.Once; f.once && f.calls > 0 {
-		f.w.t.Errorf("call %d, once: %v, in %s, which a call with Once was given", f.calls+1, call.Once, f.id)
+	if f.once = f.once || job.OneShot; f.once && f.calls > 0 {
+		f.w.t.Errorf("call %d, once: %v, in %s, which a call with Once was given", f.calls+1, job.OneShot, f.id)
 	}
 	if f.tenant == "" {
-		f.tenant = string(call.Script)
+		f.tenant = string(job.Script)
 	}
-	if f.tenant != string(call.Script) {
-		f.w.t.Errorf("container of %s got a call of %s", f.tenant, string(call.Script))
+	if f.tenant != string(job.Script) {
+		f.w.t.Errorf("container of %s got a call of %s", f.tenant, string(job.Script))
 	}
 	if class := classOf(f.tenant); class != kindOf(f.class) {
 		f.w.t.Errorf("container of class %q got a call of %s", f.class, f.tenant)
@@ -158,18 +175,28 @@ type fakeSession struct {
 	done    chan struct{}
 	running bool
 	over    bool
+	last    chan struct{} // closed when its last call so far is done
 }
 
 // sessionEnds is how long a session goes on after Close.
 const sessionEnds = 20 * time.Millisecond
 
-func (f *fake) OpenSession(ctx context.Context, call containers.Call) (containers.Session, error) {
+func (f *fake) OpenSession(job *call.Call, done func(call.Session, call.Result, error)) call.Running {
 	f.mu.Lock()
 	f.opened = true
 	f.mu.Unlock()
-	if _, err := f.perform(ctx, call, nil); err != nil {
-		return nil, err
-	}
+	plain := *job
+	plain.OneShot = false // it stands for nothing
+	return f.start(&plain, nil, func(res call.Result, err error) {
+		if err != nil {
+			done(nil, res, err)
+			return
+		}
+		done(f.open(), res, nil)
+	})
+}
+
+func (f *fake) open() *fakeSession {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := &fakeSession{f: f, done: make(chan struct{})}
@@ -179,11 +206,21 @@ func (f *fake) OpenSession(ctx context.Context, call containers.Call) (container
 	} else {
 		f.sessions = append(f.sessions, s)
 	}
-	return s, nil
+	return s
 }
 
-func (s *fakeSession) Execute(ctx context.Context, call containers.Call) (containers.Result, error) {
-	return s.f.perform(ctx, call, s)
+func (s *fakeSession) Start(job *call.Call, done call.Done) call.Running {
+	return s.f.start(job, s, done)
+}
+
+func (s *fakeSession) Execute(context.Context, call.Call) (call.Result, error) { panic("not used") }
+
+// follow gives what is closed when the call before in the session is done, and notes that mine is closed when this one is.
+func (s *fakeSession) follow(mine chan struct{}) (before <-chan struct{}) {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	before, s.last = s.last, mine
+	return before
 }
 
 func (s *fakeSession) Done() <-chan struct{} { return s.done }

@@ -2,17 +2,18 @@ package scheduler
 
 import (
 	"context"
+	"sync"
 	"testing/synctest"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // open opens a session, which stays open until endSession, endSessions or something worse chooses it.
 func (m *model) open() {
 	tenant := m.tenant()
-	m.call(tenant, func(ctx context.Context, call containers.Call) (containers.Result, error) {
-		given, res, err := m.s.OpenSession(ctx, tenant, call)
+	m.call(tenant, func(ctx context.Context, job call.Call) (call.Result, error) {
+		given, res, err := tryOpen(ctx, m.s, tenant, job)
 		if err == nil {
 			m.mu.Lock()
 			m.sessions = append(m.sessions, given.(*session))
@@ -35,7 +36,12 @@ func (m *model) someSession() *session {
 
 func (m *model) sendInSession() {
 	if ss := m.someSession(); ss != nil {
-		m.call(ss.container.tenant.name, ss.Execute)
+		m.call(ss.container.tenant.name, func(ctx context.Context, job call.Call) (call.Result, error) {
+			m.behind.Add(1)
+			begun := sync.OnceFunc(func() { m.behind.Add(-1) })
+			defer begun()
+			return executeIn(ctx, ss, job, begun)
+		})
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // modelRun chooses other random orders: go test ./scheduler -run TestModel -model 8
@@ -49,6 +49,7 @@ type model struct {
 	updated  bool
 	sent     int64
 	answered atomic.Int64
+	behind   atomic.Int64 // calls of sessions that the scheduler has not got yet, behind others of their session
 
 	mu       sync.Mutex
 	cold     map[string]int // calls that were said to be the first, by container
@@ -198,39 +199,39 @@ func modelTenant(n int) string {
 func (m *model) send() {
 	tenant := m.tenant()
 	once := m.rnd.IntN(4) == 0
-	m.call(tenant, func(ctx context.Context, call containers.Call) (containers.Result, error) {
-		call.Once = once
-		return m.s.Run(ctx, tenant, call)
+	m.call(tenant, func(ctx context.Context, job call.Call) (call.Result, error) {
+		job.OneShot = once
+		return execute(ctx, m.s, tenant, job)
 	})
 }
 
 // call is made in the background; some callers give up.
-func (m *model) call(tenant string, run func(context.Context, containers.Call) (containers.Result, error)) {
+func (m *model) call(tenant string, run func(context.Context, call.Call) (call.Result, error)) {
 	ctx, cancel := m.Context(), context.CancelFunc(func() {})
 	if m.rnd.IntN(4) == 0 {
 		ctx, cancel = context.WithTimeout(ctx, m.within(3*time.Second))
 	}
-	call := containers.Call{Script: []byte(tenant), Timeout: m.within(time.Second)}
+	job := call.Call{Script: []byte(tenant), Timeout: m.within(time.Second)}
 	m.sent++
 	began := time.Now()
 	go func() {
 		defer cancel()
-		res, err := run(ctx, call)
+		res, err := run(ctx, job)
 		m.answered.Add(1)
 		m.keepCold(res)
-		var busy *BusyError
-		var lost *containers.LostError
-		var failed *containers.Failure
+		var busy *call.BusyError
+		var lost *call.LostError
+		var failed *call.Failure
 		switch {
 		case err == nil:
-			if took := time.Since(began); res.Queue != took-call.Timeout {
-				m.Errorf("queue %v, but a call of %v took %v", res.Queue, call.Timeout, took)
+			if took := time.Since(began); res.Queue != took-job.Timeout {
+				m.Errorf("queue %v, but a call of %v took %v", res.Queue, job.Timeout, took)
 			}
-		case errors.As(err, &lost), errors.Is(err, context.DeadlineExceeded):
-		case errors.As(err, &failed), errors.Is(err, containers.ErrNoSession): // of a session that ended
+		case errors.As(err, &lost):
+		case errors.As(err, &failed), errors.Is(err, call.ErrNoSession): // cancelled, or of a session that ended
 		case errors.As(err, &busy):
-			if busy.RetryAfter() <= 0 || busy.Reason != RateSpent && busy.RetryAfter() < shortestRetry || busy.RetryAfter() > time.Hour {
-				m.Errorf("retry after %v", busy.RetryAfter())
+			if busy.RetryAfter <= 0 || busy.Reason != RateSpent && busy.RetryAfter < shortestRetry || busy.RetryAfter > time.Hour {
+				m.Errorf("retry after %v", busy.RetryAfter)
 			}
 		default:
 			m.Errorf("call of %s: %v", tenant, err)
@@ -238,7 +239,7 @@ func (m *model) call(tenant string, run func(context.Context, containers.Call) (
 	}()
 }
 
-func (m *model) keepCold(res containers.Result) {
+func (m *model) keepCold(res call.Result) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if res.Cold {

@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // policies gives the tenants named theirs, and others the last one.
@@ -20,9 +20,9 @@ func policies(of map[string]Policy, others Policy) func(string) Policy {
 	}
 }
 
-func busyBecause(t *testing.T, err error, why BusyReason) *BusyError {
+func busyBecause(t *testing.T, err error, why string) *call.BusyError {
 	t.Helper()
-	var busy *BusyError
+	var busy *call.BusyError
 	if !errors.As(err, &busy) || busy.Reason != why {
 		t.Fatalf("%v, want %q", err, why)
 	}
@@ -57,8 +57,8 @@ func TestEachTenantHasItsOwnLimits(t *testing.T) {
 		if o.took != time.Second {
 			t.Errorf("waited %v", o.took)
 		}
-		for _, call := range wide {
-			well(t, call)
+		for _, job := range wide {
+			well(t, job)
 		}
 	})
 }
@@ -125,7 +125,7 @@ func TestWaitingIsWeighted(t *testing.T) {
 			for range 2 { // so that there is always one that waits
 				go func() {
 					for {
-						if _, err := s.Run(t.Context(), tenant, containers.Call{Script: []byte(tenant), Timeout: 100 * time.Millisecond}); err != nil {
+						if _, err := execute(t.Context(), s, tenant, call.Call{Script: []byte(tenant), Timeout: 100 * time.Millisecond}); err != nil {
 							return
 						}
 						w.mu.Lock()
@@ -153,7 +153,7 @@ func TestRateIsBounded(t *testing.T) {
 			run(t, s, "slow", 0)
 		}
 		o := <-send(t.Context(), s, "slow", 0)
-		if after := busyBecause(t, o.err, RateSpent).RetryAfter(); after != 500*time.Millisecond {
+		if after := busyBecause(t, o.err, RateSpent).RetryAfter; after != 500*time.Millisecond {
 			t.Errorf("retry after %v", after)
 		}
 		for range 100 {
@@ -214,7 +214,7 @@ func TestSessionsDoNotShutOutThoseWithoutAny(t *testing.T) {
 		for i := range 3 {
 			openSession(t, s, fmt.Sprint("t", i))
 		}
-		_, _, err := s.OpenSession(t.Context(), "t3", containers.Call{Script: []byte("t3")})
+		_, _, err := tryOpen(t.Context(), s, "t3", call.Call{})
 		busyBecause(t, err, HeldFull)
 		last := openSession(t, s, "t0") // whose container is held already
 		for i := range 10 {
@@ -243,8 +243,8 @@ func TestSessionsOfOneTenantDoNotShutOutOthers(t *testing.T) {
 				time.Sleep(20 * time.Second)
 				run(t, s, "b", 0)
 				s.Stop("a")
-				for _, call := range calls {
-					if o := <-call; o.err != nil {
+				for _, job := range calls {
+					if o := <-job; o.err != nil {
 						busyBecause(t, o.err, HeldFull)
 					}
 				}

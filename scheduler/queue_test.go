@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 func TestContainerRunsUpToConcurrencyCallsAtOnceInTheOrderTheyCame(t *testing.T) {
@@ -64,7 +64,7 @@ func TestBoundsOfTheQueue(t *testing.T) {
 		tenant, all  int
 		wait         []string // calls that wait, one running
 		next         string
-		want         BusyReason
+		want         string
 		retry, atMax time.Duration
 	}{
 		{"tenant", 2, 10, []string{"a", "a"}, "a", QueueTenantFull, 3 * time.Second, 3 * time.Second},
@@ -81,11 +81,11 @@ func TestBoundsOfTheQueue(t *testing.T) {
 					send(t.Context(), s, tenant, 0)
 				}
 				o := <-send(t.Context(), s, test.next, 0)
-				var busy *BusyError
+				var busy *call.BusyError
 				if !errors.As(o.err, &busy) || busy.Reason != test.want || o.took != 0 {
 					t.Fatalf("%v after %v", o.err, o.took)
 				}
-				if got := busy.RetryAfter(); got < test.retry || got > test.atMax {
+				if got := busy.RetryAfter; got < test.retry || got > test.atMax {
 					t.Errorf("retry after %v, want %v to %v", got, test.retry, test.atMax)
 				}
 				wantStats(t, s, "queued", func(st Stats) int { return st.Queued }, len(test.wait))
@@ -114,12 +114,12 @@ func TestCallWaitsNoLongerThanTheQueueTime(t *testing.T) {
 		same, other := send(t.Context(), s, "a", 0), send(t.Context(), s, "b", 0)
 		for _, ch := range []<-chan outcome{same, other} {
 			o := <-ch
-			var busy *BusyError
+			var busy *call.BusyError
 			if !errors.As(o.err, &busy) || busy.Reason != QueueTimeSpent || o.took != 30*time.Second {
 				t.Fatalf("%v after %v", o.err, o.took)
 			}
-			if busy.RetryAfter() < 30*time.Second {
-				t.Errorf("retry after %v, where nothing has moved for 30s", busy.RetryAfter())
+			if busy.RetryAfter < 30*time.Second {
+				t.Errorf("retry after %v, where nothing has moved for 30s", busy.RetryAfter)
 			}
 		}
 		wantStats(t, s, "queued", func(st Stats) int { return st.Queued }, 0)
@@ -133,9 +133,9 @@ func TestRetryAfterIsNoLessThanTheWaitOfTheFirstInLine(t *testing.T) {
 		send(t.Context(), s, "b", 0)
 		time.Sleep(20 * time.Second)
 		o := <-send(t.Context(), s, "c", 0)
-		var busy *BusyError
-		if !errors.As(o.err, &busy) || busy.RetryAfter() < 20*time.Second {
-			t.Errorf("%v, retry after %v", o.err, busy.RetryAfter())
+		var busy *call.BusyError
+		if !errors.As(o.err, &busy) || busy.RetryAfter < 20*time.Second {
+			t.Errorf("%v, retry after %v", o.err, busy.RetryAfter)
 		}
 	})
 }
@@ -146,7 +146,7 @@ func TestCallerThatGivesUpStopsWaiting(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		waits, next := send(ctx, s, "a", time.Second), send(t.Context(), s, "a", time.Second)
-		if o := <-waits; !errors.Is(o.err, context.DeadlineExceeded) || o.took != time.Second {
+		if o := <-waits; !wasCancelled(o.err) || o.took != time.Second {
 			t.Errorf("%v after %v", o.err, o.took)
 		}
 		if o := <-running; o.err != nil {
@@ -162,9 +162,9 @@ func TestCallerThatIsGoneBeforeDoesNothing(t *testing.T) {
 	in(t, Config{Max: 1}, func(t *testing.T, w *world, s *Scheduler) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		o := <-send(ctx, s, "a", 0)
-		if starts, _ := w.count(); !errors.Is(o.err, context.Canceled) || starts != 0 {
-			t.Errorf("%v, %d starts", o.err, starts)
+		_, err := s.Run(ctx, "a", call.Call{})
+		if starts, _ := w.count(); !errors.Is(err, context.Canceled) || starts != 0 {
+			t.Errorf("%v, %d starts", err, starts)
 		}
 	})
 }
@@ -173,7 +173,7 @@ func TestContainerStartedForACallerThatGaveUpIsKept(t *testing.T) {
 	in(t, Config{Max: 2}, func(t *testing.T, w *world, s *Scheduler) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		if o := <-send(ctx, s, "a", 0); !errors.Is(o.err, context.DeadlineExceeded) {
+		if o := <-send(ctx, s, "a", 0); !wasCancelled(o.err) {
 			t.Error(o.err)
 		}
 		time.Sleep(time.Second)
@@ -187,22 +187,12 @@ func TestContainerStartedForACallerThatGaveUpIsKept(t *testing.T) {
 // A slot may be granted in the moment its caller gives up: then it goes to the next one.
 func TestSlotGrantedToACallerThatIsGoneGoesToTheNext(t *testing.T) {
 	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
-		held, _, err := s.acquire(t.Context(), "a", plain)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.mu.Lock()
-		gone, err := s.enqueueLocked(s.tenantLocked("a", plain), plain)
-		s.mu.Unlock()
-		if err != nil {
-			t.Fatal(err)
-		}
+		held := hold(t, s, "a", plain)
+		gone, end := waiting(t, s, "a", plain)
 		next := send(t.Context(), s, "a", 0)
-		s.release(held, time.Now()) // grants it to the one that is about to go
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if _, err := s.giveUp(ctx, gone); !errors.Is(err, context.Canceled) {
-			t.Error(err)
+		cancelBetween(s, gone, func() { s.releaseLocked(held, time.Now(), time.Now()) })
+		if o := <-end; !wasCancelled(o.err) || o.container != "" {
+			t.Errorf("%v, in %q", o.err, o.container)
 		}
 		if o := <-next; o.err != nil || o.took != 0 {
 			t.Errorf("next: %v after %v", o.err, o.took)
@@ -213,22 +203,13 @@ func TestSlotGrantedToACallerThatIsGoneGoesToTheNext(t *testing.T) {
 // Or in the moment its queue time is spent: then it is in time.
 func TestSlotGrantedAsTheQueueTimeEndsIsUsed(t *testing.T) {
 	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
-		held, _, err := s.acquire(t.Context(), "a", plain)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.mu.Lock()
-		late, err := s.enqueueLocked(s.tenantLocked("a", plain), plain)
-		s.mu.Unlock()
-		if err != nil {
-			t.Fatal(err)
-		}
+		held := hold(t, s, "a", plain)
+		late, end := waiting(t, s, "a", plain)
 		s.release(held, time.Now())
-		c, err := s.giveUp(t.Context(), late)
-		if err != nil || c != held {
-			t.Fatalf("got %v, %v", c, err)
+		late.expire()
+		if o := well(t, end); o.container != held.ID() {
+			t.Errorf("ran in %s", o.container)
 		}
-		s.release(c, time.Now())
 	})
 }
 
@@ -249,8 +230,8 @@ func TestRunDoesNotAnswerForTheScript(t *testing.T) {
 	in(t, Config{Max: 1, Spare: 1}, func(t *testing.T, w *world, s *Scheduler) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := s.Run(ctx, "a", containers.Call{Script: []byte("a"), Timeout: time.Minute}); !errors.Is(err, context.DeadlineExceeded) {
-			t.Error(err)
+		if o := <-send(ctx, s, "a", time.Minute); !wasCancelled(o.err) || o.container == "" {
+			t.Errorf("%v, in %q", o.err, o.container)
 		}
 		wantStats(t, s, "running", func(st Stats) int { return st.Running }, 0)
 	})

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // buckets bound how often calls of a tenant begin. They are kept beyond their tenant's time in the table, until
@@ -61,5 +63,5 @@ func (s *Scheduler) meterLocked(t *tenant) error {
 	}
 	s.count.refused++
 	s.forgetLocked(t)
-	return &BusyError{Reason: RateSpent, retryAfter: wait}
+	return &call.BusyError{Reason: RateSpent, RetryAfter: wait}
 }

@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -12,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // A demand is what tenants ask for: calls at random times, each of a tenant drawn by Zipf's law.
@@ -202,16 +201,21 @@ func (m *simulation) sendFlood(f flood, d demand, over <-chan struct{}, callers 
 	}
 }
 
-type callKey struct{}
+// A simClient tells a container which call it runs.
+type simClient struct {
+	call.Client
+	call *simCall
+}
 
 func (m *simulation) call(c *simCall) {
 	tenant := tenantOf(c.tenant)
-	ctx := context.WithValue(m.Context(), callKey{}, c)
 	c.sent = time.Now()
-	res, err := m.s.Run(ctx, tenant, containers.Call{Script: []byte(tenant), Timeout: c.length, Once: c.once})
+	res, err := execute(m.Context(), m.s, tenant, call.Call{
+		Script: []byte(tenant), Timeout: c.length, OneShot: c.once, Client: &simClient{call: c},
+	})
 	c.answered++
-	var busy *BusyError
-	var gone *containers.LostError
+	var busy *call.BusyError
+	var gone *call.LostError
 	switch waited := c.began.After(c.sent); {
 	case errors.As(err, &busy):
 		c.found = refuse

@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 func TestStopEndsAllContainersOfATenant(t *testing.T) {
@@ -19,14 +19,14 @@ func TestStopEndsAllContainersOfATenant(t *testing.T) {
 		}
 		behind := sendIn(t.Context(), ss, 0)
 		s.Stop("a")
-		var lost *containers.LostError
+		var lost *call.LostError
 		for i, ch := range calls {
 			if o := <-ch; !errors.As(o.err, &lost) || !lost.Started || o.took != 0 {
 				t.Errorf("call %d: %v after %v", i, o.err, o.took)
 			}
 		}
 		<-ss.Done()
-		if o := <-behind; !errors.Is(o.err, containers.ErrNoSession) {
+		if o := <-behind; !errors.Is(o.err, call.ErrNoSession) {
 			t.Errorf("behind another in the session: %v", o.err)
 		}
 		well(t, beside)
@@ -41,7 +41,7 @@ func TestCallsThatWaitGoOnAfterStop(t *testing.T) {
 		running := send(t.Context(), s, "a", time.Hour)
 		waits := []<-chan outcome{send(t.Context(), s, "a", time.Second), opening(t.Context(), s, "a", 0), sendOnce(t.Context(), s, "a", 0)}
 		s.Stop("a")
-		var lost *containers.LostError
+		var lost *call.LostError
 		o := <-running
 		if !errors.As(o.err, &lost) {
 			t.Errorf("running: %v", o.err)
@@ -90,7 +90,7 @@ func TestStopEndsContainersThatGaveWay(t *testing.T) {
 		s.Stop("b")
 		wantStats(t, s, "running, after another was stopped", func(st Stats) int { return st.Running }, 1)
 		s.Stop("a")
-		var lost *containers.LostError
+		var lost *call.LostError
 		if o := <-running; !errors.As(o.err, &lost) || o.took != time.Minute {
 			t.Errorf("%v after %v", o.err, o.took)
 		}

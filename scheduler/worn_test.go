@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/call"
 )
 
 // flow makes calls of that length, one after the other, until stopped; each has to succeed.
@@ -24,7 +24,7 @@ func flow(t *testing.T, s *Scheduler, tenant string, length time.Duration) (stop
 				return
 			default:
 			}
-			res, err := s.Run(t.Context(), tenant, containers.Call{Script: []byte(tenant), Timeout: length})
+			res, err := execute(t.Context(), s, tenant, call.Call{Script: []byte(tenant), Timeout: length})
 			if err != nil {
 				t.Errorf("call of %s: %v", tenant, err)
 				return
@@ -82,8 +82,8 @@ func TestContainersGetNoMoreThanTheirCalls(t *testing.T) {
 			calls = append(calls, send(t.Context(), s, "a", time.Second))
 		}
 		in := map[string]int{}
-		for _, call := range calls {
-			in[well(t, call).container]++
+		for _, job := range calls {
+			in[well(t, job).container]++
 		}
 		if len(in) != 7 {
 			t.Errorf("calls by container: %v", in)
@@ -103,8 +103,8 @@ func TestOneCallForAContainerIsOnce(t *testing.T) {
 			calls = append(calls, send(t.Context(), s, "a", time.Second))
 		}
 		in := map[string]bool{}
-		for _, call := range calls {
-			o := well(t, call)
+		for _, job := range calls {
+			o := well(t, job)
 			if in[o.container] {
 				t.Errorf("two calls in %s", o.container)
 			}
@@ -254,8 +254,8 @@ func TestUpdateTakesContainersBeyondTheNewLimit(t *testing.T) {
 		s.mu.Unlock()
 		s.Update()
 		wantStats(t, s, "busy", func(st Stats) int { return st.Busy }, 1)
-		for _, call := range calls {
-			well(t, call)
+		for _, job := range calls {
+			well(t, job)
 		}
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"syscall"
 	"time"
 	"unicode/utf8"
@@ -190,12 +189,4 @@ func printable(key string) string {
 		return key
 	}
 	return fmt.Sprintf("%.100q", key)
-}
-
-func keys(all []limit) string {
-	names := make([]string, len(all))
-	for i, l := range all {
-		names[i] = l.key
-	}
-	return strings.Join(names, ", ")
 }

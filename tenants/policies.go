@@ -11,51 +11,50 @@ import (
 
 // Config is read once, by New.
 type Config struct {
-	Defaults  Policy   // for what the file does not say
-	Bounds    Bounds   // that no tenant's limits may exceed
-	Languages []string // that scripts may be in
-	File      string   // empty: there is none, and all tenants have the defaults
+	Defaults  Policy   // of all tenants that the file says nothing else of; CheckFlags has to have passed them
+	Bounds    Bounds   // no tenant may be given more
+	Languages []string // there are
+	File      string   // empty: none, everybody has the defaults
 }
 
 // Policies are the limits of all tenants. Its methods may be called from any goroutine.
 type Policies struct {
-	cfg    Config
-	reader reader
-	table  atomic.Pointer[table]
+	cfg     Config
+	reader  reader
+	current atomic.Pointer[snapshot]
 
-	mu    sync.Mutex // held while the table changes; guards rules
+	mu    sync.Mutex // held while current changes; guards rules
 	rules []Rule
 }
 
-// A Rule returns an error if a policy cannot be used on this machine. The text of the error continues a sentence that
-// begins with the tenant's name.
+// A Rule says what else keeps a policy from being one here, in words that go behind the tenant's name.
 type Rule func(context.Context, *Policy) error
 
-// New reads the file. The error has its name, with line and column.
+// New reads the file. The error names it, with line and column.
 func New(cfg Config) (*Policies, error) {
-	cfg.Defaults = cfg.Defaults.completed()
-	ps := &Policies{cfg: cfg, reader: reader{limits(cfg.Languages), cfg.Bounds}}
+	cfg.Defaults.complete()
+	ps := &Policies{cfg: cfg, reader: reader{cfg.Languages, cfg.Bounds}}
 	return ps, ps.Reload(context.Background())
 }
 
-// Of returns the policy of a tenant. It does not wait. Its cost is one look into a map. The caller does not keep the
-// policy, because the next Reload may change it.
+// Of gives the policy of a tenant. It never waits, and costs a look in a map; what it gives is not to
+// be kept, as the next Reload may change it.
 func (ps *Policies) Of(tenant string) *Policy {
-	t := ps.table.Load()
+	t := ps.current.Load()
 	if p := t.named[tenant]; p != nil {
 		return p
 	}
 	return t.defaults.policy
 }
 
-// Len returns the number of tenants that have an entry of their own.
-func (ps *Policies) Len() int { return len(ps.table.Load().entries) }
+// Len is how many tenants have an entry of their own.
+func (ps *Policies) Len() int { return len(ps.current.Load().entries) }
 
-// All yields every policy: first that of the tenants without an entry, under the empty name, then the others in the
-// order of the file.
+// All gives every policy there is: first that of the tenants without an entry, under the empty name,
+// then the others in the order of the file.
 func (ps *Policies) All() iter.Seq2[string, *Policy] {
 	return func(yield func(string, *Policy) bool) {
-		for e := range ps.table.Load().all() {
+		for e := range ps.current.Load().all() {
 			if !yield(e.tenant, e.policy) {
 				return
 			}
@@ -63,7 +62,7 @@ func (ps *Policies) All() iter.Seq2[string, *Policy] {
 	}
 }
 
-func (t *table) all() iter.Seq[*entry] {
+func (t *snapshot) all() iter.Seq[*entry] {
 	return func(yield func(*entry) bool) {
 		if !yield(&t.defaults) {
 			return
@@ -76,19 +75,19 @@ func (t *table) all() iter.Seq[*entry] {
 	}
 }
 
-// Require checks every policy by a rule, now and at each Reload from then on. The error says which policy does not
-// pass. On an error the rule is not kept.
+// Require judges every policy by a rule, now and with each Reload from then on. An error says which
+// policy does not pass; the rule is not kept then.
 func (ps *Policies) Require(ctx context.Context, rule Rule) error {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	if err := ps.judge(ctx, ps.table.Load(), rule); err != nil {
+	if err := ps.judge(ctx, ps.current.Load(), rule); err != nil {
 		return err
 	}
 	ps.rules = append(ps.rules, rule)
 	return nil
 }
 
-// Reload reads the file again, if there is one. On an error everything stays as it was.
+// Reload reads the file again, if there is one. With an error all stays as it was.
 func (ps *Policies) Reload(ctx context.Context) error {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -99,14 +98,14 @@ func (ps *Policies) Reload(ctx context.Context) error {
 	if err := ps.judge(ctx, t, ps.rules...); err != nil {
 		return err
 	}
-	ps.table.Store(t)
+	ps.current.Store(t)
 	return nil
 }
 
-func (ps *Policies) read() (*table, error) {
+func (ps *Policies) read() (*snapshot, error) {
 	defaults := ps.cfg.Defaults
 	if ps.cfg.File == "" {
-		return &table{defaults: entry{policy: &defaults}}, nil
+		return &snapshot{defaults: entry{policy: &defaults}}, nil
 	}
 	content, err := read(ps.cfg.File)
 	if err != nil {
@@ -116,16 +115,16 @@ func (ps *Policies) read() (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ps.reader.table(root, defaults)
+	return ps.reader.snapshot(root, defaults)
 }
 
-func (ps *Policies) judge(ctx context.Context, t *table, rules ...Rule) error {
+func (ps *Policies) judge(ctx context.Context, t *snapshot, rules ...Rule) error {
 	for e := range t.all() {
 		for _, rule := range rules {
 			err := rule(ctx, e.policy)
 			switch {
 			case err == nil:
-			case e.where == nil: // the error is not in the file
+			case e.where == nil: // the file is not to blame
 				return err
 			default:
 				return ps.inFile(at(e.where, fmt.Errorf("%s: %w", e.of(), err)))
@@ -135,7 +134,7 @@ func (ps *Policies) judge(ctx context.Context, t *table, rules ...Rule) error {
 	return nil
 }
 
-// inFile adds the name of the file to an error.
+// inFile says which file the error is about.
 func (ps *Policies) inFile(err error) error {
 	known := &FileError{Err: err}
 	errors.As(err, &known)

@@ -16,6 +16,7 @@ import (
 	"github.com/moby/moby/client"
 	"github.com/rs/zerolog"
 
+	"github.com/jsd-project/jsd/call"
 	"github.com/jsd-project/jsd/containers"
 )
 
@@ -28,8 +29,8 @@ func TestScriptRunsInAContainer(t *testing.T) {
 	}
 	defer c.Close()
 	large := strings.Repeat("é", 400_000) // many pieces of the multiplexed stream
-	call := containers.Call{Script: fmt.Appendf(nil, `{"code":"console.log('hi'); function f(x) { return x }","call":"f","args":["%s"]}`, large), Timeout: 20 * time.Second, CPU: 20 * time.Second}
-	result, err := c.Execute(t.Context(), call)
+	job := call.Call{Script: fmt.Appendf(nil, `{"code":"console.log('hi'); function f(x) { return x }","call":"f","args":["%s"]}`, large), Timeout: 20 * time.Second, CPU: 20 * time.Second}
+	result, err := c.Execute(t.Context(), job)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -92,9 +92,13 @@ func AgentDigest(files fs.FS) (string, error) {
 
 // agentFiles lists what Dockerfile.runtime copies, in order.
 func agentFiles(files fs.FS) ([]string, error) {
-	names, err := fs.Glob(files, path.Join(agentDir, "*.js"))
-	if err != nil {
-		return nil, err
+	var names []string
+	for _, dir := range []string{"agent", "shared", "worker"} {
+		found, err := fs.Glob(files, path.Join(agentDir, dir, "*.js"))
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, found...)
 	}
 	if len(names) == 0 {
 		return nil, fmt.Errorf("no agent in %s: %w", agentDir, fs.ErrNotExist)

@@ -37,10 +37,11 @@ func packTar(t *testing.T, w io.Writer, files ...string) {
 
 func agent(source string) fstest.MapFS {
 	return fstest.MapFS{
-		"Dockerfile.runtime":      {Data: []byte("ARG BASE=some:base\nFROM ${BASE}\n")},
-		"node-agent/agent.js":     {Data: []byte(source), Mode: 0o600},
-		"node-agent/package.json": {Data: []byte("{}")},
-		"node-agent/test/x.js":    {Data: []byte("test")},
+		"Dockerfile.runtime":          {Data: []byte("ARG BASE=some:base\nFROM ${BASE}\n")},
+		"node-agent/agent/agent.js":   {Data: []byte(source), Mode: 0o600},
+		"node-agent/worker/worker.js": {Data: []byte("worker")},
+		"node-agent/package.json":     {Data: []byte("{}")},
+		"node-agent/test/x.js":        {Data: []byte("test")},
 	}
 }
 
@@ -61,8 +62,8 @@ func TestAgentDigest(t *testing.T) {
 		t.Error("sources do not count")
 	}
 	renamed := agent("1")
-	renamed["node-agent/other.js"] = renamed["node-agent/agent.js"]
-	delete(renamed, "node-agent/agent.js")
+	renamed["node-agent/agent/other.js"] = renamed["node-agent/agent/agent.js"]
+	delete(renamed, "node-agent/agent/agent.js")
 	if digest(agent("1")) == digest(renamed) {
 		t.Error("names do not count")
 	}
@@ -90,7 +91,7 @@ func TestBuildContext(t *testing.T) {
 		}
 		names = append(names, h.Name)
 	}
-	if got, want := strings.Join(names, " "), "node-agent/agent.js node-agent/package.json Dockerfile.runtime"; got != want {
+	if got, want := strings.Join(names, " "), "node-agent/agent/agent.js node-agent/package.json node-agent/worker/worker.js Dockerfile.runtime"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
@@ -121,7 +122,7 @@ func TestImageIsBuiltOnlyWhenTheAgentChanged(t *testing.T) {
 	ensure(true)
 	t.Cleanup(func() { removeImage(t, engine, tag) })
 	ensure(false)
-	b.Files.(fstest.MapFS)["node-agent/agent.js"].Data = []byte("2")
+	b.Files.(fstest.MapFS)["node-agent/agent/agent.js"].Data = []byte("2")
 	first := id(t, engine, tag)
 	ensure(true)
 	ensure(false)

@@ -13,6 +13,7 @@ import (
 	"github.com/moby/moby/client"
 	"github.com/rs/zerolog"
 
+	"github.com/jsd-project/jsd/call"
 	"github.com/jsd-project/jsd/containers"
 )
 
@@ -47,8 +48,8 @@ func TestPausedContainerIsGivenUp(t *testing.T) {
 			answers := make(chan error, calls)
 			for range calls {
 				go func() {
-					_, err := c.Execute(t.Context(), containers.Call{
-						Script: []byte(`{"code":"console.log(1); for (;;);"}`), Timeout: time.Hour, CPU: time.Hour, Stream: true, Host: begun,
+					_, err := c.Execute(t.Context(), call.Call{
+						Script: []byte(`{"code":"console.log(1); for (;;);"}`), Timeout: time.Hour, CPU: time.Hour, Stream: true, Client: begun,
 					})
 					answers <- err
 				}()
@@ -62,13 +63,13 @@ func TestPausedContainerIsGivenUp(t *testing.T) {
 			case <-time.After(30 * time.Second):
 				t.Fatal("the container was not given up")
 			}
-			var lost *containers.LostError
+			var lost *call.LostError
 			for range calls {
 				if err := <-answers; !errors.As(err, &lost) || !lost.Started || !errors.Is(err, containers.ErrSilent) {
 					t.Errorf("got %v", err)
 				}
 			}
-			if _, err := c.Execute(t.Context(), containers.Call{}); !errors.Is(err, containers.ErrSilent) {
+			if _, err := c.Execute(t.Context(), call.Call{}); !errors.Is(err, containers.ErrSilent) {
 				t.Errorf("a later call got %v", err)
 			}
 			if err := c.Close(); err != nil {
@@ -101,8 +102,8 @@ func TestThrottledContainerIsNotGivenUp(t *testing.T) {
 	answers := make(chan error, calls)
 	for range calls {
 		go func() {
-			_, err := c.Execute(t.Context(), containers.Call{
-				Script: []byte(`{"code":"console.log(1); for (;;);"}`), Timeout: 5 * time.Second, CPU: time.Hour, Stream: true, Host: begun,
+			_, err := c.Execute(t.Context(), call.Call{
+				Script: []byte(`{"code":"console.log(1); for (;;);"}`), Timeout: 5 * time.Second, CPU: time.Hour, Stream: true, Client: begun,
 			})
 			answers <- err
 		}()
@@ -113,8 +114,8 @@ func TestThrottledContainerIsNotGivenUp(t *testing.T) {
 	throttle(0.05)
 	before := spy.looks.Load()
 	for range calls {
-		var failure *containers.Failure
-		if err := <-answers; !errors.As(err, &failure) || failure.Code != containers.Timeout {
+		var failure *call.Failure
+		if err := <-answers; !errors.As(err, &failure) || failure.Code != call.Timeout {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -122,7 +123,7 @@ func TestThrottledContainerIsNotGivenUp(t *testing.T) {
 		t.Error("the agent always answered at once: nothing was tested")
 	}
 	throttle(1)
-	if _, err := c.Execute(t.Context(), containers.Call{Script: []byte(`{"code":"1"}`), Timeout: time.Minute, CPU: time.Minute}); err != nil {
+	if _, err := c.Execute(t.Context(), call.Call{Script: []byte(`{"code":"1"}`), Timeout: time.Minute, CPU: time.Minute}); err != nil {
 		t.Error(err)
 	}
 }
@@ -140,8 +141,8 @@ func TestCPUOfAContainer(t *testing.T) {
 		return cpu
 	}
 	before := used()
-	_, err := c.Execute(t.Context(), containers.Call{Script: []byte(`{"code":"for (;;);"}`), Timeout: 20 * time.Second, CPU: 300 * time.Millisecond})
-	var failure *containers.Failure
+	_, err := c.Execute(t.Context(), call.Call{Script: []byte(`{"code":"for (;;);"}`), Timeout: 20 * time.Second, CPU: 300 * time.Millisecond})
+	var failure *call.Failure
 	if !errors.As(err, &failure) || failure.Limit != "cpu" {
 		t.Fatalf("got %v", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jsd-project/jsd/call"
 	"github.com/jsd-project/jsd/containers"
 )
 
@@ -19,8 +20,8 @@ func reachedBy(t *testing.T, d specDriver) (piped bool) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	call := containers.Call{Script: []byte(`{"code":"6 * 7"}`), Timeout: 20 * time.Second, CPU: 20 * time.Second}
-	if result, err := c.Execute(t.Context(), call); err != nil || string(result.Value) != "42" {
+	job := call.Call{Script: []byte(`{"code":"6 * 7"}`), Timeout: 20 * time.Second, CPU: 20 * time.Second}
+	if result, err := c.Execute(t.Context(), job); err != nil || string(result.Value) != "42" {
 		t.Errorf("got %s, %v", result.Value, err)
 	}
 	return p.pipes != nil && p.pipes.used.Load()

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/jsd-project/jsd"
+	"github.com/jsd-project/jsd/call"
 	"github.com/jsd-project/jsd/containers"
 )
 
@@ -108,7 +109,7 @@ func openContainer(t *testing.T, p containers.Process) *containers.Container {
 
 func TestScriptRuns(t *testing.T) {
 	c := openContainer(t, start(t, newDriver(t, realAgent(t))))
-	result, err := c.Execute(t.Context(), containers.Call{Script: []byte(`{"code":"console.log('hi'); 1+1"}`), Timeout: 20 * time.Second, CPU: 20 * time.Second})
+	result, err := c.Execute(t.Context(), call.Call{Script: []byte(`{"code":"console.log('hi'); 1+1"}`), Timeout: 20 * time.Second, CPU: 20 * time.Second})
 	if err != nil || string(result.Value) != "2" || len(result.Console) != 1 {
 		t.Errorf("got %+v, %v", result, err)
 	}
@@ -119,17 +120,17 @@ func TestKillTakesTheWorkersAlong(t *testing.T) {
 	p := start(t, newDriver(t, realAgent(t)))
 	c := openContainer(t, p)
 	group := p.command.Process.Pid
-	call := make(chan error)
+	job := make(chan error)
 	go func() {
-		_, err := c.Execute(t.Context(), containers.Call{Script: []byte(`{"code":"while (true) {}"}`), Timeout: time.Minute, CPU: time.Minute})
-		call <- err
+		_, err := c.Execute(t.Context(), call.Call{Script: []byte(`{"code":"while (true) {}"}`), Timeout: time.Minute, CPU: time.Minute})
+		job <- err
 	}()
 	waitBusy(t, group)
 	if err := syscall.Kill(group, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	var lost *containers.LostError
-	if err := <-call; !errors.As(err, &lost) {
+	var lost *call.LostError
+	if err := <-job; !errors.As(err, &lost) {
 		t.Errorf("got %v", err)
 	}
 	<-c.Done()
@@ -316,7 +317,7 @@ func beDaemon(node string) {
 	c, err := containers.Open(ctx, p, limits, zerolog.Nop())
 	exitOn(err)
 	fmt.Println(p.(*process).command.Process.Pid)
-	_, err = c.Execute(ctx, containers.Call{Script: []byte(`{"code":"while (true) {}"}`), Timeout: time.Hour, CPU: time.Hour})
+	_, err = c.Execute(ctx, call.Call{Script: []byte(`{"code":"while (true) {}"}`), Timeout: time.Hour, CPU: time.Hour})
 	exitOn(fmt.Errorf("the endless script ended: %w", err))
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/jsd-project/jsd/call"
 	"github.com/jsd-project/jsd/containers"
 )
 
@@ -60,13 +61,13 @@ func TestStoppedAgentIsGivenUp(t *testing.T) {
 			p := start(t, d)
 			c := openHasty(t, p, time.Hour)
 			waits := make(waiting, 1)
-			call := make(chan error, 1)
+			job := make(chan error, 1)
 			if script != "" {
 				go func() {
-					_, err := c.Execute(t.Context(), containers.Call{
-						Script: []byte(script), Timeout: 20 * time.Minute, CPU: time.Minute, Stream: true, Host: waits,
+					_, err := c.Execute(t.Context(), call.Call{
+						Script: []byte(script), Timeout: 20 * time.Minute, CPU: time.Minute, Stream: true, Client: waits,
 					})
-					call <- err
+					job <- err
 				}()
 				<-waits
 			}
@@ -74,13 +75,13 @@ func TestStoppedAgentIsGivenUp(t *testing.T) {
 				t.Fatal(err)
 			}
 			waitEnded(t, c)
-			var lost *containers.LostError
+			var lost *call.LostError
 			if script != "" {
-				if err := <-call; !errors.As(err, &lost) || !lost.Started || !errors.Is(err, containers.ErrSilent) {
+				if err := <-job; !errors.As(err, &lost) || !lost.Started || !errors.Is(err, containers.ErrSilent) {
 					t.Errorf("got %v", err)
 				}
 			}
-			_, err := c.Execute(t.Context(), containers.Call{Script: []byte(`{"code":"1"}`), Timeout: time.Minute})
+			_, err := c.Execute(t.Context(), call.Call{Script: []byte(`{"code":"1"}`), Timeout: time.Minute})
 			if !errors.As(err, &lost) || lost.Started || !errors.Is(err, containers.ErrSilent) {
 				t.Errorf("a later call got %v", err)
 			}
@@ -97,7 +98,7 @@ func TestAgentThatLoopsIsGivenUpInTheEnd(t *testing.T) {
 	if ended := time.Since(begun); ended < 3*time.Second {
 		t.Errorf("given up after %v", ended)
 	}
-	if _, err := c.Execute(t.Context(), containers.Call{}); !errors.Is(err, containers.ErrSilent) {
+	if _, err := c.Execute(t.Context(), call.Call{}); !errors.Is(err, containers.ErrSilent) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -107,17 +108,17 @@ func TestBusyAgentIsNotGivenUp(t *testing.T) {
 	calls := make(chan error)
 	for range limits.Concurrency {
 		go func() {
-			_, err := c.Execute(t.Context(), containers.Call{Script: []byte(`{"code":"for (;;);"}`), Timeout: 3 * time.Second, CPU: time.Minute})
+			_, err := c.Execute(t.Context(), call.Call{Script: []byte(`{"code":"for (;;);"}`), Timeout: 3 * time.Second, CPU: time.Minute})
 			calls <- err
 		}()
 	}
 	for range limits.Concurrency {
-		var failure *containers.Failure
-		if err := <-calls; !errors.As(err, &failure) || failure.Code != containers.Timeout {
+		var failure *call.Failure
+		if err := <-calls; !errors.As(err, &failure) || failure.Code != call.Timeout {
 			t.Errorf("got %v", err)
 		}
 	}
-	if _, err := c.Execute(t.Context(), containers.Call{Script: []byte(`{"code":"1"}`), Timeout: time.Minute, CPU: time.Minute}); err != nil {
+	if _, err := c.Execute(t.Context(), call.Call{Script: []byte(`{"code":"1"}`), Timeout: time.Minute, CPU: time.Minute}); err != nil {
 		t.Error(err)
 	}
 }
@@ -135,8 +136,8 @@ func TestCPUOfAGroup(t *testing.T) {
 	}
 	before := used()
 	// The worker that overran is gone afterwards, but what it used is not.
-	_, err := c.Execute(t.Context(), containers.Call{Script: []byte(`{"code":"for (;;);"}`), Timeout: 5 * time.Second, CPU: 300 * time.Millisecond})
-	var failure *containers.Failure
+	_, err := c.Execute(t.Context(), call.Call{Script: []byte(`{"code":"for (;;);"}`), Timeout: 5 * time.Second, CPU: 300 * time.Millisecond})
+	var failure *call.Failure
 	if !errors.As(err, &failure) || failure.Limit != "cpu" {
 		t.Fatalf("got %v", err)
 	}
@@ -162,16 +163,16 @@ func TestAgentOfAnotherLinkVersionSaysSo(t *testing.T) {
 func changed(t *testing.T, old, new string) fs.FS {
 	t.Helper()
 	agent := fstest.MapFS{}
-	names, err := fs.Glob(realAgent(t), "*.js")
+	err := fs.WalkDir(realAgent(t), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := fs.ReadFile(realAgent(t), name)
+		agent[name] = &fstest.MapFile{Data: content}
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	for _, name := range names {
-		content, err := fs.ReadFile(realAgent(t), name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		agent[name] = &fstest.MapFile{Data: content}
 	}
 	file := agent[entry]
 	if !bytes.Contains(file.Data, []byte(old)) {

@@ -1,0 +1,129 @@
+package nonblock
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Conn is a net.Conn whose Write never waits for its peer, so that a library which frames and writes, such as one for
+// WebSockets or TLS, can be used by whoever has something to say. Close drops the backlog.
+//
+// SetWriteDeadline has no effect on Write; it bounds the goroutine that writes the backlog.
+type Conn struct {
+	net.Conn
+	writer *Writer
+	reads  reads
+
+	mu     sync.Mutex // guards what follows
+	corked int
+	held   *[]byte // written while corked, from the pool; nil: nothing
+}
+
+// pool has the buffers of corked connections: most are idle, and then have none.
+var pool = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+
+// NewConn makes a Conn of one that nobody else writes to any more.
+func NewConn(under net.Conn) *Conn {
+	c := &Conn{Conn: under, writer: NewWriter(under)}
+	c.reads.raw = descriptor(under)
+	c.reads.once = c.reads.attempt
+	return c
+}
+
+// Backlog is the number of bytes that wait for the peer.
+func (c *Conn) Backlog() int { return c.writer.Backlog() }
+
+// AfterDrain has f called once the backlog is empty, also where that is because the connection failed. It reports false, and
+// forgets f, where the backlog is empty now. One f waits at a time.
+func (c *Conn) AfterDrain(f func()) bool { return c.writer.AfterDrain(f) }
+
+// Write writes p, or puts the rest of it into the backlog. It keeps nothing of p.
+func (c *Conn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.corked > 0 {
+		if c.held == nil {
+			c.held = pool.Get().(*[]byte)
+		}
+		*c.held = append(*c.held, p...)
+		return len(p), nil
+	}
+	return c.writer.Write(p)
+}
+
+// Cork holds back what is written until Uncork, which writes it in one system call. Pairs may be nested.
+func (c *Conn) Cork() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.corked++
+}
+
+// Uncork undoes a Cork. Its error is that of Write.
+func (c *Conn) Uncork() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.corked--; c.corked > 0 || c.held == nil {
+		return nil
+	}
+	_, err := c.writer.Write(*c.held)
+	if cap(*c.held) <= quick {
+		*c.held = (*c.held)[:0]
+		pool.Put(c.held)
+	}
+	c.held = nil
+	return err
+}
+
+// Read reads as net.Conn does. One goroutine reads at a time.
+func (c *Conn) Read(p []byte) (int, error) {
+	if c.reads.raw == nil || len(p) == 0 || len(p) > quick {
+		return c.Conn.Read(p)
+	}
+	return c.reads.read(p)
+}
+
+// reads is the reading half of a Conn. Its callback is made once, so that a read allocates nothing.
+type reads struct {
+	raw   syscall.RawConn // nil: there is no descriptor to read from
+	once  func(fd uintptr) bool
+	into  []byte
+	n     int
+	errno syscall.Errno
+}
+
+func (r *reads) read(p []byte) (int, error) {
+	r.into = p
+	err := r.raw.Read(r.once)
+	r.into = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case r.errno != 0:
+		return 0, os.NewSyscallError("read", r.errno)
+	case r.n == 0:
+		return 0, io.EOF
+	default:
+		return r.n, nil
+	}
+}
+
+// attempt reports false where nothing is there yet.
+func (r *reads) attempt(fd uintptr) bool {
+	for {
+		n, _, errno := syscall.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&r.into[0])), uintptr(len(r.into)))
+		switch errno {
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN:
+			return false
+		}
+		r.n, r.errno = int(n), errno
+		return true
+	}
+}

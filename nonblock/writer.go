@@ -1,0 +1,235 @@
+// Package nonblock reads and writes pipes and sockets with as few system calls and wake-ups as a call needs.
+//
+// A Writer lets whoever has something to say write it in place, without a goroutine for that and without waiting for the
+// peer. Read hands what arrives to a Sink, with one read for each time that something arrives; net and os need two, the
+// second of which finds nothing.
+//
+// Small reads and writes are system calls that the Go scheduler is not told of. They never wait, and telling it wakes its
+// monitor thread, which costs more than the call itself on a daemon that is idle in between.
+package nonblock
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// quick bounds the bytes of a system call that the scheduler is not told of: about ten microseconds.
+	quick = 32 << 10
+
+	// gathered bounds the pieces of one write. The kernel takes 1,024.
+	gathered = 64
+)
+
+// A Writer writes to a pipe or a socket and never waits for its reader. What the descriptor does not take at once waits in
+// a backlog, which a goroutine writes. Its methods may be called from any goroutine. Nobody else may write to the same
+// descriptor.
+type Writer struct {
+	to  io.Writer
+	raw syscall.RawConn // nil: nothing is tried, everything goes to the backlog
+
+	mu      sync.Mutex // guards what follows, and the order of writes; no write under it waits
+	backlog net.Buffers
+	bytes   int  // in backlog, and in the write under way
+	writing bool // the backlog has its goroutine
+	err     error
+	drained func()
+
+	try     func(fd uintptr) bool // attempt, made once
+	pieces  [][]byte              // of the attempt under way
+	vectors [gathered]unix.Iovec
+	wrote   int
+	errno   syscall.Errno
+	single  [1][]byte
+}
+
+// NewWriter makes a Writer for an *os.File of a pipe or a net.Conn. Any other io.Writer serves as well: all that is written
+// to it goes through the backlog.
+func NewWriter(to io.Writer) *Writer {
+	w := &Writer{to: to, raw: descriptor(to)}
+	w.try = w.attempt
+	return w
+}
+
+// AfterDrain has f called once the backlog is empty, by the goroutine that writes it. It reports false, and forgets f, where the
+// backlog is empty now. One f waits at a time.
+func (w *Writer) AfterDrain(f func()) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.writing {
+		w.drained = f
+	}
+	return w.writing
+}
+
+// Backlog is the number of bytes that wait for the peer.
+func (w *Writer) Backlog() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.bytes
+}
+
+// Write writes p, or puts the rest of it into the backlog. It keeps nothing of p. The error is that of an earlier write, or
+// of this one; the Writer is of no use then.
+func (w *Writer) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.single[0] = p
+	err := w.writeLocked(w.single[:])
+	w.single[0] = nil
+	if err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// WriteAll is Write for several pieces, which go out in one system call as far as possible.
+func (w *Writer) WriteAll(pieces [][]byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.writeLocked(pieces)
+}
+
+func (w *Writer) writeLocked(pieces [][]byte) error {
+	for len(pieces) > 0 && w.err == nil && !w.writing && w.raw != nil {
+		part := pieces[:min(len(pieces), gathered)]
+		size := 0
+		for _, piece := range part {
+			size += len(piece)
+		}
+		n := w.tryLocked(part, size)
+		if n < size {
+			w.keepLocked(part, n)
+			part = nil
+		}
+		pieces = pieces[min(len(pieces), gathered):]
+	}
+	if w.err == nil {
+		w.keepLocked(pieces, 0)
+	}
+	return w.err
+}
+
+// tryLocked writes what the descriptor takes at once, and gives the number of bytes.
+func (w *Writer) tryLocked(pieces [][]byte, size int) int {
+	w.pieces, w.wrote, w.errno = pieces, 0, 0
+	defer func() { w.pieces = nil }()
+	if size == 0 {
+		return 0
+	}
+	if err := w.raw.Write(w.try); err != nil {
+		w.err = err
+		return size
+	}
+	if w.errno != 0 && w.errno != unix.EAGAIN {
+		w.err = os.NewSyscallError("write", w.errno)
+		return size
+	}
+	return w.wrote
+}
+
+// attempt is what the descriptor's owner calls. It always reports done, so that nobody waits.
+func (w *Writer) attempt(fd uintptr) bool {
+	count, size := 0, 0
+	for _, piece := range w.pieces {
+		if len(piece) > 0 {
+			w.vectors[count].Base = &piece[0]
+			w.vectors[count].SetLen(len(piece))
+			count++
+			size += len(piece)
+		}
+	}
+	for {
+		var n uintptr
+		if size <= quick {
+			n, _, w.errno = syscall.RawSyscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&w.vectors[0])), uintptr(count))
+		} else {
+			n, _, w.errno = syscall.Syscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&w.vectors[0])), uintptr(count))
+		}
+		if w.errno == unix.EINTR {
+			continue
+		}
+		if w.errno == 0 {
+			w.wrote = int(n)
+		}
+		clear(w.vectors[:count])
+		return true
+	}
+}
+
+// keepLocked copies pieces to the backlog, without the first skip bytes.
+func (w *Writer) keepLocked(pieces [][]byte, skip int) {
+	size := -skip
+	for _, piece := range pieces {
+		size += len(piece)
+	}
+	if size <= 0 {
+		return
+	}
+	rest := make([]byte, 0, size)
+	for _, piece := range pieces {
+		dropped := min(skip, len(piece))
+		skip -= dropped
+		rest = append(rest, piece[dropped:]...)
+	}
+	w.backlog = append(w.backlog, rest)
+	w.bytes += size
+	if !w.writing {
+		w.writing = true
+		go w.drain()
+	}
+}
+
+// drain writes the backlog until it is empty or the descriptor fails.
+func (w *Writer) drain() {
+	for {
+		w.mu.Lock()
+		if len(w.backlog) == 0 || w.err != nil {
+			w.backlog, w.bytes, w.writing = nil, 0, false
+			drained := w.drained
+			w.drained = nil
+			w.mu.Unlock()
+			if drained != nil {
+				drained()
+			}
+			return
+		}
+		backlog := w.backlog
+		w.backlog = nil
+		w.mu.Unlock()
+		n, err := backlog.WriteTo(w.to)
+		w.mu.Lock()
+		w.bytes -= int(n)
+		if err != nil && w.err == nil {
+			w.err = err
+		}
+		w.mu.Unlock()
+	}
+}
+
+// descriptor gives the way to the descriptor under a pipe or socket, or nil where there is none that does without waiting.
+func descriptor(of any) syscall.RawConn {
+	conn, ok := of.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	prompt := false
+	err = raw.Control(func(fd uintptr) {
+		flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
+		prompt = err == nil && flags&unix.O_NONBLOCK != 0
+	})
+	if err != nil || !prompt {
+		return nil
+	}
+	return raw
+}
