@@ -122,7 +122,7 @@ func TestScriptsReachListedHosts(t *testing.T) {
 				{"fetch, redirected", `(async () => (await fetch(http_ + '/to?' + http_ + '/hello')).text())()`, `"hello GET"`},
 				{"fetch that is aborted", `fetch(http_ + '/bytes?100000000', { signal: AbortSignal.timeout(50) }).then((r) => r.arrayBuffer()).catch((e) => e.name)`, `"TimeoutError"`},
 				{"fetch over HTTP/2", `(async () => { require('tls').setDefaultCACertificates([ca]); const texts = await Promise.all(['proto', 'proto', 'bytes?3000000'].map(async (p) => (await fetch(https_ + '/' + p)).text())); return texts.map((t) => t.length > 100 ? t.length : t); })()`, `["HTTP/2.0","HTTP/2.0",3000000]`},
-				{"WebSocket", `new Promise((ok) => { const s = new WebSocket(http_.replace("http", "ws") + "/ws"); s.onopen = () => s.Send("echo"); s.onmessage = (e) => ok(e.data); s.onerror = (e) => ok(e.message); })`, `"echo"`},
+				{"WebSocket", `new Promise((ok) => { const s = new WebSocket(http_.replace("http", "ws") + "/ws"); s.onopen = () => s.send("echo"); s.onmessage = (e) => ok(e.data); s.onerror = (e) => ok(e.message); })`, `"echo"`},
 				{"WebSocket that may not", `new Promise((ok) => { new WebSocket('wss://api.example.com').onerror = (e) => ok([e.message, e.error.code]); })`,
 					`["connect to api.example.com:443 is not allowed: it is not in hosts of tenant default","EACCES"]`},
 				{"classes of fetch", `[new Request(http_) instanceof Request, new Headers({ a: '1' }).get('a'), typeof FormData, typeof WebSocket]`, `[true,"1","function","function"]`},

@@ -52,7 +52,7 @@ func testSessionLines(t *testing.T, c *client) {
 		{script{"code": "throw new TypeError('t')"}, "1000 TypeError", ""},
 		{script{"code": "let x = 3"}, "1000 SyntaxError", ""},
 		{script{"code": "console.log(secrets.key); left"}, "1", `["***"]`},
-		{script{"code": "Promise.Resolve(x)"}, "5", ""},
+		{script{"code": "Promise.resolve(x)"}, "5", ""},
 		{script{"code": "setTimeout(() => { x = 'late' }, 1); 1"}, "1", ""},
 		{script{"code": "new Promise(done => setTimeout(() => done(x), 50))"}, "5", ""}, // timers stop with their call
 	} {
