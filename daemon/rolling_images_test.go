@@ -10,7 +10,7 @@ import (
 
 // The name of the image comes to stand for others while calls run, and some of these are no good. No call fails.
 func TestImagesRoll(t *testing.T) {
-	r := startRolling(t, daemon.TryTime, "--image-check", "200ms", "--max-containers", "8", "--spare", "1", "--min-containers", "1")
+	r := startRolling(t, daemon.CanaryTime, "--image-check", "200ms", "--max-containers", "8", "--spare", "1", "--min-containers", "1")
 	c := r.dial()
 	session := c.Open("1", "tenant", "session")
 	flow := r.begin("a", "b")
@@ -66,7 +66,7 @@ func TestImagesRoll(t *testing.T) {
 // are, so what is new has to find its place among them.
 func TestHangUpRollsImagesAndLimits(t *testing.T) {
 	file := tenantsFile(t, "tenants: {b: {memory: 200}}")
-	r := startRolling(t, daemon.TryTime, "--image-check", "0", "--max-containers", "2", "--spare", "1", "--min-containers", "0", "--tenants", file)
+	r := startRolling(t, daemon.CanaryTime, "--image-check", "0", "--max-containers", "2", "--spare", "1", "--min-containers", "0", "--tenants", file)
 	flow := r.begin("a", "b")
 	flow.sees(1)
 	first := r.images.made[0]
@@ -104,7 +104,7 @@ func TestHangUpRollsImagesAndLimits(t *testing.T) {
 // An image that the name stands for no more may be removed. Who needs it then gets the new one, without a look at
 // the image being due.
 func TestImageThatIsRemoved(t *testing.T) {
-	r := startRolling(t, daemon.TryTime, "--image-check", "0", "--max-containers", "2", "--spare", "0", "--min-containers", "0", "--concurrency", "1")
+	r := startRolling(t, daemon.CanaryTime, "--image-check", "0", "--max-containers", "2", "--spare", "0", "--min-containers", "0", "--concurrency", "1")
 	first := r.images.made[0]
 	c := r.dial()
 	_, long := c.Start("runtime.execute", tell("a", time.Second))

@@ -97,7 +97,7 @@ type rolling struct {
 	log    journal
 }
 
-func startRolling(t *testing.T, tryTime time.Duration, arguments ...string) *rolling {
+func startRolling(t *testing.T, canaryTime time.Duration, arguments ...string) *rolling {
 	t.Helper()
 	r := &rolling{t: t, images: newGenerations(t)}
 	log := zerolog.New(&r.log).Level(zerolog.InfoLevel)
@@ -107,7 +107,7 @@ func startRolling(t *testing.T, tryTime time.Duration, arguments ...string) *rol
 		}
 	})
 	r.Daemon = jsdtest.StartChanged(t, log, func(d *jsdtest.Daemon) {
-		d.SetTryTime(tryTime)
+		d.SetCanaryTime(canaryTime)
 		d.ReplaceEngine(r.between)
 	}, "docker", append([]string{"--image", r.images.name}, arguments...)...)
 	return r
