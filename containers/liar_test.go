@@ -77,11 +77,11 @@ func TestLiesAboutCallsUnderWay(t *testing.T) {
 						return err
 					},
 					func() (err error) {
-						sessions[0], err = c.OpenSession(t.Context(), call.Call{Timeout: time.Minute})
+						sessions[0], err = c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute})
 						return err
 					},
 					func() (err error) {
-						sessions[1], err = c.OpenSession(t.Context(), call.Call{Timeout: time.Minute})
+						sessions[1], err = c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute})
 						return err
 					},
 				} {

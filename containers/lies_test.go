@@ -195,7 +195,7 @@ func sayUnderWay(t *testing.T, name string, k kind, header, body string, lives b
 	})
 	run(2, func() (call.Result, error) { return c.Execute(t.Context(), call.Call{Timeout: time.Minute}) })
 	run(3, func() (_ call.Result, err error) {
-		s, err = c.OpenSession(t.Context(), call.Call{Timeout: time.Minute})
+		s, err = c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute})
 		return call.Result{}, err
 	})
 	run(4, func() (call.Result, error) { return s.Execute(t.Context(), call.Call{Timeout: time.Minute}) })
@@ -221,7 +221,7 @@ func sayUnderWay(t *testing.T, name string, k kind, header, body string, lives b
 	select {
 	case <-c.Done():
 		if lives {
-			t.Errorf("%s ended the container: %v", name, c.lost())
+			t.Errorf("%s ended the container: %v", name, c.link.lost())
 		}
 		<-process.killed
 	default:

@@ -116,7 +116,7 @@ func TestContainerDiesWithSessions(t *testing.T) {
 			p.expect(kindCall, fmt.Sprintf(inside, 3))
 			<-die
 		})
-		idle, err := c.OpenSession(t.Context(), call.Call{Timeout: time.Minute})
+		idle, err := c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,7 +139,7 @@ func TestContainerDiesWithSessions(t *testing.T) {
 				t.Errorf("a call after the end got %v", err)
 			}
 		}
-		if _, err := c.OpenSession(t.Context(), call.Call{Timeout: time.Minute}); !isLost(err, false) {
+		if _, err := c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute}); !isLost(err, false) {
 			t.Errorf("another session got %v", err)
 		}
 	})
@@ -220,7 +220,7 @@ func TestSessionThatDoesNotOpen(t *testing.T) {
 				if test.ctx != nil {
 					ctx = test.ctx(t)
 				}
-				if s, err := c.OpenSession(ctx, test.call); s != nil || !reflect.DeepEqual(err, test.want) {
+				if s, err := c.OpenSessionContext(ctx, test.call); s != nil || !reflect.DeepEqual(err, test.want) {
 					t.Errorf("got %v, %#v", s, err)
 				}
 				if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
@@ -228,8 +228,8 @@ func TestSessionThatDoesNotOpen(t *testing.T) {
 				}
 				time.Sleep(2 * cancelGrace)
 				c.lives(t)
-				if len(c.sessions) != 0 {
-					t.Errorf("%d sessions are kept", len(c.sessions))
+				if len(c.sessions.live) != 0 {
+					t.Errorf("%d sessions are kept", len(c.sessions.live))
 				}
 			})
 		})

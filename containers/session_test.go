@@ -28,7 +28,7 @@ func openSession(t *testing.T, l Limits, script func(*peer)) (call.Session, *Con
 		p.result(1, "0")
 		script(p)
 	})
-	s, err := c.OpenSession(t.Context(), call.Call{Timeout: time.Minute})
+	s, err := c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func (p *peer) ended(session int) { p.send(kindEnded, fmt.Sprintf(`{"session":%d
 // lives fails the test where the container has been ended.
 func (c *Container) lives(t *testing.T) {
 	t.Helper()
-	if cause := c.lost().(*call.LostError).Cause; cause != nil {
+	if cause := c.link.lost().Cause; cause != nil {
 		t.Errorf("the container was ended: %v", cause)
 	}
 }
@@ -85,7 +85,7 @@ func TestSession(t *testing.T) {
 	}
 	<-s.Done()
 	s.Close()
-	if _, err := c.OpenSession(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
+	if _, err := c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
 		t.Errorf("another session got %v", err)
 	}
 	c.lives(t)
@@ -200,8 +200,8 @@ func TestSessionKeepsItsBundle(t *testing.T) {
 		}
 		p.next()
 	})
-	c.bundles = newBundles(4, 9)
-	s, err := c.OpenSession(t.Context(), call.Call{Bundle: bundleOf("aa", 2), Timeout: time.Minute})
+	c.calls.bundles = newBundles(4, 9)
+	s, err := c.OpenSessionContext(t.Context(), call.Call{Bundle: bundleOf("aa", 2), Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +237,7 @@ func TestHostOfASessionsCalls(t *testing.T) {
 	for i := range hosts {
 		hosts[i].answer = func(context.Context, string, json.RawMessage) (json.RawMessage, error) { return []byte("1"), nil }
 	}
-	s, err := c.OpenSession(t.Context(), callWith(&hosts[0]))
+	s, err := c.OpenSessionContext(t.Context(), callWith(&hosts[0]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +280,7 @@ func TestSessionsTogether(t *testing.T) {
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() {
-			s, err := c.OpenSession(t.Context(), call.Call{Timeout: time.Minute})
+			s, err := c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute})
 			if err != nil {
 				t.Error(err)
 				return
@@ -296,7 +296,7 @@ func TestSessionsTogether(t *testing.T) {
 					result, err := s.Execute(ctx, call.Call{Timeout: time.Minute})
 					var failure *call.Failure
 					switch {
-					case err == nil && string(result.Value) == fmt.Sprint(s.(*session).id):
+					case err == nil && string(result.Value) == fmt.Sprint(s.(*openedSession).id):
 					case errors.Is(err, call.ErrNoSession):
 					case i%5 == 0 && errors.As(err, &failure) && failure.Code == call.Cancelled:
 					default:

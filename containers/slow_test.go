@@ -61,7 +61,7 @@ func TestSlowAgentHasTimeToStop(t *testing.T) {
 				answer(p, opened, ended, pong)
 			},
 			func(t *testing.T, c *Container) error {
-				_, err := c.OpenSession(t.Context(), call.Call{Timeout: time.Second})
+				_, err := c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Second})
 				return err
 			},
 			&call.Failure{Code: call.Timeout, Limit: "wall"}, time.Second + deadlineGrace,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/jsd-project/jsd/loopback"
 	"github.com/jsd-project/jsd/rpc"
 )
 
@@ -30,7 +31,7 @@ func checkAdminListen(address string) error {
 	if err != nil {
 		return fmt.Errorf("--admin-listen %s: has to be ADDRESS:PORT, such as %s", address, DefaultAdmin)
 	}
-	if !isLoopback(host) {
+	if !loopback.Is(host) {
 		return fmt.Errorf("--admin-listen %s: has to be a loopback address, such as %s: there is no credential for what it shows", address, DefaultAdmin)
 	}
 	return nil

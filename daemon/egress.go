@@ -25,7 +25,7 @@ func (n *networked) Run(ctx context.Context, tenant string, job call.Call) (call
 
 func (n *networked) OpenSession(ctx context.Context, tenant string, job call.Call) (call.Session, call.Result, error) {
 	job.Network = n.daemon.network(tenant, job)
-	s, result, err := n.Scheduler.OpenSession(ctx, tenant, job)
+	s, result, err := n.Scheduler.RunOpen(ctx, tenant, job)
 	if err == nil {
 		s = &networkedSession{s, n.daemon, tenant}
 	}

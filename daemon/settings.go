@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"net"
-	"net/netip"
 	"reflect"
 	"strings"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/loopback"
 	"github.com/jsd-project/jsd/rpc"
 	"github.com/jsd-project/jsd/tenants"
 )
@@ -101,7 +101,7 @@ func (c *Settings) check() error {
 	if err != nil {
 		return fmt.Errorf("--listen %s: has to be ADDRESS:PORT, such as 127.0.0.1:8765", c.Listen)
 	}
-	if !c.HasCredential() && !c.Insecure && !isLoopback(host) {
+	if !c.HasCredential() && !c.Insecure && !loopback.Is(host) {
 		return fmt.Errorf("--listen %s: refusing to serve this address without a credential; set SECRET or a key of tokens, or say --insecure", c.Listen)
 	}
 	for _, check := range []func() error{c.Credentials.check, c.TLS.check} {
@@ -141,15 +141,7 @@ func (c *Settings) check() error {
 // unguardedLoopback says that nobody but this machine can reach the daemon, and that anyone on it can.
 func (c *Settings) unguardedLoopback() bool {
 	host, _, _ := net.SplitHostPort(c.Listen)
-	return isLoopback(host) && !c.HasCredential()
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	address, err := netip.ParseAddr(host)
-	return err == nil && address.Unmap().IsLoopback()
+	return loopback.Is(host) && !c.HasCredential()
 }
 
 // containersThatFit is how many containers of memory MiB take 80 % of the machine's.
