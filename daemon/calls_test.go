@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jsd-project/jsd/jsdtest"
 )
 
 // calls have one reply whatever the driver and the dialect are.
@@ -98,7 +100,7 @@ func TestCallsSeeNothingOfEachOther(t *testing.T) {
 }
 
 func TestTimeouts(t *testing.T) {
-	everywhere(t, func(t *testing.T, c *client) {
+	jsdtest.EverywhereAlone(t, func(t *testing.T, c *client) {
 		for name, body := range map[string]string{
 			"loop":         "while (true) {}",
 			"promise loop": "(async () => { for (;;) await null })()",
@@ -175,7 +177,7 @@ func TestManyCallsAtOnce(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
-	everywhere(t, func(t *testing.T, c *client) {
+	jsdtest.EverywhereAlone(t, func(t *testing.T, c *client) {
 		var ids []int
 		var answers []<-chan reply
 		for range 12 { // more than a container runs at once: some are queued
@@ -202,6 +204,7 @@ func TestCancel(t *testing.T) {
 }
 
 func TestClientThatVanishes(t *testing.T) {
+	t.Parallel()
 	d := start(t, "process", "--concurrency", "1")
 	gone := d.Dial(t, "json-rpc")
 	for range 3 {

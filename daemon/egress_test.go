@@ -108,6 +108,7 @@ func (s *site) script(code string) script {
 
 // Everything that connects, in a script, in whatever the driver isolates it by.
 func TestScriptsReachListedHosts(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	const read = `const read = (r) => new Promise((ok, no) => { let t = ''; r.setEncoding('utf8'); r.on('data', (c) => { t += c; }).on('end', () => ok(t)).on('error', no); });`
 	for _, driver := range []string{"docker", "process"} {
@@ -175,6 +176,7 @@ func TestMoreCertificates(t *testing.T) {
 }
 
 func TestScriptsReachNothingElse(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	t.Run("without hosts", func(t *testing.T) {
 		c := start(t, "process", "--modules", "http,net,assert").Dial(t, "json-rpc")
@@ -209,6 +211,7 @@ func TestScriptsReachNothingElse(t *testing.T) {
 }
 
 func TestConnectionsAreLoggedAndCounted(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	log := &journal{}
 	d := jsdtest.StartLogged(t, zerolog.New(log), "process", append(s.hosts(), "--admin-listen", "127.0.0.1:0")...)

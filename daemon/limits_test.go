@@ -209,6 +209,7 @@ func TestSecrets(t *testing.T) {
 }
 
 func TestBundleSettings(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ arguments, want string }{
 		{"--bundles 0", "--bundles has to be above 0"},
 		{"--all-bundles 0", "--all-bundles has to be above 0"},

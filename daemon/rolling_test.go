@@ -31,7 +31,7 @@ type generations struct {
 func newGenerations(t *testing.T) *generations {
 	t.Helper()
 	jsdtest.NeedImage(t)
-	g := &generations{t: t, name: fmt.Sprintf("jsd-test-rolling-%d:latest", os.Getpid())}
+	g := &generations{t: t, name: fmt.Sprintf("jsd-test-%s-%d:latest", strings.ToLower(t.Name()), os.Getpid())}
 	t.Cleanup(func() {
 		for _, id := range slices.Backward(g.made) {
 			if err := removeImage(id); err != nil {

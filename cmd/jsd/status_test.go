@@ -12,6 +12,7 @@ import (
 )
 
 func TestStatus(t *testing.T) {
+	t.Parallel()
 	d := start(t, "process", "--admin-listen", "127.0.0.1:0", "--concurrency", "1", "--max-containers", "2", "--spare", "0", "--min-containers", "0")
 	c := d.Dial(t, "json-rpc")
 	c.Open("1", "tenant", "shop")
@@ -62,6 +63,7 @@ func TestStatus(t *testing.T) {
 }
 
 func TestStatusWithoutAnAdminListener(t *testing.T) {
+	t.Parallel()
 	d := start(t, "process")
 	strange := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(`{"a":1}`)) }))
 	defer strange.Close()
