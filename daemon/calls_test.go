@@ -99,14 +99,13 @@ func TestCallsSeeNothingOfEachOther(t *testing.T) {
 	})
 }
 
+// Package attack has a table of all that never ends, and of all that takes memory.
 func TestTimeouts(t *testing.T) {
 	jsdtest.EverywhereAlone(t, func(t *testing.T, c *client) {
 		for name, body := range map[string]string{
-			"loop":         "while (true) {}",
-			"promise loop": "(async () => { for (;;) await null })()",
-			"regexp":       `/^(a+)+$/.test("a".repeat(50) + "b")`,
-			"native code":  `require("crypto").scryptSync("a", "b", 64, {N: 2 ** 14, r: 8, p: 2 ** 12, maxmem: 2 ** 30})`,
-			"no cb":        "",
+			"loop":        "while (true) {}",
+			"native code": `require("crypto").scryptSync("a", "b", 64, {N: 2 ** 14, r: 8, p: 2 ** 12, maxmem: 2 ** 30})`,
+			"no cb":       "",
 		} {
 			t.Run(name, func(t *testing.T) {
 				began := time.Now()
@@ -130,8 +129,6 @@ func TestOutOfMemory(t *testing.T) {
 	everywhere(t, func(t *testing.T, c *client) {
 		for name, body := range map[string]string{
 			"growing array":   "const a = []; for (;;) a.push(a.length + 0.5)",
-			"large array":     "new Array(1e8).fill(1.1)",
-			"split":           `"a".repeat(5e8).split("")`,
 			"growing buffers": "const a = []; for (;;) a.push(Buffer.alloc(1e6, 1))",
 		} {
 			t.Run(name, func(t *testing.T) {
