@@ -52,12 +52,16 @@ func BenchmarkWarmCall(b *testing.B) {
 		defer s.Close(b.Context())
 		names := names(tenants)
 		run := func(name string) {
-			if _, err := execute(b.Context(), s, name, call.Call{}); err != nil {
-				b.Fatal(err)
-			}
+			s.Start(name, &nothing, func(_ call.Result, err error) {
+				if err != nil {
+					b.Error(err)
+				}
+			})
 		}
 		for _, name := range names {
-			run(name)
+			if _, err := execute(b.Context(), s, name, nothing); err != nil {
+				b.Fatal(err)
+			}
 		}
 		rand.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 		i := 0
@@ -89,6 +93,7 @@ func BenchmarkTurn(b *testing.B) {
 			name := c.tenant.name
 			s.mu.Lock()
 			c.place.leave()
+			s.closing--
 			s.base.starting = 1
 			_, err := s.enqueueLocked(s.tenantLocked(name, plain), request{done: ignore})
 			s.mu.Unlock()
