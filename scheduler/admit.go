@@ -1,208 +1,207 @@
 package scheduler
 
 import (
-	"slices"
 	"time"
 
 	"github.com/jsd-project/jsd/call"
 )
 
-// A request is what a caller asks for: a call, or a session to be opened.
-type request struct {
-	kind   kind
-	job    *call.Call
-	done   call.Done                              // of a call
-	opened func(call.Session, call.Result, error) // of a session
-}
-
-// answer is the end of a request that did not reach a container.
-func (r *request) answer(res call.Result, err error) {
-	if r.kind == opens {
-		r.opened(nil, res, err)
-	} else {
-		r.done(res, err)
-	}
-}
-
-// over is what Start returns for a call that has ended already.
-type over struct{}
-
-func (over) Cancel() {}
-
-// start takes a slot for the request and begins it there, or lets it wait for one.
-func (s *Scheduler) start(name string, r request) call.Running {
-	s.mu.Lock()
-	if s.state != open {
-		s.mu.Unlock()
-		r.answer(call.Result{}, ErrClosed)
-		return over{}
-	}
-	c, w, err := s.admitLocked(name, r)
-	s.unlock()
-	switch {
-	case err != nil:
-		r.answer(call.Result{}, err)
-		return over{}
-	case w != nil:
-		return w
-	case !c.dead():
-		return s.startIn(c, &r, 0)
-	}
-	// It died after it was chosen, or just before its goroutine could say so. Nothing was sent, so the call may go elsewhere.
-	w = newWaiter(s, c.tenant, r)
-	s.elsewhere(w, c)
-	return w
-}
-
-// startIn begins a request in a container in which it has a slot.
-func (s *Scheduler) startIn(c *container, r *request, queue time.Duration) call.Running {
-	cold, began := c.used.CompareAndSwap(false, true), time.Now()
-	if r.kind == opens {
-		opened := r.opened
-		return c.OpenSession(r.job, func(given call.Session, res call.Result, err error) {
-			ss, err := s.opened(c, given, err, began)
-			res.Container, res.Queue, res.Cold = c.ID(), queue, cold
-			if err != nil {
-				opened(nil, res, err)
-			} else {
-				opened(ss, res, nil)
-			}
-		})
-	}
-	done := r.done
-	return c.Start(r.job, func(res call.Result, err error) {
-		s.release(c, began)
-		res.Container, res.Queue, res.Cold = c.ID(), queue, cold
-		done(res, err)
-	})
-}
-
-// unlock releases the mutex, and then starts the calls that were granted a slot under it and answers those that were
-// refused one. Every section that may do either ends with it.
-func (s *Scheduler) unlock() {
-	decided := s.decided
-	s.decided = nil
-	s.mu.Unlock()
-	for _, w := range decided {
-		w.proceed()
-	}
-}
-
-// admitLocked gives a slot, what waits for one, or why there is neither.
-func (s *Scheduler) admitLocked(name string, r request) (*container, *waiter, error) {
-	k := r.kind
-	t := s.tenantLocked(name, k)
-	if err := s.meterLocked(t); err != nil {
+// admit gives a call a slot in a container, or a place in a queue, or the reason why it gets neither.
+func (a *allocator) admit(name string, r request) (*container, *waiter, error) {
+	t := a.table.tenant(name, r.kind)
+	if err := a.meter(t); err != nil {
 		return nil, nil, err
 	}
-	if c := s.claimLocked(t, k); c != nil {
+	if c := a.acquire(t, r.kind); c != nil {
 		return c, nil, nil
 	}
-	if k == opens && !s.mayWaitToHoldLocked(t) {
-		s.forgetLocked(t)
-		return nil, nil, s.heldFullLocked()
+	if r.kind == opens && !a.pinning.mayWait(t) {
+		a.table.forget(t)
+		return nil, nil, a.pinning.refusal()
 	}
-	w, err := s.enqueueLocked(t, r)
+	w, err := a.enqueue(t, r)
 	return nil, w, err
 }
 
-// mayHoldLocked says whether a session of the tenant may hold a container that none holds yet: each is one less for
-// all others for a long time. One is left for each other tenant with calls that wait to open a session.
-func (s *Scheduler) mayHoldLocked(t *tenant) bool {
-	others := s.openers
-	if t.openers > 0 {
-		others--
+// meter refuses a call of a tenant that makes calls faster than it may.
+func (a *allocator) meter(t *tenant) error {
+	if t.policy.Rate <= 0 {
+		return nil
 	}
-	return s.held.length+s.lingering+others < max(1, s.cfg.Max*3/4)
+	wait := a.rates.take(t.name, &t.policy, time.Now())
+	if wait == 0 {
+		return nil
+	}
+	a.queue.refused++
+	a.table.forget(t)
+	return &call.BusyError{Reason: RateSpent, RetryAfter: wait}
 }
 
-// mayWaitToHoldLocked says whether a call that opens a session, and that no slot was found for, may wait for one. Where
-// no more containers may be held, it is for one that sessions of its tenant hold already, and not beside a free slot.
-func (s *Scheduler) mayWaitToHoldLocked(t *tenant) bool {
-	if s.mayHoldLocked(t) {
-		return true
+// acquire takes a slot in a container of the tenant, or in a spare that becomes the tenant's, if there is one now.
+func (a *allocator) acquire(t *tenant, k kind) *container {
+	if t.waiting.length > 0 {
+		return nil // these calls come first, and the tenant is in the wait queue for that spare already
 	}
-	held := func(c *container) bool { return c.place.in == &s.held }
-	return t.freest(nil) == nil && slices.ContainsFunc(t.containers, held)
+	var in *list[*container]
+	if k == opens && !a.pinning.mayPin(t) {
+		in = &a.pool.pinned
+	}
+	if c := t.freest(in); c != nil {
+		a.pool.acquire(c, k)
+		return c
+	}
+	if in != nil || len(t.containers) >= t.limit || !a.marks.maySpare(t) {
+		return nil
+	}
+	c := t.profile.spares.front()
+	a.pool.own(c, t)
+	a.pool.acquire(c, k)
+	a.balance(time.Now())
+	return c
 }
 
-// elsewhere gives back a waiter's slot in a dead container for one elsewhere; only once, lest the call chase containers that
-// keep dying. The call keeps its rank, so it goes in front of its tenant's queue, and past the bounds, which it was judged
-// by already.
-func (s *Scheduler) elsewhere(w *waiter, dead *container) {
-	s.mu.Lock()
-	defer s.unlock()
-	k := w.request.kind
-	s.running--
-	dead.running--
-	if k == opens {
-		dead.opening--
-		s.lingerLocked(dead)
+// enqueue lets a call wait, or refuses it where too many calls wait.
+func (a *allocator) enqueue(t *tenant, r request) (*waiter, error) {
+	if err := a.full(t); err != nil {
+		return nil, err
 	}
-	s.retireLocked(dead, whyDied)
-	t := s.tenantLocked(dead.tenant.name, k)
-	w.tenant, w.since, w.moved = t, time.Now(), true
-	refuse := func(err error) {
-		s.refuseLocked(w, err)
-		s.forgetLocked(t)
-		s.balanceLocked(time.Now())
-		s.settleLocked()
-	}
-	switch {
-	case s.state == closed:
-		refuse(ErrClosed)
-		return
-	case w.cancelled.Load():
-		refuse(errCancelled())
-		return
-	}
-	if c := s.claimLocked(t, k); c != nil {
-		s.grantLocked(w, c)
-		s.balanceLocked(time.Now())
-		return
-	}
-	if k == opens && !s.mayWaitToHoldLocked(t) {
-		refuse(s.heldFullLocked())
-		return
-	}
-	t.waiting.pushFront(&w.place)
-	s.queuedLocked(w)
+	w := newWaiter(t, r)
+	a.queue.push(w)
+	a.balance(time.Now())
+	return w, nil
 }
 
-// release gives back the slot of a call that has ended.
-func (s *Scheduler) release(c *container, began time.Time) {
+func (a *allocator) full(t *tenant) error {
+	reason := a.queue.full(t)
+	if reason == "" {
+		return nil
+	}
+	err := a.pace.busy(t, reason)
+	a.table.forget(t)
+	return err
+}
+
+// admitPinned is admit for a call in a session, which needs a slot in the session's container.
+func (a *allocator) admitPinned(p *pin, r request) (*waiter, error) {
+	c := p.container
+	if err := a.meter(c.tenant); err != nil {
+		return nil, err
+	}
+	if c.running < c.slots { // nobody waits for the slot: then it would have been given away
+		p.inFlight = true
+		a.pool.acquire(c, plain)
+		return nil, nil
+	}
+	if err := a.full(c.tenant); err != nil {
+		return nil, err
+	}
+	w := newWaiter(c.tenant, r)
+	w.pin = p
+	p.inFlight, p.waiting = true, w
+	a.queue.push(w)
+	return w, nil
+}
+
+// readmit finds a slot elsewhere for a call whose slot is in a dead container. The call keeps its rank, so it goes to the front of
+// its tenant's queue, and past the bounds, which it was judged by already.
+func (a *allocator) readmit(w *waiter, dead *container) {
 	now := time.Now()
-	s.mu.Lock()
-	s.releaseLocked(c, began, now)
-	s.unlock()
+	a.pool.release(dead)
+	if w.kind == opens {
+		a.pool.opened(dead)
+	}
+	a.pool.drain(dead, whyDied)
+	w.tenant, w.since, w.moved = a.table.tenant(dead.tenant.name, w.kind), now, true
+	if err := a.place(w); err != nil {
+		a.queue.refuse(w, err)
+		a.table.forget(w.tenant)
+	}
+	a.balance(now)
 }
 
-func (s *Scheduler) releaseLocked(c *container, began, now time.Time) {
-	s.count.calls++
-	s.meanRun.add(now.Sub(began))
-	c.tenant.meanRun.add(now.Sub(began))
-	s.returnLocked(c, now)
+// place grants a slot to a waiter that is in no queue, or puts it at the front of its tenant's queue.
+func (a *allocator) place(w *waiter) error {
+	switch {
+	case a.state == closed:
+		return ErrClosed
+	case w.cancelled.Load():
+		return errCancelled()
+	}
+	if c := a.acquire(w.tenant, w.kind); c != nil {
+		a.queue.grant(w, c)
+		return nil
+	}
+	if w.kind == opens && !a.pinning.mayWait(w.tenant) {
+		return a.pinning.refusal()
+	}
+	a.queue.pushFront(w)
+	return nil
 }
 
-// returnLocked gives a slot back, to the next waiter if there is one.
-func (s *Scheduler) returnLocked(c *container, now time.Time) {
-	s.running--
-	c.running--
+// withdraw refuses a call that is in a queue.
+func (a *allocator) withdraw(w *waiter, err error) {
+	a.queue.remove(w)
+	a.queue.refuse(w, err)
+	a.table.forget(w.tenant)
+}
+
+// withdrawAll refuses all calls that wait.
+func (a *allocator) withdrawAll(err error) {
+	withdraw := func(l *list[*waiter]) {
+		for w := l.front(); w != nil; w = l.front() {
+			a.withdraw(w, err)
+		}
+	}
+	for _, t := range a.table.tenants {
+		for ; t != nil; t = t.oneShot {
+			withdraw(&t.waiting)
+			for _, c := range t.containers {
+				withdraw(&c.waiting)
+			}
+		}
+	}
+	for l := a.pool.draining.first; l != nil; l = l.next {
+		withdraw(&l.item.waiting)
+	}
+}
+
+func errCancelled() error { return &call.Failure{Code: call.Cancelled} }
+
+// complete gives back the slot of a call that has ended.
+func (a *allocator) complete(c *container, began, now time.Time) {
+	a.calls++
+	a.pace.add(c.tenant, now.Sub(began))
+	a.release(c, now)
+}
+
+// release gives a slot back, to the next call that waits for it if there is one.
+func (a *allocator) release(c *container, now time.Time) {
+	a.pool.release(c)
 	switch {
 	case c.dead():
-		// Before its own goroutine says so, which then has nothing left to do: waiters must not be
-		// sent into it, and what takes its place must not wait until it is closed.
-		s.retireLocked(c, whyDied)
-		s.balanceLocked(now)
-	case c.tenant.of != nil && c.used.Load(): // a slot that its caller did not use is still good
-		s.retireLocked(c, whyUsed)
-		s.balanceLocked(now)
+		// Before the container's own goroutine notices, which then has nothing left to do: no waiting call may be sent into it,
+		// and what takes its place must not wait until it is closed.
+		a.pool.drain(c, whyDied)
+		a.balance(now)
+	case c.tenant.parent != nil && c.used.Load(): // a slot that its call did not use is still good
+		a.pool.drain(c, whyUsed)
+		a.balance(now)
 	}
-	s.dispatchLocked(c)
-	if c.retired {
-		s.endIfUnusedLocked(c)
+	a.dispatch(c)
+	if c.draining {
+		a.pool.closeIfUnused(c)
 	} else {
-		s.easedLocked(c, now)
+		a.onIdle(c, now)
 	}
-	s.settleLocked()
+}
+
+// giveBack releases a slot that its call does not use.
+func (a *allocator) giveBack(w *waiter) {
+	switch {
+	case w.pin != nil:
+		w.pin.inFlight = false
+	case w.kind == opens:
+		a.pool.opened(w.container)
+	}
+	a.release(w.container, time.Now())
 }

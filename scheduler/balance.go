@@ -2,137 +2,199 @@ package scheduler
 
 import "time"
 
-// surplusTime is how long a spare is kept that nobody waits for and that is not to be kept ready: those that it
-// was started for have given up, and may come again.
-const surplusTime = time.Minute
+// A state is what the scheduler does about calls.
+type state int
 
-// easedLocked follows the end of a call or session in a container. After the last of them it goes to
-// the end of the line of idle ones, or out, if another tenant waits for its place.
-func (s *Scheduler) easedLocked(c *container, now time.Time) {
-	if c.worn != "" && c.running == 0 {
-		s.retireLocked(c, c.worn)
-		s.balanceLocked(now)
+const (
+	created  state = iota // New, not yet Open
+	open                  // takes calls
+	draining              // takes none, and waits for the calls that it has taken
+	drained               // no call is left
+	closed                // quit is closed
+)
+
+// An allocator gives containers to tenants, and slots to calls. It has all that Scheduler.mu guards: every method is called with
+// the mutex held, and none waits. What they grant and refuse is in queue.decided.
+type allocator struct {
+	cfg     *Config
+	state   state
+	table   table
+	queue   queue
+	pool    pool
+	pinning pinning
+	pace    pace
+	marks   watermarks
+	rates   rates
+	janitor *janitor
+	begin   func(*profile) // starts a container in the background
+
+	calls, starts, failed, evictions, recycled uint64
+}
+
+func newAllocator(cfg *Config) *allocator {
+	a := &allocator{cfg: cfg, janitor: newJanitor()}
+	a.table = table{policy: cfg.Policy, max: cfg.Max, tenants: map[string]*tenant{}}
+	a.table.setCommon()
+	a.queue = queue{max: cfg.QueueAll, timeSlice: cfg.TimeSlice, janitor: a.janitor}
+	a.pool = pool{table: &a.table, queue: &a.queue, janitor: a.janitor}
+	a.pinning = pinning{max: cfg.Max, queue: &a.queue, pool: &a.pool}
+	a.pace = pace{queue: &a.queue, pool: &a.pool}
+	a.marks = watermarks{cfg: cfg, table: &a.table, pool: &a.pool}
+	return a
+}
+
+// setState also says whether spares are kept ready.
+func (a *allocator) setState(s state) {
+	a.state = s
+	a.marks.keepSpares = s == open
+}
+
+// balance does all that can be done now about tenants that wait for containers, and about containers that are missing. It looks
+// at counts only, so it may be called after any change and any number of times.
+func (a *allocator) balance(now time.Time) {
+	if a.state == created || a.state == closed {
 		return
 	}
-	to := s.listLocked(c)
+	a.queue.renew(a.table.profiles, now)
+	for {
+		a.assignSpares()
+		// Either changes which tenant may have a spare: a tenant may lose its only container, a start may take the last place.
+		if !a.evict(now) && !a.start(now) {
+			break
+		}
+	}
+	a.table.forgetProfiles(now)
+}
+
+// assignSpares gives spares to the tenants that wait for a container of their profile, in the order of the wait queue.
+func (a *allocator) assignSpares() {
+	for _, p := range a.table.profiles {
+		for {
+			first := p.waiting.front()
+			if first == nil || !a.marks.maySpare(first.item) {
+				break
+			}
+			a.assign(p.spares.front(), first.item)
+		}
+	}
+}
+
+// assign gives a spare to the tenant at the front of the wait queue.
+func (a *allocator) assign(c *container, t *tenant) {
+	c.profile.meanWait.add(time.Since(t.position.since))
+	t.position.serve()
+	a.pool.own(c, t)
+	a.dispatch(c)
+	a.queue.placeTenant(t)
+	if c.running == 0 { // it replaces a stale container
+		a.scheduleIdle(c, time.Now())
+	}
+}
+
+// dispatch gives the free slots of a container to calls that wait for them, its tenant's and the ones of its sessions: first
+// come, first served. A draining container is for its sessions only.
+func (a *allocator) dispatch(c *container) {
+	for c.running < c.slots {
+		var w *waiter
+		if !c.draining {
+			w = c.tenant.waiting.front()
+		}
+		if in := c.waiting.front(); w == nil || in != nil && in.since.Before(w.since) {
+			w = in
+		}
+		if w == nil {
+			return
+		}
+		a.queue.remove(w)
+		if w.kind == opens && c.place.in != &a.pool.pinned && !a.pinning.mayPin(w.tenant) {
+			a.queue.refuse(w, a.pinning.refusal())
+			continue
+		}
+		a.pool.acquire(c, w.kind)
+		a.queue.grant(w, c)
+	}
+}
+
+// evict drains a container if one has to make room.
+func (a *allocator) evict(now time.Time) bool {
+	c, why, at := a.marks.evict(now)
+	a.janitor.schedule(at)
+	if c == nil {
+		return false
+	}
+	a.evictions++
+	a.pool.drain(c, why)
+	return true
+}
+
+// start begins a start if one is due.
+func (a *allocator) start(now time.Time) bool {
+	p := a.marks.start(now)
+	if p == nil {
+		return false
+	}
+	p.starting++
+	a.starts++
+	a.begin(p)
+	return true
+}
+
+// onIdle follows the end of a call or session in a container. After the last one the container goes to the end of its idle
+// line, or is closed if another tenant waits for its place.
+func (a *allocator) onIdle(c *container, now time.Time) {
+	if c.stale != "" && c.running == 0 {
+		a.pool.drain(c, c.stale)
+		a.balance(now)
+		return
+	}
+	to := a.pool.listOf(c)
 	if c.place.in == to {
 		return
 	}
-	s.moveLocked(c, to, now)
-	if c.running == 0 && to != &s.held {
-		s.restLocked(c, now)
+	a.pool.move(c, to, now)
+	if to == &c.tenant.idle.list {
+		a.scheduleIdle(c, now)
 	}
-	if sum := s.totalLocked(); sum.waiting+sum.trials > 0 {
-		s.balanceLocked(now)
+	if sum := a.table.total(); sum.waiting+sum.canaries > 0 {
+		a.balance(now)
 	}
 }
 
-// restLocked sees to it that a container that has become idle is looked at again.
-func (s *Scheduler) restLocked(c *container, now time.Time) {
+// scheduleIdle schedules what may follow from a container having become idle.
+func (a *allocator) scheduleIdle(c *container, now time.Time) {
 	if timeout := c.tenant.idle.timeout; timeout > 0 {
-		s.alarmLocked(now.Add(timeout))
+		a.janitor.schedule(now.Add(timeout))
 	}
-	if s.lacksSparesLocked() {
-		s.alarmLocked(now.Add(unlikely))
-	}
-}
-
-// keep does what time brings. The alarm is only ever moved forward by others, so a container that
-// goes from idle to busy and back, call by call, wakes it no more than once per idle timeout.
-func (s *Scheduler) keep() {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-timer.C:
-		case <-s.wake:
-		case <-s.quit:
-			return
-		}
-		if next := s.look(); next.IsZero() {
-			timer.Stop()
-		} else {
-			timer.Reset(time.Until(next))
-		}
+	if a.marks.lacksSpares() {
+		a.janitor.schedule(now.Add(idleYield))
 	}
 }
 
-// look does what is due and says when to look again.
-func (s *Scheduler) look() time.Time {
-	s.mu.Lock()
-	defer s.unlock()
-	now := time.Now()
-	s.alarm = now // what is found below needs no wake-up
-	s.recycleLocked(now)
-	s.balanceLocked(now)
-	s.alarm = s.nextLocked(now)
-	return s.alarm
+// sweep does what is due now, and returns when to sweep again, zero for never.
+func (a *allocator) sweep(now time.Time) time.Time {
+	a.janitor.next = now // what is found below needs no wake-up
+	a.recycle(now)
+	a.balance(now)
+	a.janitor.next = a.marks.next(now)
+	return a.janitor.next
 }
 
-// recycleLocked retires what was idle too long: tenants' containers, and spares there is no need
-// for, which are left when those they were started for have given up.
-func (s *Scheduler) recycleLocked(now time.Time) {
-	for _, l := range s.idle.lines {
+// recycle drains what was idle too long: tenants' containers, and spares that nobody needs, which are left when the calls that
+// they were started for were cancelled.
+func (a *allocator) recycle(now time.Time) {
+	for _, l := range a.table.idle {
 		for c := l.front(); c != nil && l.timeout > 0 && !c.since.Add(l.timeout).After(now); c = l.front() {
-			s.count.recycled++
-			s.retireLocked(c, whyIdle)
+			a.recycled++
+			a.pool.drain(c, whyIdle)
 		}
 	}
-	for _, k := range s.classes {
-		for s.surplusLocked(k) && !k.spares.front().since.Add(surplusTime).After(now) {
-			s.count.recycled++
-			s.retireLocked(k.spares.front(), whySurplus)
+	for _, p := range a.table.profiles {
+		for a.marks.surplus(p) && !p.spares.front().since.Add(spareTTL).After(now) {
+			a.recycled++
+			a.pool.drain(p.spares.front(), whySurplus)
 		}
 	}
 }
 
-// nextLocked is the earliest time after now at which there will be something to do, zero if none is
-// known. What is to be done at now itself has been done.
-func (s *Scheduler) nextLocked(now time.Time) time.Time {
-	var next time.Time
-	earliest := func(at time.Time) {
-		if next.IsZero() || at.Before(next) {
-			next = at
-		}
-	}
-	for _, k := range s.classes {
-		if k.backsOff(now) {
-			earliest(k.retryAt)
-		} else if until := k.remembered(); until.After(now) && k != s.base {
-			earliest(until)
-		}
-	}
-	want := s.shortageLocked(now)
-	if c := s.busy.front(); c != nil && want.bare > 0 && !s.enoughComingLocked() {
-		earliest(c.since.Add(s.cfg.Turn))
-	}
-	if c, due := s.longIdleLocked(want); c != nil && want.soon <= 0 {
-		earliest(due)
-	}
-	for _, l := range s.idle.lines {
-		if c := l.front(); c != nil && l.timeout > 0 {
-			earliest(c.since.Add(l.timeout))
-		}
-	}
-	for _, k := range s.classes {
-		if t := k.turns.again.longest(); t != nil {
-			earliest(t.turn.joined.Add(s.cfg.Turn))
-		}
-		if s.surplusLocked(k) {
-			earliest(k.spares.front().since.Add(surplusTime))
-		}
-	}
-	return next
-}
-
-// alarmLocked makes keep look again no later than at the given time; zero asks for nothing.
-func (s *Scheduler) alarmLocked(at time.Time) {
-	if at.IsZero() || !s.alarm.IsZero() && !at.Before(s.alarm) {
-		return
-	}
-	s.alarm = at
-	select {
-	case s.wake <- struct{}{}:
-	default: // it is about to look anyway
-	}
-}
+// scheduleNext schedules the next sweep after a change that may bring it forward.
+func (a *allocator) scheduleNext(now time.Time) { a.janitor.schedule(a.marks.next(now)) }

@@ -7,155 +7,154 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// A session is one in a container of a tenant. It has one call in flight, which waits for a slot of the container or has one.
-type session struct {
-	call.Session
-	scheduler *Scheduler
-	container *container
-	place     link[*session] // in its container's
-
-	// Scheduler.mu guards what follows.
-	inFlight bool    // a call waits or has a slot
-	lined    *waiter // the call that waits, or nil
-	over     bool    // takes no calls any more
+// OpenSession opens a session in a container of the tenant, one that also runs its plain calls, after waiting for a slot as Start
+// does. It counts as a call until opened is called. The errors are Start's, and the result says Container, Queue and Cold as
+// Start's does, beside a session too. job.OneShot is ignored.
+//
+// The session's Start waits for a slot of that container, no longer than the queue time and in line with the tenant's other
+// calls: first come, first served. The wait is in Queue. The errors are the container's, and, before the call has a slot, the
+// ones of Scheduler.Start and call.ErrNoSession where the session has ended.
+//
+// A session has one call in flight: its caller starts the next one when the one before is done. Done and Close are the
+// container's. The session pins its container until Done is closed.
+func (s *Scheduler) OpenSession(tenant string, job *call.Call, opened func(call.Session, call.Result, error)) call.Running {
+	return s.start(tenant, request{
+		kind: opens,
+		job:  job,
+		done: func(res call.Result, err error) { opened(nil, res, err) },
+		begin: func(c *container, waited time.Duration) call.Running {
+			return s.openIn(c, job, waited, opened)
+		},
+	})
 }
 
-// errInFlight is a bug of whoever keeps the order of a session's calls.
-var errInFlight = errors.New("a session was given a call before the one in it was done")
+// A session is one in a tenant's container.
+type session struct {
+	scheduler *Scheduler
+	*pin
+}
 
-// errEnded is why a session that was opened in a container on its way out is lost.
-var errEnded = errors.New("container ended as a session was opened")
+var (
+	// errEnded is why a session that was opened in a container on its way out is lost.
+	errEnded = errors.New("container ended as a session was opened")
 
-// opened releases the slot of a call that opened a session, which from then on holds the container.
-func (s *Scheduler) opened(c *container, given call.Session, err error, began time.Time) (*session, error) {
+	// errInFlight is a bug of whoever keeps the order of a session's calls.
+	errInFlight = errors.New("a session was given a call before the one in it was done")
+)
+
+// openIn opens a session in a container in which it has a slot.
+func (s *Scheduler) openIn(c *container, job *call.Call, waited time.Duration, opened func(call.Session, call.Result, error)) call.Running {
+	cold, began := c.used.CompareAndSwap(false, true), time.Now()
+	return c.OpenSession(job, func(given call.Session, res call.Result, err error) {
+		p, err := s.completeOpening(c, given, err, began)
+		res.Container, res.Queue, res.Cold = c.ID(), waited, cold
+		if err != nil {
+			opened(nil, res, err)
+		} else {
+			opened(&session{s, p}, res, nil)
+		}
+	})
+}
+
+// completeOpening releases the slot of a call that opened a session, which from then on pins the container.
+func (s *Scheduler) completeOpening(c *container, given call.Session, err error, began time.Time) (*pin, error) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.unlock()
-	c.opening--
-	if err == nil && c.ended {
+	var p *pin
+	if err == nil && c.closing {
 		err = &call.LostError{Started: true, Cause: errEnded} // the session ends with it
 	}
-	var ss *session
 	if err == nil {
-		ss = &session{Session: given, scheduler: s, container: c}
-		ss.place.item = ss
-		c.sessions.push(&ss.place)
-		s.sessions++
-		s.live.Go(func() { // while that of the container, not ended, goes on: so Close waits for it, too
-			<-ss.Done()
-			s.ended(ss)
+		p = &pin{session: given, container: c}
+		p.place.item = p
+		c.pins.push(&p.place)
+		s.alloc.pool.sessions++
+		s.live.Go(func() { // while the container's goroutine, which is not told to end, goes on: so Close waits for it, too
+			<-given.Done()
+			s.unpin(p)
 		})
 	}
-	s.lingerLocked(c)
-	s.releaseLocked(c, began, now)
-	return ss, err
+	s.alloc.pool.opened(c)
+	s.alloc.complete(c, began, now)
+	return p, err
 }
 
-// ended follows the end of a session, which holds its container no more.
-func (s *Scheduler) ended(ss *session) {
+// unpin follows the end of a session.
+func (s *Scheduler) unpin(p *pin) {
 	s.mu.Lock()
 	defer s.unlock()
-	ss.overLocked()
-	ss.place.leave()
-	s.sessions--
-	c, now := ss.container, time.Now()
+	a, c, now := s.alloc, p.container, time.Now()
+	a.queue.close(p)
+	p.place.remove()
+	a.pool.sessions--
 	switch {
-	case !c.retired:
-		s.easedLocked(c, now)
-	case c.sessions.length == 0:
-		s.lingerLocked(c)
-		s.endIfUnusedLocked(c)
-		s.balanceLocked(now)
+	case !c.draining:
+		a.onIdle(c, now)
+	case c.pins.length == 0:
+		a.pool.countPinned(c)
+		a.pool.closeIfUnused(c)
+		a.balance(now)
 	}
 }
 
-// Start is described at Scheduler.OpenSession.
+// Start is described at OpenSession.
 func (ss *session) Start(job *call.Call, done call.Done) call.Running {
 	s := ss.scheduler
-	s.mu.Lock()
-	w, err := ss.claimLocked(request{kind: plain, job: job, done: done})
-	s.unlock()
+	w, err := s.acquirePinned(ss.pin, request{kind: plain, job: job, done: done})
 	switch {
 	case err != nil:
 		done(call.Result{}, err)
 		return over{}
 	case w != nil:
-		return w
+		return pending{s, w}
 	default:
-		return ss.begin(job, 0, done)
+		return s.startPinned(ss.pin, job, done, 0)
 	}
 }
 
-// begin starts a call that has a slot.
-func (ss *session) begin(job *call.Call, queue time.Duration, done call.Done) call.Running {
-	began := time.Now()
-	return ss.Session.Start(job, func(res call.Result, err error) {
-		ss.release(began)
-		res.Container, res.Queue = ss.container.ID(), queue
+// acquirePinned takes a slot for a call in a session, or returns what waits for one.
+func (s *Scheduler) acquirePinned(p *pin, r request) (*waiter, error) {
+	s.mu.Lock()
+	defer s.unlock()
+	switch {
+	case s.alloc.state != open:
+		return nil, ErrClosed
+	case p.closed:
+		return nil, call.ErrNoSession
+	case p.inFlight:
+		return nil, errInFlight
+	}
+	w, err := s.alloc.admitPinned(p, r)
+	if w != nil {
+		w.begin = func(_ *container, waited time.Duration) call.Running { return s.startPinned(p, r.job, r.done, waited) }
+		s.setTimerLocked(w)
+	}
+	return w, err
+}
+
+// startPinned starts a session's call that has a slot.
+func (s *Scheduler) startPinned(p *pin, job *call.Call, done call.Done, waited time.Duration) call.Running {
+	c, began := p.container, time.Now()
+	return p.session.Start(job, func(res call.Result, err error) {
+		now := time.Now()
+		s.mu.Lock()
+		p.inFlight = false
+		s.alloc.complete(c, began, now)
+		s.unlock()
+		res.Container, res.Queue = c.ID(), waited
 		done(res, err)
 	})
 }
+
+// Done is closed when the session has ended.
+func (ss *session) Done() <-chan struct{} { return ss.session.Done() }
 
 // Close ends the session with the call that runs; one that waits gets call.ErrNoSession.
 func (ss *session) Close() {
 	s := ss.scheduler
 	s.mu.Lock()
-	ss.overLocked()
+	s.alloc.queue.close(ss.pin)
 	s.unlock()
-	ss.Session.Close()
-}
-
-// claimLocked takes a slot, or gives what waits for one.
-func (ss *session) claimLocked(r request) (*waiter, error) {
-	s, c := ss.scheduler, ss.container
-	t := c.tenant
-	switch {
-	case s.state != open:
-		return nil, ErrClosed
-	case ss.over:
-		return nil, call.ErrNoSession
-	case ss.inFlight:
-		return nil, errInFlight
-	}
-	if err := s.meterLocked(t); err != nil {
-		return nil, err
-	}
-	if c.running < c.slots { // nobody waits for it: then it would have been given away
-		ss.inFlight = true
-		s.takeLocked(c, plain)
-		return nil, nil
-	}
-	if err := s.boundLocked(t); err != nil {
-		return nil, err
-	}
-	w := newWaiter(s, t, r)
-	w.session = ss
-	ss.inFlight, ss.lined = true, w
-	c.waiting.push(&w.place)
-	s.queued++
-	t.queued++
-	s.timeLocked(w)
-	return w, nil
-}
-
-// release gives back the slot of a call that has ended.
-func (ss *session) release(began time.Time) {
-	now := time.Now()
-	s := ss.scheduler
-	s.mu.Lock()
-	ss.inFlight = false
-	s.releaseLocked(ss.container, began, now)
-	s.unlock()
-}
-
-// overLocked refuses calls from now on, and the one that waits.
-func (ss *session) overLocked() {
-	if ss.over {
-		return
-	}
-	ss.over = true
-	if w := ss.lined; w != nil {
-		ss.scheduler.dequeueLocked(w)
-		ss.scheduler.refuseLocked(w, call.ErrNoSession)
-	}
+	ss.session.Close()
 }

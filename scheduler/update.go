@@ -6,114 +6,126 @@ import (
 	"time"
 )
 
-// A trial is a class that is wanted by nobody yet, until its first container is ready or has failed.
-type trial struct {
-	since time.Time
-	over  chan struct{} // closed when err is set
-	err   error
-}
-
-func (k *class) trialOverLocked(err error) {
-	if k.trial != nil {
-		k.trial.err = err
-		close(k.trial.over)
-		k.trial = nil
-	}
-}
-
-// Try finds out whether containers of a class start. It returns nil when one has said hello, which is then a
-// spare of its class; the error of the start; ctx's, as when there is no place for it; or ErrClosed. One
-// goroutine at a time may try a class.
-func (s *Scheduler) Try(ctx context.Context, class string) error {
+// Canary finds out whether containers of a profile start, before any tenant has the profile. It returns nil when the first
+// container is ready, which is then a spare of the profile. Otherwise it returns the error of the start; ctx's, also when there
+// was no place for the start; or ErrClosed. One goroutine at a time may call it for a profile.
+func (s *Scheduler) Canary(ctx context.Context, name string) error {
 	s.mu.Lock()
-	if s.state != open {
+	if s.alloc.state != open {
 		s.mu.Unlock()
 		return ErrClosed
 	}
-	k := s.classLocked(class)
-	if k.spares.length+k.owned > 0 {
+	p := s.alloc.table.profile(name)
+	if p.spares.length+p.owned > 0 {
 		s.mu.Unlock()
 		return nil
 	}
-	try := &trial{since: time.Now(), over: make(chan struct{})}
-	k.trial = try
-	s.balanceLocked(try.since)
+	mine := &canary{since: time.Now(), over: make(chan struct{})}
+	p.canary = mine
+	s.alloc.balance(mine.since)
 	s.unlock()
 	select {
-	case <-try.over:
-		return try.err
+	case <-mine.over:
+		return mine.err
 	case <-ctx.Done():
 	case <-s.quit:
 	}
 	s.mu.Lock()
 	defer s.unlock()
-	if s.state == closed {
-		k.trialOverLocked(ErrClosed)
+	if s.alloc.state == closed {
+		p.endCanary(ErrClosed)
 	} else {
-		k.trialOverLocked(ctx.Err())
-		s.balanceLocked(time.Now()) // its place is for others now
+		p.endCanary(ctx.Err())
+		s.alloc.balance(time.Now()) // its place is for others now
 	}
-	return try.err
+	return mine.err
 }
 
-// Update asks Policy anew for every tenant in the table, and for the default class. Containers of classes that
-// their tenants have no more are drained: each goes on with its calls until its tenant has a new one, and
-// with its sessions until they end. It costs a look at each tenant, so it is for changes that people make.
+// Update asks Config.Policy again for every tenant in the table, and for the default profile. Containers of profiles that their
+// tenants no longer have are drained: each goes on with its calls until its tenant has a new one, and with its sessions until
+// they end. Update costs a look at each tenant, so it is for changes that people make.
 func (s *Scheduler) Update() {
 	s.mu.Lock()
 	defer s.unlock()
-	now := time.Now()
-	s.setCommonLocked()
-	for _, t := range s.tenants {
-		s.updateLocked(t)
+	a, now := s.alloc, time.Now()
+	a.table.setCommon()
+	inUse := map[*idleLine]bool{}
+	for _, t := range a.table.tenants {
+		a.updateTenant(t)
+		inUse[t.idle] = true
 	}
-	used := map[*idleLine]bool{}
-	for _, t := range s.tenants {
-		used[t.idle] = true
-	}
-	s.idle.sort(func(l *idleLine) bool { return used[l] })
-	for _, k := range s.classes {
-		for k != s.base && k.tenants == 0 && k.trial == nil && k.spares.length > 0 {
-			s.retireLocked(k.spares.front(), whyReplaced)
+	a.table.idle.sort(func(l *idleLine) bool { return inUse[l] })
+	for _, p := range a.table.profiles {
+		for p != a.table.base && p.tenants == 0 && p.canary == nil && p.spares.length > 0 {
+			a.pool.drain(p.spares.front(), whyReplaced)
 		}
-		for l := k.spares.first; l != nil; l = l.next {
-			s.setAgeLocked(l.item, s.common.MaxAge)
+		for l := p.spares.first; l != nil; l = l.next {
+			a.pool.setAge(l.item, a.table.common.MaxAge)
 		}
 	}
-	s.balanceLocked(now)
-	s.alarmLocked(s.nextLocked(now))
+	a.balance(now)
+	a.scheduleNext(now)
 }
 
-// updateLocked gives a tenant the policy it has now.
-func (s *Scheduler) updateLocked(t *tenant) {
-	p := s.cfg.Policy(t.name).withDefaults()
-	s.applyLocked(t, p)
-	changed := p.Class != t.class.name
+// updateTenant gives a tenant the policy it has now.
+func (a *allocator) updateTenant(t *tenant) {
+	policy := a.cfg.Policy(t.name).withDefaults()
+	a.table.apply(t, policy)
+	changed := policy.Profile != t.profile.name
 	if changed {
-		t.class.tenants--
-		t.class = s.classLocked(p.Class)
-		t.class.tenants++
+		t.profile.tenants--
+		t.profile = a.table.profile(policy.Profile)
+		t.profile.tenants++
 	}
-	for len(t.containers) > t.most {
-		s.retireLocked(t.containers[t.most], whySurplus)
+	for len(t.containers) > t.limit {
+		a.pool.drain(t.containers[t.limit], whySurplus)
 	}
-	for _, t := range []*tenant{t, t.once} {
+	for _, t := range []*tenant{t, t.oneShot} {
 		if t == nil {
 			continue
 		}
 		if changed {
-			t.turn.leave() // it joins at the end, among strangers
-			if t.of != nil {
-				t.class = t.of.class
+			t.position.remove() // it joins at the end of the queue of its new profile
+			if t.parent != nil {
+				t.profile = t.parent.profile
 			}
 		}
 		for _, c := range slices.Clone(t.containers) {
-			s.setAgeLocked(c, p.MaxAge)
-			if c.class != t.class {
-				s.wearLocked(c, whyReplaced)
+			a.pool.setAge(c, policy.MaxAge)
+			if c.profile != t.profile {
+				a.pool.makeStale(c, whyReplaced)
 			}
-			s.listWornLocked(c) // in the class that its tenant has now
+			a.pool.placeStale(c) // in the profile that its tenant has now
 		}
-		s.lineUpLocked(t)
+		a.queue.placeTenant(t)
+	}
+}
+
+// Stop ends all containers of a tenant, with the calls and sessions in them; a container's Close says what becomes of these. Calls
+// that come later, and calls that wait, go on in new containers, except the ones in a session. Stop does not wait until the
+// containers are gone. A tenant without any is no error.
+func (s *Scheduler) Stop(tenant string) {
+	s.mu.Lock()
+	defer s.unlock()
+	a := s.alloc
+	if t := a.table.tenants[tenant]; t != nil {
+		if t.oneShot != nil {
+			a.stop(t.oneShot)
+		}
+		a.stop(t)
+	}
+	// Draining containers are in no tenant's list, and may still have calls.
+	for l := a.pool.draining.first; l != nil; l = l.next {
+		if c := l.item; !c.closing && c.tenant != nil && c.tenant.name == tenant {
+			c.why = whyStopped
+			a.pool.close(c)
+		}
+	}
+	a.balance(time.Now())
+}
+
+func (a *allocator) stop(t *tenant) {
+	for len(t.containers) > 0 {
+		a.pool.drain(t.containers[0], whyStopped)
 	}
 }

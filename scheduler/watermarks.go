@@ -5,212 +5,194 @@ import (
 	"time"
 )
 
-// balanceLocked does all that can be done now about tenants in turns and containers that are
-// missing. It looks at counts only, so it may be called after any change and as often as one likes.
-func (s *Scheduler) balanceLocked(now time.Time) {
-	if s.state == fresh || s.state == closed {
-		return
-	}
-	s.renewLocked(now)
-	for {
-		for _, k := range s.classes {
-			for t := k.turns.front(); t != nil && s.maySpareLocked(t); t = k.turns.front() {
-				s.assignLocked(k.spares.front(), t)
-			}
-		}
-		// Either changes who may have a spare: a tenant may have lost its only container, a start have taken the last place.
-		if !s.makeRoomLocked(now) && !s.startLocked(now) {
-			break
-		}
-	}
-	s.forgetClassesLocked(now)
+// idleYield is how long a container has been idle when it yields its place to a spare: its tenant is then not expected to call
+// sooner than a tenant that is new.
+const idleYield = 10 * time.Second
+
+// spareTTL is how long a spare is kept that nobody waits for and that is beyond the number to keep ready. It was started for
+// calls that were cancelled, and the callers may come again.
+const spareTTL = time.Minute
+
+// watermarks tell how many containers there should be: which start is due, which container should go, and when to look again.
+// They change nothing.
+type watermarks struct {
+	cfg        *Config
+	table      *table
+	pool       *pool
+	keepSpares bool // while the scheduler takes calls
 }
 
-// startLocked begins a start, if one is due.
-func (s *Scheduler) startLocked(now time.Time) bool {
-	k := s.nextStartLocked(now)
-	if k == nil {
-		return false
+// free is the number of places that nobody has.
+func (m *watermarks) free(sum total) int { return m.cfg.Max - sum.all() - m.pool.draining.length }
+
+// maySpare tells whether there is a spare for the tenant. The spares that are kept ready are for new tenants, while there is
+// room to start containers for the others.
+func (m *watermarks) maySpare(t *tenant) bool {
+	spares := t.profile.spares.length
+	if spares == 0 || t.isNew() || t.profile != m.table.base || spares > m.cfg.Spare {
+		return spares > 0
 	}
-	k.starting++
-	s.count.starts++
-	s.live.Go(func() { s.liveContainer(k) })
-	return true
+	return m.table.base.starting == 0 && m.table.total().all()+m.pool.drainingPinned >= m.cfg.Max
 }
 
-// assignLocked gives a spare to the tenant of its class whose turn it is.
-func (s *Scheduler) assignLocked(c *container, t *tenant) {
-	c.class.meanTurn.add(time.Since(t.turn.since))
-	t.turn.in.serve(t)
-	s.ownLocked(c, t)
-	s.dispatchLocked(c)
-	s.lineUpLocked(t)
-	if c.running == 0 { // it takes the place of a worn one
-		s.restLocked(c, time.Now())
-	}
+// A shortage is how many places are missing for starts that are waited for.
+type shortage struct {
+	cold int // by tenants without a container, and canaries
+	all  int
+	now  int // by all, where the place of a draining container with calls counts as taken
 }
 
-// A shortage is how many places are wanting for starts that are waited for: by tenants that have no
-// container and trials, and by all; and by all at once, where a place is none yet whose container has calls to end.
-type shortage struct{ bare, all, soon int }
-
-// shortageLocked counts what waits for places that others have. A place that is free, or will be
-// when a retired container is closed, is no want already; what is being started or ready is so
-// only for tenants of its class. For a class whose starts fail nothing that works is given up,
-// except one place whenever its next try is due: else it could not find out that they work again.
-func (s *Scheduler) shortageLocked(now time.Time) shortage {
-	used := s.totalLocked().all()
-	over := used + s.lingering - s.cfg.Max
-	want := shortage{over, over, max(over, used+s.leaving.length-s.closing-s.cfg.Max)}
-	for k, n := range s.needsLocked(now) {
-		without := k.turns.without()
-		if k.trial != nil {
+// shortage counts the starts that wait for places that others have. A place that is free, or will be when a draining container is
+// closed, is not missing. A container that is starting or spare serves tenants of its profile only. For a profile whose starts
+// fail nothing that works is given up, except one place whenever its next start is due: else the profile could not find out
+// that starts work again.
+func (m *watermarks) shortage(now time.Time) shortage {
+	used := m.table.total().all()
+	over := used + m.pool.drainingPinned - m.cfg.Max
+	short := shortage{over, over, max(over, used+m.pool.draining.length-m.pool.closing-m.cfg.Max)}
+	for p, n := range m.needs(now) {
+		without := p.waiting.without()
+		if p.canary != nil {
 			without++
 		}
-		want.all += n
-		want.soon += n
-		want.bare += min(n, max(0, without-k.spares.length-k.starting))
+		short.all += n
+		short.now += n
+		short.cold += min(n, max(0, without-p.spares.length-p.starting))
 	}
-	return want
+	return short
 }
 
-// makeRoomLocked retires a container where tenants wait for places that others have, or a spare is missing.
-func (s *Scheduler) makeRoomLocked(now time.Time) bool {
-	want := s.shortageLocked(now)
-	var c *container
-	why := whyGaveWay
-	if want.soon > 0 && s.enoughComingLocked() {
-		return false
-	}
-	if want.soon > 0 {
-		c, why = s.givesWayLocked(want, now)
-	} else if idle, due := s.longIdleLocked(want); due.After(now) {
-		s.alarmLocked(due)
-	} else {
-		c = idle
-	}
-	if c == nil {
-		return false
-	}
-	s.count.evictions++
-	s.retireLocked(c, why)
-	return true
+// enoughComing tells that the starts have places for now. More evictions would leave places empty until other starts are done.
+// One place is freed ahead.
+func (m *watermarks) enoughComing() bool {
+	sum := m.table.total()
+	return m.free(sum)+m.pool.closing+sum.starting > m.cfg.Starts
 }
 
-// enoughComingLocked says that starts have places for now: those of containers that gave way would be nobody's until
-// others have started. One is freed ahead.
-func (s *Scheduler) enoughComingLocked() bool {
-	sum := s.totalLocked()
-	free := s.cfg.Max - sum.all() - s.leaving.length
-	return free+s.closing+sum.starting > s.cfg.Starts
+// evict is the container that should make room, where tenants wait for a place or a spare is missing; nil for none. at is when
+// one might have to go, if nothing else changes; zero: never.
+func (m *watermarks) evict(now time.Time) (c *container, why string, at time.Time) {
+	short := m.shortage(now)
+	if short.now <= 0 {
+		if c, at = m.yields(short); !at.After(now) {
+			return c, whyEvicted, time.Time{}
+		}
+		return nil, "", at
+	}
+	if m.enoughComing() {
+		return nil, "", time.Time{}
+	}
+	return m.victim(short, now)
 }
 
-// givesWayLocked is what others miss least: a spare beyond need, the container idle longest, a spare
-// kept ready (it is replaced when there is room), and where there is none of these, for tenants that have no
-// container the one that has been busy longest, if that was for a turn without a break, and for the others
-// a worn one of their own. Those that are held do not. Work is interrupted only if there are not enough places that
-// will be free; but nobody waits for the end of calls in these where a container without any can go.
-func (s *Scheduler) givesWayLocked(want shortage, now time.Time) (c *container, why string) {
-	for _, k := range s.classes {
-		if s.surplusLocked(k) && k.turns.length() == 0 {
-			return k.spares.front(), whyGaveWay
+// victim is the container that is missed least, in this order:
+//   - a spare beyond need;
+//   - the container that has been idle longest;
+//   - a spare that is kept ready, which is replaced when there is room;
+//   - for tenants without a container, the container that has been busy longest, if that was for a time slice without a break;
+//   - a stale container.
+//
+// Pinned containers stay. Work is interrupted only if there will not be enough free places, but nobody waits for the end of calls
+// where a container without calls can go.
+func (m *watermarks) victim(short shortage, now time.Time) (c *container, why string, at time.Time) {
+	for _, p := range m.table.profiles {
+		if m.surplus(p) && p.waiting.length() == 0 {
+			return p.spares.front(), whyEvicted, at
 		}
 	}
-	if c := s.idle.longest(); c != nil {
-		return c, whyGaveWay
+	if c := m.table.idle.longest(); c != nil {
+		return c, whyEvicted, at
 	}
-	if c := s.base.spares.front(); c != nil {
-		return c, whyGaveWay
+	if c := m.table.base.spares.front(); c != nil {
+		return c, whyEvicted, at
 	}
-	if want.all <= 0 {
-		return nil, ""
+	if short.all <= 0 {
+		return nil, "", at
 	}
-	if c = s.busy.front(); c != nil && want.bare > 0 {
-		if over := c.since.Add(s.cfg.Turn); over.After(now) {
-			s.alarmLocked(over)
-		} else {
-			return c, whyTurnOver
+	if c = m.pool.busy.front(); c != nil && short.cold > 0 {
+		if at = c.since.Add(m.cfg.TimeSlice); !at.After(now) {
+			return c, whySliced, time.Time{}
 		}
 	}
-	return s.wornOutLocked()
+	if c = m.staleVictim(); c != nil {
+		return c, c.stale, at
+	}
+	return nil, "", at
 }
 
-// unlikely is how long a container has been idle whose tenant is not expected to call sooner than one that is new.
-const unlikely = 10 * time.Second
-
-// longIdleLocked is the container idle longest, where it keeps the place of a spare, and when it gives way to that. A
-// new tenant would get the place anyway, but behind a start.
-func (s *Scheduler) longIdleLocked(want shortage) (c *container, due time.Time) {
-	if want.soon < 0 || !s.lacksSparesLocked() {
-		return nil, time.Time{}
-	}
-	if c = s.idle.longest(); c != nil {
-		due = c.since.Add(unlikely)
-	}
-	return c, due
-}
-
-// lacksSparesLocked says whether there are fewer spares than idle containers give way to, which is for no more than a
-// quarter of all places.
-func (s *Scheduler) lacksSparesLocked() bool {
-	k := s.base
-	return s.state == open && k.failures == 0 && k.spares.length+k.starting < min(s.cfg.Spare, s.cfg.Max/4)
-}
-
-// wornOutLocked is a worn container whose tenant waits for another in vain, wherever that is in turns: those before it
-// may wait for ever, since nobody gives way to one that wants more. So that the work of few is interrupted
-// at a time, it is none while others are on their way out already.
-func (s *Scheduler) wornOutLocked() (*container, string) {
-	if s.leaving.length-s.lingering > 0 {
-		return nil, ""
-	}
-	for _, k := range s.classes {
-		if c := k.worn.front(); c != nil && k.failures == 0 {
-			return c, c.worn
-		}
-	}
-	return nil, ""
-}
-
-// nextStartLocked is the class that one more start should begin of now, nil for none: of those that
-// tenants wait in, the one whose first tenant waits longest, with those that come with nothing, and trials, before
-// spares of the default class, and spares before those who want one more.
-func (s *Scheduler) nextStartLocked(now time.Time) (next *class) {
-	sum := s.totalLocked()
-	free := s.cfg.Max - sum.all() - s.leaving.length
-	if sum.starting >= s.cfg.Starts || free <= 0 {
+// staleVictim is a stale container whose tenant waits for another one in vain, wherever the tenant is in the wait queue: tenants
+// before it may wait for ever, since no container is evicted for a tenant that wants one more. So that the work of few tenants is
+// interrupted at a time, there is none while other containers drain.
+func (m *watermarks) staleVictim() *container {
+	if m.pool.draining.length-m.pool.drainingPinned > 0 {
 		return nil
 	}
-	for k := range s.needsLocked(now) {
-		if next == nil || k.before(next) {
-			next = k
+	for _, p := range m.table.profiles {
+		if c := p.stale.front(); c != nil && p.failures == 0 {
+			return c
 		}
 	}
-	if next != nil && next.bare() {
+	return nil
+}
+
+// yields is the container that has been idle longest, where it has the place of a spare, and when it yields that. A new tenant
+// would get the place anyway, but after a start.
+func (m *watermarks) yields(short shortage) (c *container, at time.Time) {
+	if short.now < 0 || !m.lacksSpares() {
+		return nil, time.Time{}
+	}
+	if c = m.table.idle.longest(); c != nil {
+		at = c.since.Add(idleYield)
+	}
+	return c, at
+}
+
+// lacksSpares tells whether there are fewer spares than idle containers yield to, which is for a quarter of all places at most.
+func (m *watermarks) lacksSpares() bool {
+	p := m.table.base
+	return m.keepSpares && p.failures == 0 && p.spares.length+p.starting < min(m.cfg.Spare, m.cfg.Max/4)
+}
+
+// start is the profile of which one more container should be started now, nil for none. Profiles that tenants wait for come in
+// the order in which their first tenant began to wait: for cold tenants and canaries first, then spares of the default profile,
+// then tenants that want one more.
+func (m *watermarks) start(now time.Time) (next *profile) {
+	sum := m.table.total()
+	free := m.free(sum)
+	if sum.starting >= m.cfg.Starts || free <= 0 {
+		return nil
+	}
+	for p := range m.needs(now) {
+		if next == nil || p.before(next) {
+			next = p
+		}
+	}
+	if next != nil && next.cold() {
 		return next
 	}
-	if (next == nil || free > 1) && s.wantsSpareLocked(sum, 0, now) {
-		return s.base // for those who may come, and then for those who want one more
+	base := m.table.base
+	if (next == nil || free > 1) && m.wantsSpare(sum, 0, now) {
+		return base // for tenants to come, and then for the ones that want one more
 	}
-	if next == nil && s.base.turns.later() > 0 && s.wantsSpareLocked(sum, s.base.turns.later(), now) {
-		next = s.base // spares are not for them
+	if later := base.waiting.later(); next == nil && later > 0 && m.wantsSpare(sum, later, now) {
+		next = base // the spares are not for them
 	}
-	if s.cfg.Starts > 1 && sum.starting >= s.cfg.Starts-1 {
-		return nil // one of the starts at once is left to tenants that come with nothing
+	if m.cfg.Starts > 1 && sum.starting >= m.cfg.Starts-1 {
+		return nil // one of the concurrent starts is left to cold tenants
 	}
 	return next
 }
 
-// wantsSpareLocked says whether a container of the default class should be started for nobody yet: so that
-// there are enough for tenants that have none, for those to come, and for more.
-func (s *Scheduler) wantsSpareLocked(sum total, more int, now time.Time) bool {
-	k, want := s.base, 0
-	has := k.starting + k.spares.length
-	if s.state == open {
-		want = max(k.turns.bare.wants+s.cfg.Spare+more, s.cfg.Min-(sum.all()-has))
+// wantsSpare tells whether a container of the default profile should be started for nobody yet: so that there are enough for the
+// cold tenants, for tenants to come, and for so many more.
+func (m *watermarks) wantsSpare(sum total, more int, now time.Time) bool {
+	p, want := m.table.base, 0
+	has := p.starting + p.spares.length
+	if m.keepSpares {
+		want = max(p.waiting.cold.demand+m.cfg.Spare+more, m.cfg.Min-(sum.all()-has))
 	}
-	if k.failures > 0 {
-		if k.starting > 0 || k.backsOff(now) {
+	if p.failures > 0 {
+		if p.starting > 0 || p.backsOff(now) {
 			return false
 		}
 		want = max(want, 1) // also if nobody waits, so that Ready can recover
@@ -218,44 +200,79 @@ func (s *Scheduler) wantsSpareLocked(sum total, more int, now time.Time) bool {
 	return has < want
 }
 
-// surplusLocked says whether the class has a spare that is not to be kept ready.
-func (s *Scheduler) surplusLocked(k *class) bool {
-	if k != s.base || k.spares.length == 0 {
-		return k.spares.length > 0
+// surplus tells whether the profile has a spare that is not to be kept ready.
+func (m *watermarks) surplus(p *profile) bool {
+	if p != m.table.base || p.spares.length == 0 {
+		return p.spares.length > 0
 	}
-	sum := s.totalLocked()
-	return k.spares.length > s.cfg.Spare && sum.spares+sum.owned > s.cfg.Min
+	sum := m.table.total()
+	return p.spares.length > m.cfg.Spare && sum.spares+sum.owned > m.cfg.Min
 }
 
-// needsLocked are the classes whose tenants wait for starts that may begin as soon as there is a
-// place, each with how many.
-func (s *Scheduler) needsLocked(now time.Time) iter.Seq2[*class, int] {
-	return func(yield func(*class, int) bool) {
-		probes := s.probesLocked()
-		for _, k := range s.classes {
-			need := k.need(now)
-			if need > 0 && k.failures > 0 && k != s.base {
+// needs are the profiles that need starts, which may begin as soon as there is a place, each with how many.
+func (m *watermarks) needs(now time.Time) iter.Seq2[*profile, int] {
+	return func(yield func(*profile, int) bool) {
+		probes := m.probes()
+		for _, p := range m.table.profiles {
+			need := p.need(now)
+			if need > 0 && p.failures > 0 && p != m.table.base {
 				if probes <= 0 {
 					continue
 				}
 				probes--
 			}
-			if need > 0 && !yield(k, need) {
+			if need > 0 && !yield(p, need) {
 				return
 			}
 		}
 	}
 }
 
-// probesLocked is how many more starts may begin of classes that fail. Together they leave one of the
-// starts at once to those that do not, lest starts that hang take them all. The default class is not
-// bound by it: nothing but a start can make it ready again.
-func (s *Scheduler) probesLocked() int {
-	left := max(1, s.cfg.Starts-1)
-	for _, k := range s.classes {
-		if k.failures > 0 && k != s.base {
-			left -= k.starting
+// probes is how many more starts may begin of profiles whose starts fail. Together they leave one of the concurrent starts to
+// profiles that work, lest starts that hang take them all. The default profile is exempt: nothing but a start can make the
+// scheduler ready again.
+func (m *watermarks) probes() int {
+	left := max(1, m.cfg.Starts-1)
+	for _, p := range m.table.profiles {
+		if p.failures > 0 && p != m.table.base {
+			left -= p.starting
 		}
 	}
 	return left
+}
+
+// next is the earliest time after now at which there will be something to do, zero if none is known. What is to be done now has
+// been done.
+func (m *watermarks) next(now time.Time) (next time.Time) {
+	earliest := func(at time.Time) {
+		if next.IsZero() || at.Before(next) {
+			next = at
+		}
+	}
+	for _, p := range m.table.profiles {
+		if p.backsOff(now) {
+			earliest(p.retryAt)
+		} else if until := p.remembered(); until.After(now) && p != m.table.base {
+			earliest(until)
+		}
+		if t := p.waiting.oneShot.longest(); t != nil {
+			earliest(t.joined.Add(m.cfg.TimeSlice))
+		}
+		if m.surplus(p) {
+			earliest(p.spares.front().since.Add(spareTTL))
+		}
+	}
+	short := m.shortage(now)
+	if c := m.pool.busy.front(); c != nil && short.cold > 0 && !m.enoughComing() {
+		earliest(c.since.Add(m.cfg.TimeSlice))
+	}
+	if c, at := m.yields(short); c != nil && short.now <= 0 {
+		earliest(at)
+	}
+	for _, l := range m.table.idle {
+		if c := l.front(); c != nil && l.timeout > 0 {
+			earliest(c.since.Add(l.timeout))
+		}
+	}
+	return next
 }
