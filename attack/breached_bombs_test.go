@@ -20,7 +20,7 @@ process.chdir('/tmp'); let n = 0; try { for (; n < 20000; n++) { fs.mkdirSync('d
 		costs("sparse files", "a file of a terabyte that takes nothing, mapped and copied", `const fd = fs.openSync('/tmp/MARKER', 'w+');
 return await attempt(() => { fs.ftruncateSync(fd, 2 ** 40);
 fs.copyFileSync('/tmp/MARKER', '/tmp/MARKER2') }) === 'done' && fs.statSync('/tmp/MARKER2').blocks * 512 > 16 << 20`, `false`, lost, "1002 wall").within(5000),
-		costs("descriptors", "files open in one process, up to its limit", `let n = 0; try { for (;;) { fs.openSync('/opt/jsd/agent.js');
+		costs("descriptors", "files open in one process, up to its limit", `let n = 0; try { for (;;) { fs.openSync('/opt/jsd/agent/agent.js');
 n++ } } catch (e) { return [e.code, n <= 1024] }`, `["EMFILE",true]`, lost),
 		costs("descriptors of many", "files open in as many processes as there may be", `
 for (let i = 0; i < 100; i++) { try { child.spawn('/bin/sh', ['-c',

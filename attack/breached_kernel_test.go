@@ -74,7 +74,7 @@ at, how]) => at + ' ' + how); return [got, mounts]`, `[[],[]]`),
 		holds("files anywhere", "writing to each folder there is", marked+`
 for (const dir of ['/', '/etc', '/root', '/opt/jsd', '/usr/local/lib/node_modules', '/var', '/var/tmp', '/run', '/run/lock', '/dev', '/dev/shm',
 '/dev/mqueue', '/home', '/srv', '/proc', '/sys', '/boot', '/lib', '/mnt']) await make(dir + '/MARKER');
-for (const path of ['/etc/hosts', '/etc/resolv.conf', '/etc/hostname', '/opt/jsd/worker.js', '/opt/jsd/agent.js', '/usr/local/bin/node',
+for (const path of ['/etc/hosts', '/etc/resolv.conf', '/etc/hostname', '/opt/jsd/worker/worker.js', '/opt/jsd/agent/agent.js', '/usr/local/bin/node',
 '/sbin/docker-init', '/etc/passwd', '/etc/ld.so.preload']) await make(path, () => fs.closeSync(fs.openSync(path, 'r+')));
 return made`, `[]`),
 		holds("links in /tmp", "links, hard links and pipes that somebody outside might follow or open", `
@@ -82,7 +82,7 @@ await attempt(() => fs.symlinkSync('/etc/shadow', '/tmp/MARKER'));
 await attempt(() => fs.symlinkSync('/proc/self/root/../../../..', '/tmp/MARKER-root'));
 await attempt(() => fs.symlinkSync('/tmp/MARKER-b', '/tmp/MARKER-a')); await attempt(() => fs.symlinkSync('/tmp/MARKER-a', '/tmp/MARKER-b'));
 for (let i = 0; i < 1000; i++) await attempt(() => fs.symlinkSync('../'.repeat(i % 50) + 'var/run/docker.sock', '/tmp/MARKER-l' + i));
-const hard = await attempt(() => fs.linkSync('/opt/jsd/agent.js', '/tmp/MARKER-hard'));
+const hard = await attempt(() => fs.linkSync('/opt/jsd/agent/agent.js', '/tmp/MARKER-hard'));
 return [await attempt(() => fs.readFileSync('/tmp/MARKER')), await attempt(() => fs.readdirSync('/tmp/MARKER-root').includes('.dockerenv')), hard]`, `["EACCES",true,"EXDEV"]`).gvisor(`["EACCES",true,"EPERM"]`, `["ENOENT",true,"EXDEV"]`),
 		holds("programs in /tmp", "running what it wrote itself", `fs.copyFileSync('/bin/true', '/tmp/MARKER'); fs.chmodSync('/tmp/MARKER', 0o4777);
 return [await attempt(() => child.execFileSync('/tmp/MARKER')),

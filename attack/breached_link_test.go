@@ -82,7 +82,7 @@ for (const [host, port] of [['::ffff:127.0.0.1', $FORBIDDEN], ['0.0.0.0', $FORBI
 		costs("streams of other calls", "openings for calls that were not made, numbers out of order, and data on what is not open",
 			open+`say(out, encode(17, { id: 4711, stream: 1, host: 'localhost', port: 80 }))`+`; return forever()`, lost),
 		costs("more than its credit", "data without end on a stream that was refused",
-			open+`ask('localhost', 80, 1); for (;;) say(out, load('./frames.js').encodeData(1, Buffer.alloc(16384)))`, lost, "1002 wall").within(3000),
+			open+`ask('localhost', 80, 1); for (;;) say(out, load('../shared/frames.js').encodeData(1, Buffer.alloc(16384)))`, lost, "1002 wall").within(3000),
 		costs("streams without end", "openings, more than may be open",
 			open+`for (let n = 1; ; n++) ask('localhost', 80, n)`, lost),
 	}}

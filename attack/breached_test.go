@@ -22,11 +22,11 @@ func (e *engine) breach(t *testing.T) {
 	}
 	goBuild(t, filepath.Join(dir, "probe"), "./testdata/probe")
 	for _, change := range []struct{ file, from, to string }{
-		{"worker.js", "context.host.run = run;", "context.host.run = run; context.global.breach = { process, require, worker: this };"},
-		{"worker.js", "delete process[name]", "void name"},
-		{"process.js", "[...flags(limits), ", "[...flags(limits).filter((flag) => !/^--(?:permission|allow|no-experimental-sqlite)/.test(flag)), "},
+		{"worker/worker.js", "context.bridge.call = call;", "context.bridge.call = call; context.global.breach = { process, require, worker: this };"},
+		{"worker/worker.js", "delete process[name]", "void name"},
+		{"agent/worker-process.js", "[...flags(limits), ", "[...flags(limits).filter((flag) => !/^--(?:permission|allow|no-experimental-sqlite)/.test(flag)), "},
 	} {
-		path := filepath.Join(dir, change.file)
+		path := filepath.Join(dir, filepath.Base(change.file))
 		source, err := os.ReadFile(path)
 		if err != nil {
 			if source, err = fs.ReadFile(jsd.Runtime, "node-agent/"+change.file); err != nil {
@@ -40,7 +40,7 @@ func (e *engine) breach(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const dockerfile = "FROM " + runtimeImage + "\nCOPY worker.js process.js probe /opt/jsd/\n"
+	const dockerfile = "FROM " + runtimeImage + "\nCOPY worker.js /opt/jsd/worker/\nCOPY worker-process.js /opt/jsd/agent/\nCOPY probe /opt/jsd/\n"
 	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func (e *engine) breach(t *testing.T) {
 // won is put in front of scripts that have their worker: what they do with it, in the words of the tables.
 const won = `
 const { process, require: load } = breach;
-const fs = load('node:fs'), child = load('node:child_process'), { encode } = load('./frames.js');
+const fs = load('node:fs'), child = load('node:child_process'), { encode } = load('../shared/frames.js');
 const agent = process.ppid; // whose child a worker is
 // What the agent is linked to the daemon by: pipes, or where they do not open its standard streams.
 const link = (pipe, fd, how) => { try { return fs.openSync('/run/jsd/' + pipe, how) } catch { return fs.openSync('/proc/' + agent + '/fd/' + fd, how) } };

@@ -25,9 +25,9 @@ export default got`, "required.cjs": "exports.createRequire = require;"}.with(fi
 	}
 	return theme{name: "modules", attacks: []attack{
 		refused("..", "paths that climb out of the folder, plain and by detours",
-			list("..", "../etc/passwd", "./../../etc/passwd", "./a/../../../etc/passwd", ".//..//..//etc/passwd", "./..", "../opt/jsd/worker.js", "./node_modules/../../opt/jsd/agent.js", "x/../../../etc/passwd"), nil),
+			list("..", "../etc/passwd", "./../../etc/passwd", "./a/../../../etc/passwd", ".//..//..//etc/passwd", "./..", "../opt/jsd/worker/worker.js", "./node_modules/../../opt/jsd/agent/agent.js", "x/../../../etc/passwd"), nil),
 		refused("absolute paths", "files of the image by their whole names",
-			list("/etc/passwd", "/opt/jsd/agent.js", "/proc/self/environ", "//etc/passwd", "/script/../etc/passwd", "/packages/../opt/jsd/agent.js", "/packages", "/usr/local/lib/node_modules/npm", "/script/../opt/jsd/frames.js"), nil),
+			list("/etc/passwd", "/opt/jsd/agent/agent.js", "/proc/self/environ", "//etc/passwd", "/script/../etc/passwd", "/packages/../opt/jsd/agent/agent.js", "/packages", "/usr/local/lib/node_modules/npm", "/script/../opt/jsd/shared/frames.js"), nil),
 		refused("URLs", "file:, data:, http:, blob: and node: URLs",
 			list("file:///etc/passwd", "file:///script/../etc/passwd", "file:///script/%2e%2e/etc/passwd", "file://localhost/etc/passwd", "FILE:///etc/passwd", "data:text/javascript,export default 1", "http://127.0.0.1:$FORBIDDEN/x.js", "https://example.com/x.js", "blob:nodedata:1", "node:fs/../path", "node:process", "jsd:realm", "wasm:x"), nil),
 		refused("encodings", "what may mean a slash or a dot: percent, backslash, NUL, full-width, surrogates",
@@ -42,7 +42,7 @@ export default got`, "required.cjs": "exports.createRequire = require;"}.with(fi
 			}),
 		refused("main", "a main that leads out, names a folder, itself, or is no string",
 			list("m1", "m2", "m3", "m4", "m5"), script{
-				"node_modules/m1/package.json": `{"main":"../../../etc/passwd"}`, "node_modules/m2/package.json": `{"main":"/opt/jsd/agent.js"}`,
+				"node_modules/m1/package.json": `{"main":"../../../etc/passwd"}`, "node_modules/m2/package.json": `{"main":"/opt/jsd/agent/agent.js"}`,
 				"node_modules/m3/package.json": `{"main":{"toString":1}}`, "node_modules/m4/package.json": `{"main":"."}`, "node_modules/m5/package.json": `[`,
 			}),
 		refused("createRequire and binding", "names that only Node's inside has, and those that end in .node, .wasm or .json",

@@ -18,11 +18,11 @@ const harm = async (F) => {
     await attempt(file + ' as bytes', () => fs.openSync(Buffer.from(file)));
   }
   for (const folder of ['/', '/proc', '/tmp', '/sys', '/dev', '/proc/self/fd']) await attempt(folder, () => fs.readdirSync(folder));
-  for (const file of ['/tmp/MARKER', '/dev/shm/MARKER', '/opt/jsd/worker.js', '/proc/self/comm',
+  for (const file of ['/tmp/MARKER', '/dev/shm/MARKER', '/opt/jsd/worker/worker.js', '/proc/self/comm',
 '/MARKER']) await attempt('write ' + file, () => { fs.writeFileSync(file, 'x'); return 'written' });
   await attempt('link', () => { fs.symlinkSync('/', '/tmp/MARKER-link'); return 'linked' });
   await attempt('spawn', () => load('child_process').execFileSync('/bin/true'));
-  await attempt('fork', () => load('child_process').fork('/opt/jsd/agent.js').pid);
+  await attempt('fork', () => load('child_process').fork('/opt/jsd/agent/agent.js').pid);
   await attempt('thread', () => new (load('worker_threads').Worker)('1', { eval: true }).threadId);
   await attempt('inspector', () => load('inspector').open(0));
   await attempt('add-on', () => { try { process.dlopen({ exports: {} }, '/lib64/ld-linux-x86-64.so.2') } catch (e) { if (e.code !== 'ERR_DLOPEN_FAILED') throw e } return 'loaded' });
@@ -103,18 +103,18 @@ return e === 0 ? 'spawned' : undefined } })`),
 		refused("CVE-2023-32558 Node", "process.binding('fs') with paths that climb",
 			`for (const path of ['/opt/jsd/../../etc/passwd', '/opt/jsd/./../../etc/passwd', '/opt/jsd//..//../etc/passwd',
 '/opt/jsd/\u0000/../../etc/passwd', '/proc/self/oom_score_adj/../environ', '/proc/self/root/etc/passwd',
-'/opt/jsd/agent.js/../../../etc/passwd']) for (const each of [path, Buffer.from(path), new TextEncoder().encode(path),
+'/opt/jsd/agent/agent.js/../../../../etc/passwd']) for (const each of [path, Buffer.from(path), new TextEncoder().encode(path),
 new URL('file://' + path.replaceAll('\u0000', ''))]) { await attempt(() => load('fs').readFileSync(each));
 await attempt(() => load('fs').openSync(each)) }`),
 		refused("CVE-2023-39332 Node", "paths as bytes, which are checked as another text than is opened",
-			`class Path extends Uint8Array { toString() { return '/opt/jsd/agent.js' } } const bytes = (s) => new TextEncoder().encode(s);
+			`class Path extends Uint8Array { toString() { return '/opt/jsd/agent/agent.js' } } const bytes = (s) => new TextEncoder().encode(s);
 await attempt(() => load('fs').readFileSync(Path.from(bytes('/etc/passwd')))); const own = Buffer.prototype.toString;
-Buffer.prototype.toString = () => '/opt/jsd/agent.js'; await attempt(() => load('fs').readFileSync(Buffer.from('/etc/passwd')));
+Buffer.prototype.toString = () => '/opt/jsd/agent/agent.js'; await attempt(() => load('fs').readFileSync(Buffer.from('/etc/passwd')));
 Buffer.prototype.toString = own`),
 		refused("CVE-2024-21896 Node", "path.resolve's helpers replaced: utf8Write, toNamespacedPath, resolve",
 			`const path = load('path'); const own = [Buffer.prototype.utf8Write, path.resolve, path.toNamespacedPath, path.normalize];
-Buffer.prototype.utf8Write = function (s, ...rest) { return own[0].call(this, '/opt/jsd/agent.js', ...rest) };
-path.resolve = path.toNamespacedPath = path.normalize = () => '/opt/jsd/agent.js';
+Buffer.prototype.utf8Write = function (s, ...rest) { return own[0].call(this, '/opt/jsd/agent/agent.js', ...rest) };
+path.resolve = path.toNamespacedPath = path.normalize = () => '/opt/jsd/agent/agent.js';
 			 await attempt(() => load('fs').readFileSync(Buffer.from('/opt/jsd/../../etc/passwd')));
 await attempt(() => load('fs').readFileSync('/opt/jsd/../../etc/passwd'));
 [Buffer.prototype.utf8Write, path.resolve, path.toNamespacedPath, path.normalize] = own`),
@@ -126,9 +126,9 @@ await attempt(() => { fs.watchFile(p, () => {}); fs.unwatchFile(p) }); await att
 await attempt(() => fs.realpathSync.native('/etc/../etc/passwd')); await attempt(() => fs.createReadStream(p).read() ?? undefined);
 await attempt(async () => (await fs.promises.open(p)).fd);`),
 		refused("CVE-2024-22018 and CVE-2024-36137 Node", "lstat, and modes and times by a descriptor that is open",
-			`const fs = load('fs'); await attempt(() => fs.lstatSync('/etc/passwd').size); await attempt(() => { const fd = fs.openSync('/opt/jsd/agent.js');
-fs.fchmodSync(fd, 0o777); return 'mode' }); await attempt(() => { const fd = fs.openSync('/opt/jsd/agent.js'); fs.futimesSync(fd, 0, 0);
-return 'times' }); await attempt(() => { const fd = fs.openSync('/opt/jsd/agent.js'); fs.fchownSync(fd, 0, 0); return 'owner' })`),
+			`const fs = load('fs'); await attempt(() => fs.lstatSync('/etc/passwd').size); await attempt(() => { const fd = fs.openSync('/opt/jsd/agent/agent.js');
+fs.fchmodSync(fd, 0o777); return 'mode' }); await attempt(() => { const fd = fs.openSync('/opt/jsd/agent/agent.js'); fs.futimesSync(fd, 0, 0);
+return 'times' }); await attempt(() => { const fd = fs.openSync('/opt/jsd/agent/agent.js'); fs.fchownSync(fd, 0, 0); return 'owner' })`),
 		refused("CVE-2025-55130 Node", "symbolic links that are allowed to be made, and lead out",
 			`const fs = load('fs');
 for (const [to, at] of [['/etc/passwd', '/tmp/MARKER'], ['../../etc/passwd', '/opt/jsd/MARKER'], ['/',

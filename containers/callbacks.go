@@ -14,103 +14,93 @@ import (
 )
 
 const (
-	// maxCallbacks is how many callbacks of a call may wait for their reply. Beyond that they are
-	// refused; an agent, which counts too, never comes to twice as many.
+	// maxCallbacks is how many callbacks of a call may wait for their reply. More are refused. An agent, which counts
+	// too, never comes to twice as many.
 	maxCallbacks = 1000
 
-	// maxReply bounds the value that a callback is answered with, in bytes: the rest of MaxFrame is
-	// for the header.
+	// maxReply bounds the value that a callback is answered with, in bytes: the rest of MaxFrame is for the header.
 	maxReply = MaxFrame - 1<<20
 
-	// maxReplies bounds the replies that wait for the writer, in bytes. More come together only where
-	// an agent hardly reads.
+	// maxReplies bounds the replies in the outbox, in bytes. Only an agent that hardly reads lets it come to that.
 	maxReplies = 4 * MaxFrame
 
 	maxCallbackName = 200 // bytes of a name in a message
 )
 
-// hosted is the daemon's side of a call's Client.
-type hosted struct {
-	host   call.Client
+// callbacks lead from a call's script to its client: lines that are printed, and calls of host.NAME.
+type callbacks struct {
+	link   *link
+	call   uint64 // its id
+	client call.Client
 	stream bool
 	names  []string
-	limits Limits
-	ctx    context.Context // of the callbacks; ends with the call
-	stop   context.CancelFunc
+	ctx    context.Context // of the client; ends with the call
+	cancel context.CancelFunc
 
-	// These are the reader's.
-	lines int  // of the agent, also those dropped
+	// These belong to the reader.
+	lines int  // printed by the agent, also those dropped
 	bytes int  // of these lines
 	full  bool // the limits are passed
 
-	mu    sync.Mutex // guards what follows
-	users int        // goroutines that are in the host
-	over  bool       // no more enter
-	then  func()     // called when it is over and the last one has left
+	mu     sync.Mutex // guards what follows
+	inside int        // goroutines that are in the client
+	closed bool       // no more enter
+	then   func()     // called when it is closed and the last one has left
 
-	// Container.mu guards what follows.
+	// link.mu guards what follows.
+	muted     bool   // the call was answered, or the agent told to stop it: no reply leaves any more
 	last      uint64 // number of the newest callback
-	open      int    // callbacks whose reply has not gone to the agent
+	open      int    // callbacks whose reply has not left
 	openBytes int    // of their arguments
 }
 
-func newHosted(job *call.Call, l Limits) *hosted {
-	h := &hosted{host: job.Client, stream: job.Stream, names: job.Callbacks, limits: l}
-	h.ctx, h.stop = context.WithCancel(context.Background())
-	return h
+// newCallbacks gives nil for a call whose script reaches nothing of its client.
+func newCallbacks(l *link, id uint64, job *call.Call) *callbacks {
+	if job.Client == nil || !job.Stream && len(job.Callbacks) == 0 {
+		return nil
+	}
+	b := &callbacks{link: l, call: id, client: job.Client, stream: job.Stream, names: job.Callbacks}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	return b
 }
 
-// end calls then when the host is left alone: at once, or when the last callback has returned.
-func (h *hosted) end(then func()) {
-	h.stop()
-	h.mu.Lock()
-	h.over, h.then = true, then
-	users := h.users
-	h.mu.Unlock()
-	if users == 0 {
+// close calls then when all that runs in the client has returned, which muteLocked has ended.
+func (b *callbacks) close(then func()) {
+	b.mu.Lock()
+	b.closed, b.then = true, then
+	inside := b.inside
+	b.mu.Unlock()
+	if inside == 0 {
 		then()
 	}
 }
 
-// enter reports whether the host may be called. Whoever was let in leaves.
-func (h *hosted) enter() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.over {
-		return false
+// muteLocked has no more replies sent, and ends what runs in the client.
+func (b *callbacks) muteLocked() {
+	if b != nil {
+		b.muted = true
+		b.cancel()
 	}
-	h.users++
-	return true
 }
 
-func (h *hosted) leave() {
-	h.mu.Lock()
-	h.users--
-	last := h.over && h.users == 0
-	h.mu.Unlock()
+// enter reports whether the client may be called. Whoever was let in leaves.
+func (b *callbacks) enter() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.closed {
+		b.inside++
+	}
+	return !b.closed
+}
+
+func (b *callbacks) leave() {
+	b.mu.Lock()
+	b.inside--
+	last := b.closed && b.inside == 0
+	b.mu.Unlock()
 	if last {
-		h.then()
+		b.then()
 	}
-}
-
-// print applies the limits that the agent should have applied, as boundConsole does. It reports false
-// where the agent has printed more than even one with a lying worker would.
-func (h *hosted) print(level, text string) bool {
-	h.lines++
-	h.bytes += len(text)
-	if h.lines > 2*h.limits.ConsoleLines+1 || h.bytes > h.limits.headerLimit() {
-		return false
-	}
-	if h.full || !h.enter() {
-		return true
-	}
-	defer h.leave()
-	if h.lines > h.limits.ConsoleLines || h.bytes > h.limits.ConsoleBytes {
-		h.full = true
-		level, text = "warn", consoleClosing
-	}
-	h.host.Print(level, text)
-	return true
 }
 
 type printHeader struct {
@@ -118,37 +108,47 @@ type printHeader struct {
 	Level string `json:"level"`
 }
 
-var levels = []string{"log", "info", "warn", "error", "debug"}
-
-func (c *Container) handlePrint(f frame) error {
-	var h printHeader
-	if err := decodeSmall(f, c.limits, &h); err != nil {
-		return err
-	}
-	if !slices.Contains(levels, h.Level) {
+func (h *printHeader) check() error {
+	switch h.Level {
+	case "log", "info", "warn", "error", "debug":
+		return nil
+	default:
 		return fmt.Errorf("%w: a line of an unknown level", errProtocol)
 	}
-	pending, err := c.find(h.ID)
-	if pending == nil {
-		return err
+}
+
+// print passes a line on, within the limits that the agent should have applied, as boundConsole does. An agent that has
+// printed more than even one with a lying worker would breaks the rules.
+func (b *callbacks) print(level string, line []byte) error {
+	if b == nil || !b.stream {
+		return fmt.Errorf("%w: a line of a call that does not stream", errProtocol)
 	}
-	if pending.host == nil || !pending.host.stream {
-		return fmt.Errorf("%w: a line of call %d, which does not stream", errProtocol, h.ID)
+	text, limits := strings.ToValidUTF8(string(line), "\uFFFD"), b.link.limits
+	b.lines++
+	b.bytes += len(text)
+	if b.lines > 2*limits.ConsoleLines+1 || b.bytes > limits.headerLimit() {
+		return fmt.Errorf("%w: call %d prints without end", errProtocol, b.call)
 	}
-	if !pending.host.print(h.Level, strings.ToValidUTF8(string(f.body), "\uFFFD")) {
-		return fmt.Errorf("%w: call %d prints without end", errProtocol, h.ID)
+	if b.full || !b.enter() {
+		return nil
 	}
+	defer b.leave()
+	if b.lines > limits.ConsoleLines || b.bytes > limits.ConsoleBytes {
+		b.full = true
+		level, text = "warn", consoleClosing
+	}
+	b.client.Print(level, text)
 	return nil
 }
 
 // A callback is one call of host.NAME.
 type callback struct {
-	call   *pendingCall
+	of     *callbacks
 	number uint64
 	name   string
 	args   json.RawMessage
 
-	waiting int // bytes of its reply in the outbox; guarded by Container.mu
+	replyBytes int // of its reply in the outbox; guarded by link.mu
 }
 
 type callbackHeader struct {
@@ -157,33 +157,25 @@ type callbackHeader struct {
 	Name     string `json:"name"`
 }
 
-func (c *Container) handleCallback(f frame) error {
-	var h callbackHeader
-	if err := decodeSmall(f, c.limits, &h); err != nil {
-		return err
-	}
-	pending, err := c.find(h.ID)
-	if pending == nil {
-		return err
-	}
-	if pending.host == nil || len(pending.host.names) == 0 {
+// start asks the client, in a goroutine, or refuses to.
+func (b *callbacks) start(h callbackHeader, args json.RawMessage) error {
+	if b == nil || len(b.names) == 0 {
 		return fmt.Errorf("%w: a callback of call %d, which has none", errProtocol, h.ID)
 	}
-	b := &callback{call: pending, number: h.Callback, name: h.Name, args: f.body}
-	crowded, err := c.admit(b)
+	cb := &callback{of: b, number: h.Callback, name: h.Name, args: args}
+	crowded, err := b.admit(cb)
 	if err != nil {
 		return err
 	}
-	if refusal := b.refusal(crowded); refusal != "" {
-		c.reply(b, nil, &replyError{Message: refusal})
+	if refusal := cb.refusal(crowded); refusal != "" {
+		cb.reply(nil, &replyError{Message: refusal})
 		return nil
 	}
-	host := pending.host
-	if host.enter() {
+	if b.enter() {
 		go func() {
-			defer host.leave()
-			value, err := host.host.Callback(host.ctx, b.name, b.args)
-			c.reply(b, value, replyErrorOf(err))
+			defer b.leave()
+			value, err := b.client.Callback(b.ctx, cb.name, cb.args)
+			cb.reply(value, replyErrorOf(err))
 		}()
 	}
 	return nil
@@ -191,31 +183,31 @@ func (c *Container) handleCallback(f frame) error {
 
 // admit counts a callback. It reports whether too many are open; an agent should not let it come to that,
 // and certainly not to twice as many.
-func (c *Container) admit(b *callback) (crowded bool, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	h := b.call.host
-	h.last++
-	if b.number != h.last {
-		return false, fmt.Errorf("%w: callback %d of call %d, where %d is next", errProtocol, b.number, b.call.id, h.last)
+func (b *callbacks) admit(cb *callback) (crowded bool, err error) {
+	b.link.mu.Lock()
+	defer b.link.mu.Unlock()
+	b.last++
+	if cb.number != b.last {
+		return false, fmt.Errorf("%w: callback %d of call %d, where %d is next", errProtocol, cb.number, b.call, b.last)
 	}
-	h.open++
-	h.openBytes += len(b.args)
-	if h.open > 2*maxCallbacks || h.openBytes > 2*c.limits.Result {
-		return false, fmt.Errorf("%w: %d open callbacks of call %d, with %d bytes", errProtocol, h.open, b.call.id, h.openBytes)
+	b.open++
+	b.openBytes += len(cb.args)
+	most := b.link.limits.Result
+	if b.open > 2*maxCallbacks || b.openBytes > 2*most {
+		return false, fmt.Errorf("%w: %d open callbacks of call %d, with %d bytes", errProtocol, b.open, b.call, b.openBytes)
 	}
-	return h.open > maxCallbacks || h.openBytes > c.limits.Result, nil
+	return b.open > maxCallbacks || b.openBytes > most, nil
 }
 
 // refusal says why the client is not asked; "" where it is.
-func (b *callback) refusal(crowded bool) string {
-	name := clip(b.name, maxCallbackName)
+func (cb *callback) refusal(crowded bool) string {
+	name := clip(cb.name, maxCallbackName)
 	switch {
-	case !slices.Contains(b.call.host.names, b.name):
+	case !slices.Contains(cb.of.names, cb.name):
 		return fmt.Sprintf("host.%s is not allowed: it is not in callbacks", name)
 	case crowded:
 		return fmt.Sprintf("host.%s is not allowed: too many callbacks wait for an answer", name)
-	case len(b.args) == 0 || b.args[0] != '[' || !utf8.Valid(b.args) || !json.Valid(b.args):
+	case len(cb.args) == 0 || cb.args[0] != '[' || !utf8.Valid(cb.args) || !json.Valid(cb.args):
 		// From an honest worker, arguments nested deeper than Go's parser goes.
 		return fmt.Sprintf("the arguments of host.%s are nested too deeply", name)
 	}
@@ -246,64 +238,61 @@ func replyErrorOf(err error) *replyError {
 	return &replyError{Message: clip(answer.Message, maxText), Code: &answer.Code, Data: answer.Data}
 }
 
-// reply answers a callback, unless its call has ended by the time the writer comes to it.
-func (c *Container) reply(b *callback, value json.RawMessage, failed *replyError) {
+// reply answers a callback.
+func (cb *callback) reply(value json.RawMessage, failed *replyError) {
 	size, most := len(value), maxReply
 	if failed != nil {
 		size, most = len(failed.Data), HeaderRoom
 	}
 	switch {
 	case size > most:
-		failed = &replyError{Message: fmt.Sprintf("the answer to host.%s is too large", b.name)}
-	case !c.reserve(b, size):
-		failed = &replyError{Message: fmt.Sprintf("the answer to host.%s has no room: too many wait to be sent", b.name)}
+		failed = &replyError{Message: fmt.Sprintf("the answer to host.%s is too large", cb.name)}
+	case !cb.reserve(size):
+		failed = &replyError{Message: fmt.Sprintf("the answer to host.%s has no room: too many wait to be sent", cb.name)}
 	}
-	pieces, err := encodeReply(b, value, failed)
-	if err != nil { // no JSON, in what is to be it
-		pieces, err = encodeReply(b, nil, &replyError{Message: fmt.Sprintf("the answer to host.%s is no JSON", b.name)})
+	o, err := cb.encode(value, failed)
+	if err != nil { // what the client answered is no JSON
+		o, err = cb.encode(nil, &replyError{Message: fmt.Sprintf("the answer to host.%s is no JSON", cb.name)})
 	}
+	l := cb.of.link
 	if err != nil {
-		c.end(err)
+		l.fail(err)
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.postLocked(outgoing{pieces: pieces, reply: b})
+	l.mu.Lock()
+	l.postLocked(o)
+	l.unlock()
 }
 
-// reserve notes that n bytes wait for the writer, if there is room for them.
-func (c *Container) reserve(b *callback, n int) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.replyBytes+n > maxReplies {
+// reserve makes room for a reply of n bytes in the outbox, if there is any.
+func (cb *callback) reserve(n int) bool {
+	l := cb.of.link
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.outbox.replyBytes+n > maxReplies {
 		return false
 	}
-	b.waiting = n
-	c.replyBytes += n
+	cb.replyBytes = n
+	l.outbox.replyBytes += n
 	return true
 }
 
-// takeReplyLocked closes a callback whose reply is about to be written, and reports whether anybody
-// still waits for it.
-func (c *Container) takeReplyLocked(b *callback) bool {
-	h := b.call.host
-	h.open--
-	h.openBytes -= len(b.args)
-	c.replyBytes -= b.waiting
-	return c.pending[b.call.id] == b.call && h.ctx.Err() == nil
+// departLocked closes the callback, whether anybody still waits for the reply or not.
+func (cb *callback) departLocked(*outgoing) bool {
+	cb.of.open--
+	cb.of.openBytes -= len(cb.args)
+	cb.of.link.outbox.replyBytes -= cb.replyBytes
+	return !cb.of.muted
 }
 
-// encodeReply makes the pieces of a reply. The value is not copied.
-func encodeReply(b *callback, value json.RawMessage, failed *replyError) ([][]byte, error) {
+// encode makes the reply. The value is not copied.
+func (cb *callback) encode(value json.RawMessage, failed *replyError) (outgoing, error) {
 	switch {
 	case failed != nil:
 		value = nil
 	case len(value) == 0:
 		value = []byte("null")
 	}
-	head, err := encodeHead(kindReply, replyHeader{ID: b.call.id, Callback: b.number, Error: failed}, value)
-	if err != nil {
-		return nil, err
-	}
-	return [][]byte{head, value}, nil
+	head, err := encodeHead(kindReply, replyHeader{ID: cb.of.call, Callback: cb.number, Error: failed}, value)
+	return outgoing{head: head, body: value, departure: cb}, err
 }

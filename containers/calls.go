@@ -1,10 +1,10 @@
 package containers
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/jsd-project/jsd/call"
@@ -20,10 +20,9 @@ const (
 	// a few ms and tells what was printed.
 	cancelAnswer = 50 * time.Millisecond
 
-	// cancelGrace is how long an agent has to answer for a call that it was told to stop before the
-	// container is ended. It only has to notice and to kill, but where the container gets a twentieth
-	// of a processor and its workers are at endless loops, the killed one takes seconds to end.
-	cancelGrace = 10 * time.Second
+	// maxLate bounds the frames, between two answers, about calls that have been answered. An agent sends none; one
+	// that never stops would cost the daemon processor time for nothing.
+	maxLate = 10_000
 )
 
 var (
@@ -34,17 +33,11 @@ var (
 	errTwoCalls = errors.New("two calls at once in a session")
 )
 
-// outcome is what a call comes to.
-type outcome struct {
-	result call.Result
-	err    error
-}
-
 // A phase is how far a call is. It only goes forward.
 type phase int
 
 const (
-	waiting    phase = iota // for a free slot of the agent, or for the call before it in its session
+	waiting    phase = iota // for a free slot of the agent, or for the agent's answer to the call before it in its session
 	starting                // it has its slot, and its frame is being made
 	running                 // its frame is in the outbox, or has left it
 	cancelling              // the agent was told to stop it, and its answer still counts
@@ -53,67 +46,74 @@ const (
 
 // A pendingCall is a call from Start until the agent has answered it.
 type pendingCall struct {
-	container *Container
-	job       *call.Call
-	done      call.Done
-	session   *session // that it runs in, or opens; nil for a call of its own
-	opens     bool     // the session
+	calls   *calls
+	job     *call.Call
+	done    call.Done
+	session *session // that it runs in, or opens; nil for a call of its own
+	opens   bool     // the session
 
 	// These are set while the call starts, and not changed afterwards.
-	id     uint64
-	bundle string  // that the agent has to hold until it is done with the call; "" for none
-	host   *hosted // nil where the script reaches nothing of its client
+	id        uint64
+	bundle    string     // that the agent has to hold until it is done with the call; "" for none
+	callbacks *callbacks // nil where the script reaches nothing of its client
 
-	// Container.mu guards what follows.
-	phase     phase
-	completed bool          // done was called, or is about to be
-	cancelled bool          // by Cancel
-	sent      bool          // its frame has been, or is being, written
-	streams   int           // that the agent was not told the end of
-	due       time.Duration // when the phase has lasted too long, on the clock of Container.words
-	stopped   bool          // the agent was told to stop it
-	stoppedAt time.Duration
-	cause     error // ends the container when the call goes on although it was stopped
+	// link.mu guards what follows.
+	phase       phase
+	completed   bool          // done was called, or is about to be
+	cancelled   bool          // by Cancel
+	sent        bool          // its frame has been, or is being, written
+	connections connections   // of the script
+	due         time.Duration // when the phase has lasted too long, on the clock of link.activity
+	stopped     bool          // the agent was told to stop it
+	stoppedAt   time.Duration
+	cause       error // ends the container when the call goes on although it was stopped
 }
 
-// Start starts a call. It waits for nobody: a call beyond Concurrency is sent when the agent has answered another.
-// Done gets the result, a *Failure where the script came to no value, or a *LostError where the container died. A
-// cancelled call is done within 50 ms or so; the agent is told to stop it, and its slot is free once the agent has. A call, or a
-// part of its bundle, that is too long for a frame fails with LimitExceeded. Nothing of the call's Client runs any more when Done is called.
-func (c *Container) Start(job *call.Call, done call.Done) call.Running {
-	p := &pendingCall{container: c, job: job, done: done}
-	c.start(p)
-	return p
+// inSession tells of a call in a session that another call has opened.
+func (p *pendingCall) inSession() bool { return p.session != nil && !p.opens }
+
+// calls are those of a container that wait, and those that the agent may be at.
+//
+//	start ─► startWaiting ─► send ─► submit ─► link.unlock
+//	                                              ┆
+//	            complete ◄─ reader.answer ◄─ answered
+//	            complete ◄─ checkDue
+//	            complete ◄─ Cancel, while it waits
+type calls struct {
+	link     *link
+	bundles  *bundles
+	sessions *sessions
+	streams  *streams
+	overdue  chan struct{} // of one element: a call is past its deadline
+
+	// link.mu guards what follows.
+	waiting []*pendingCall          // in the order in which they came
+	pending map[uint64]*pendingCall // the agent was sent them, or will be
+	atAgent int                     // calls that have a slot: those pending, and those that start
+	lastID  uint64
+	late    int           // frames about answered calls since the last answer
+	timer   *time.Timer   // calls checkDue; nil until there is a call
+	timerAt time.Duration // when it does, on the clock of link.activity; 0: it is not set
 }
 
-// Execute starts a call, waits until it is done, and cancels it when ctx ends.
-func (c *Container) Execute(ctx context.Context, job call.Call) (call.Result, error) {
-	return await(ctx, func(done call.Done) call.Running { return c.Start(&job, done) })
-}
-
-// await starts a call, waits until it is done, and cancels it when ctx ends.
-func await(ctx context.Context, start func(call.Done) call.Running) (call.Result, error) {
-	if ctx.Err() != nil {
-		return call.Result{}, &call.Failure{Code: call.Cancelled}
+func newCalls(l *link, s *sessions, st *streams) *calls {
+	return &calls{
+		link: l, sessions: s, streams: st, overdue: make(chan struct{}, 1), pending: make(map[uint64]*pendingCall),
+		bundles: newBundles(min(bundleBytes, l.limits.Memory<<20/bundleShare), bundleCount),
 	}
-	outcomes := make(chan outcome, 1)
-	r := start(func(result call.Result, err error) { outcomes <- outcome{result, err} })
-	defer context.AfterFunc(ctx, r.Cancel)()
-	o := <-outcomes
-	return o.result, o.err
 }
 
 // start puts a call in line, and sends it if it may be sent now.
-func (c *Container) start(p *pendingCall) {
-	c.mu.Lock()
+func (c *calls) start(p *pendingCall) {
+	c.link.mu.Lock()
 	err := c.refusalLocked(p)
 	if err == nil {
 		c.waiting = append(c.waiting, p)
 		if p.inSession() {
-			p.session.call = p
+			p.session.calling = true
 		}
 	}
-	c.mu.Unlock()
+	c.link.mu.Unlock()
 	if err != nil {
 		p.done(call.Result{}, err)
 		return
@@ -121,27 +121,24 @@ func (c *Container) start(p *pendingCall) {
 	c.startWaiting()
 }
 
-func (c *Container) refusalLocked(p *pendingCall) error {
+func (c *calls) refusalLocked(p *pendingCall) error {
 	switch {
-	case p.inSession() && p.session.isOver():
+	case p.inSession() && p.session.isClosed():
 		return call.ErrNoSession
-	case p.inSession() && p.session.call != nil:
+	case p.inSession() && p.session.calling:
 		return errTwoCalls
-	case c.cause != nil:
-		return &call.LostError{Cause: c.cause}
+	case c.link.cause != nil:
+		return c.link.lostLocked()
 	}
 	return nil
 }
 
-// inSession tells of a call in a session that another call has opened.
-func (p *pendingCall) inSession() bool { return p.session != nil && !p.opens }
-
 // startWaiting sends the calls that may be sent, and completes those whose session has ended.
-func (c *Container) startWaiting() {
+func (c *calls) startWaiting() {
 	for {
-		c.mu.Lock()
+		c.link.mu.Lock()
 		p, err := c.nextLocked()
-		c.mu.Unlock()
+		c.link.mu.Unlock()
 		switch {
 		case p == nil:
 			return
@@ -153,15 +150,16 @@ func (c *Container) startWaiting() {
 	}
 }
 
-// nextLocked takes a call out of the line that may be sent now, with a slot for it, or that is over, with its error.
-func (c *Container) nextLocked() (*pendingCall, error) {
+// nextLocked takes a call out of the line that may be sent now, with a slot for it, or one whose session has ended, with its
+// error.
+func (c *calls) nextLocked() (*pendingCall, error) {
 	for i, p := range c.waiting {
 		switch {
-		case p.inSession() && p.session.isOver():
+		case p.inSession() && p.session.isClosed():
 			c.waiting = slices.Delete(c.waiting, i, i+1)
 			p.claimLocked()
-			return p, p.session.endingLocked()
-		case c.atAgent < max(1, c.limits.Concurrency) && !(p.inSession() && p.session.busy):
+			return p, p.session.endErrorLocked()
+		case c.atAgent < c.link.limits.concurrency() && !(p.inSession() && p.session.busy):
 			c.waiting = slices.Delete(c.waiting, i, i+1)
 			c.acquireLocked(p)
 			return p, nil
@@ -170,37 +168,39 @@ func (c *Container) nextLocked() (*pendingCall, error) {
 	return nil, nil
 }
 
-func (c *Container) acquireLocked(p *pendingCall) {
+// acquireLocked takes a slot for a call.
+func (c *calls) acquireLocked(p *pendingCall) {
 	c.atAgent++
 	c.lastID++
 	p.id, p.phase = c.lastID, starting
 	switch {
 	case p.opens:
-		c.lastSession++
-		p.session.id = c.lastSession
+		c.sessions.last++
+		p.session.id = c.sessions.last
 	case p.session != nil:
 		p.session.busy = true
 	}
 }
 
-// releaseLocked gives back what acquireLocked took.
-func (c *Container) releaseLocked(p *pendingCall) {
+// releaseLocked gives the slot back.
+func (c *calls) releaseLocked(p *pendingCall) {
 	c.atAgent--
 	if p.inSession() {
 		p.session.busy = false
 	}
 }
 
-// send hands the frame of a call to the writer, behind those of its bundle where the agent does not hold that.
-func (c *Container) send(p *pendingCall) {
-	if job := p.job; job.Client != nil && (job.Stream || len(job.Callbacks) > 0) {
-		p.host = newHosted(job, c.limits)
-	}
-	encoded, err := encodeFrame(kindCall, headerOf(p), p.job.Script)
+// send makes the frame of a call and submits it, behind those of its bundle where the agent does not hold that.
+func (c *calls) send(p *pendingCall) {
+	p.callbacks = newCallbacks(c.link, p.id, p.job)
+	p.connections.network = p.job.Network
+	o := outgoing{body: p.job.Script, departure: p}
+	var err error
+	o.head, err = encodeCall(p)
 	switch bundle := p.job.Bundle; {
 	case err != nil:
 	case bundle == nil || p.inSession(): // the bundle is the session's
-		c.submit(outgoing{frame: encoded, call: p})
+		c.submit(p, o)
 	default:
 		if p.opens {
 			p.session.bundle = bundle.ID
@@ -208,16 +208,18 @@ func (c *Container) send(p *pendingCall) {
 			p.bundle = bundle.ID
 		}
 		err = c.bundles.need(bundle, func(frames [][]byte) {
-			c.submit(outgoing{pieces: frames, frame: encoded, call: p})
+			o.before = frames
+			c.submit(p, o)
 		})
 	}
 	if err == nil {
+		c.link.flush() // not before the lock of bundles is free
 		return
 	}
-	c.mu.Lock()
+	c.link.mu.Lock()
 	c.releaseLocked(p)
 	p.claimLocked()
-	c.mu.Unlock()
+	c.link.mu.Unlock()
 	if errors.Is(err, errFrameTooLong) {
 		err = &call.Failure{Code: call.LimitExceeded, Limit: "frame"}
 	} else {
@@ -226,29 +228,33 @@ func (c *Container) send(p *pendingCall) {
 	p.complete(outcome{err: err})
 }
 
-// submit registers a call and puts it in the outbox, or completes it where the link is dead.
-func (c *Container) submit(o outgoing) {
-	p := o.call
-	c.mu.Lock()
-	cause := c.cause
-	if cause == nil {
-		p.phase = running
-		c.pending[p.id] = p
-		if p.opens {
-			c.sessions[p.session.id] = p.session
-		}
-		c.dueLocked(p, c.words.now()+p.job.Timeout+deadlineGrace)
-		c.postLocked(o)
-		if p.cancelled {
-			c.cancelLocked(p)
-		}
-	} else {
+// submit registers a call and posts its frame. On a dead link it completes the call.
+func (c *calls) submit(p *pendingCall, o outgoing) {
+	c.link.mu.Lock()
+	if c.link.cause != nil {
 		p.claimLocked()
+		lost := c.link.lostLocked()
+		c.link.mu.Unlock()
+		p.complete(outcome{err: lost})
+		return
 	}
-	c.mu.Unlock()
-	if cause != nil {
-		p.complete(outcome{err: &call.LostError{Cause: cause}})
+	p.phase = running
+	c.pending[p.id] = p
+	if p.opens {
+		c.sessions.openLocked(p.session)
 	}
+	c.dueLocked(p, c.link.activity.now()+p.job.Timeout+deadlineGrace)
+	c.link.postLocked(o)
+	if p.cancelled { // while it started
+		c.cancelLocked(p)
+	}
+	c.link.mu.Unlock()
+}
+
+// departLocked notes that the agent may have begun with the call.
+func (p *pendingCall) departLocked(*outgoing) bool {
+	p.sent = true
+	return true
 }
 
 // claimLocked reports whether the caller is the one to complete the call, which is then the caller's duty.
@@ -257,107 +263,159 @@ func (p *pendingCall) claimLocked() bool {
 		return false
 	}
 	p.completed = true
+	p.callbacks.muteLocked()
 	if p.inSession() {
-		p.session.call = nil
+		p.session.calling = false
 	}
 	return true
 }
 
-// complete calls done, once the client is left alone. Whoever has claimed the call does so, without a lock.
+// complete calls done, once nothing runs in the client any more. Whoever has claimed the call does so, and holds no lock.
 func (p *pendingCall) complete(o outcome) {
-	if p.host == nil {
+	if p.callbacks == nil {
 		p.done(o.result, o.err)
 		return
 	}
-	p.host.end(func() { p.done(o.result, o.err) })
+	p.callbacks.close(func() { p.done(o.result, o.err) })
+}
+
+// answered takes the call that waits for an answer with this id, once, and gives its slot back. It gives nil where there is
+// none: a call that was not sent yet cannot be answered, and only one in a session can have missed the session. With
+// claimed the caller completes the call.
+func (c *calls) answered(id uint64, missed bool) (_ *pendingCall, claimed bool) {
+	c.link.mu.Lock()
+	defer c.link.unlock()
+	p := c.pending[id]
+	if p == nil || !p.sent || missed && !p.inSession() {
+		return nil, false
+	}
+	delete(c.pending, id)
+	c.streams.endLocked(&p.connections)
+	c.late = 0
+	if p.opens {
+		p.session.opened = true
+	}
+	c.releaseLocked(p)
+	return p, p.claimLocked()
+}
+
+// find gives the call that a frame of the agent is about, or nil where it has been answered.
+func (c *calls) find(id uint64) (*pendingCall, error) {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	p := c.pending[id]
+	if p == nil && id > 0 && id <= c.lastID {
+		if c.late++; c.late > maxLate {
+			return nil, fmt.Errorf("%w: %d frames about calls that have been answered", errProtocol, c.late)
+		}
+		return nil, nil
+	}
+	if p == nil || !p.sent {
+		return nil, fmt.Errorf("%w: a frame about call %d, which was not made", errProtocol, id)
+	}
+	return p, nil
+}
+
+// unstopped reports whether the agent is at a call that it was not told to stop.
+func (c *calls) unstopped() bool {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	for _, p := range c.pending {
+		if !p.stopped {
+			return true
+		}
+	}
+	return false
 }
 
 // Cancel is described at call.Running.
 func (p *pendingCall) Cancel() {
-	c := p.container
-	c.mu.Lock()
-	completes := false
+	c := p.calls
+	c.link.mu.Lock()
+	claimed := false
 	switch {
 	case p.cancelled || p.completed:
 	case p.phase == waiting:
 		c.waiting = slices.DeleteFunc(c.waiting, func(other *pendingCall) bool { return other == p })
-		completes = p.claimLocked()
+		claimed = p.claimLocked()
 	case p.phase == running:
 		c.cancelLocked(p)
 	}
 	p.cancelled = true
-	c.mu.Unlock()
-	if completes {
+	c.link.unlock()
+	if claimed {
 		p.complete(outcome{err: &call.Failure{Code: call.Cancelled}})
 	}
 }
 
-// cancelLocked tells the agent to stop a call, whose answer counts for another moment.
-func (c *Container) cancelLocked(p *pendingCall) {
+// wasStopped tells of a call that was cancelled or past its deadline.
+func (p *pendingCall) wasStopped() bool {
+	p.calls.link.mu.Lock()
+	defer p.calls.link.mu.Unlock()
+	return p.cancelled || p.stopped
+}
+
+// cancelLocked has the agent stop a call, whose answer counts for another moment.
+func (c *calls) cancelLocked(p *pendingCall) {
 	c.stopLocked(p, errUncancelled)
 	p.phase = cancelling
 	c.dueLocked(p, p.stoppedAt+cancelAnswer)
-	if p.host != nil {
-		p.host.stop()
-	}
+}
+
+type cancelHeader struct {
+	ID uint64 `json:"id"`
 }
 
 // stopLocked tells the agent to stop a call, and to give a sign of life. Where it does only the latter within
-// cancelGrace, the link ends.
-func (c *Container) stopLocked(p *pendingCall, cause error) {
-	p.stopped, p.stoppedAt, p.cause = true, c.words.now(), cause
-	c.endStreamsLocked(p)
-	if encoded, err := encodeFrame(kindCancel, cancelHeader{ID: p.id}, nil); err == nil { // a number
-		c.postLocked(outgoing{frame: encoded})
-	}
-	c.pingLocked()
+// cancelGrace, the link dies of cause.
+func (c *calls) stopLocked(p *pendingCall, cause error) {
+	p.stopped, p.stoppedAt, p.cause = true, c.link.activity.now(), cause
+	p.callbacks.muteLocked()
+	c.streams.endLocked(&p.connections)
+	c.link.postLocked(outgoing{head: encodeNumbers(kindCancel, cancelHeader{ID: p.id})})
+	c.link.pingLocked()
 }
 
-// dueLocked sets when a call is looked at again. One timer does for all calls: it goes off at the earliest time that was set
-// since it last did, and a call that was answered meanwhile is no longer there.
-func (c *Container) dueLocked(p *pendingCall, at time.Duration) {
+// dueLocked sets when a call is looked at again. One timer does for all calls. It goes off at the earliest time that was set
+// since it last did, also where the call of that time was answered meanwhile.
+func (c *calls) dueLocked(p *pendingCall, at time.Duration) {
 	p.due = at
-	if c.alarmAt != 0 && c.alarmAt <= at {
+	if c.timerAt != 0 && c.timerAt <= at {
 		return
 	}
-	c.alarmAt = at
-	if d := at - c.words.now(); c.alarm == nil {
-		c.alarm = time.AfterFunc(d, c.checkDue)
+	c.timerAt = at
+	if d := at - c.link.activity.now(); c.timer == nil {
+		c.timer = time.AfterFunc(d, c.checkDue)
 	} else {
-		c.alarm.Reset(d)
+		c.timer.Reset(d)
 	}
 }
 
-// checkDue is what the timer calls.
-func (c *Container) checkDue() {
-	var late []*pendingCall // past their deadline
-	var cancelled []*pendingCall
+// checkDue looks at the calls whose phase has lasted too long.
+func (c *calls) checkDue() {
+	var late, cancelled []*pendingCall
 	var cause error
-	c.mu.Lock()
-	now := c.words.now()
-	c.alarmAt = 0
+	c.link.mu.Lock()
+	now := c.link.activity.now()
+	c.timerAt = 0
 	for _, p := range c.pending {
 		if p.due <= now {
 			switch p.phase {
-			case running: // no answer of the agent counts any more
+			case running: // the agent should have ended it, and no answer counts any more
 				c.stopLocked(p, errOverdue)
-				p.phase, p.due = abandoned, p.stoppedAt+cancelGrace
-				p.claimLocked()
-				late = append(late, p)
+				late = c.abandonLocked(late, p)
 			case cancelling:
-				p.phase, p.due = abandoned, p.stoppedAt+cancelGrace
-				p.claimLocked()
-				cancelled = append(cancelled, p)
+				cancelled = c.abandonLocked(cancelled, p)
 			case abandoned:
-				if c.words.last() >= p.stoppedAt {
+				if c.link.activity.last() >= p.stoppedAt {
 					cause = p.cause
 				}
-				p.due = now + cancelGrace // whether it is slow or dead is for watch to find out
+				p.due = now + cancelGrace // an agent that is silent is slow or dead, which is for health to find out
 			}
 		}
 		c.dueLocked(p, p.due)
 	}
-	c.mu.Unlock()
+	c.link.unlock()
 	for _, p := range late {
 		p.complete(outcome{err: &call.Failure{Code: call.Timeout, Limit: "wall"}})
 	}
@@ -368,60 +426,71 @@ func (c *Container) checkDue() {
 		signal(c.overdue)
 	}
 	if cause != nil {
-		c.end(cause)
+		c.link.fail(cause)
 	}
 }
 
-// lost is the answer to a call that met a dead link.
-func (c *Container) lost() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return &call.LostError{Cause: c.cause}
+// abandonLocked adds a call to those that are to be completed without an answer.
+func (c *calls) abandonLocked(list []*pendingCall, p *pendingCall) []*pendingCall {
+	p.phase, p.due = abandoned, p.stoppedAt+cancelGrace
+	p.claimLocked()
+	return append(list, p)
+}
+
+// loseAllLocked follows the end of the container. It gives the calls that are to be completed with that.
+func (c *calls) loseAllLocked() []*pendingCall {
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	lost := c.waiting
+	for _, p := range c.pending {
+		lost = append(lost, p)
+	}
+	c.waiting = nil
+	clear(c.pending)
+	return slices.DeleteFunc(lost, func(p *pendingCall) bool { return !p.claimLocked() })
+}
+
+// encodeCall makes the head of a call's frame. It is written out here since it is on the way of every call.
+func encodeCall(p *pendingCall) ([]byte, error) {
+	job := p.job
+	head := make([]byte, frameHead, 128)
+	head = strconv.AppendUint(append(head, `{"id":`...), p.id, 10)
+	head = strconv.AppendInt(append(head, `,"timeout":`...), milliseconds(job.Timeout), 10)
+	head = strconv.AppendInt(append(head, `,"cpu":`...), milliseconds(job.CPU), 10)
+	var err error
+	if job.Bundle != nil && !p.inSession() {
+		head, err = appendJSON(append(head, `,"bundle":`...), job.Bundle.ID)
+	}
+	if job.Memory > 0 && !p.inSession() {
+		head = strconv.AppendInt(append(head, `,"memory":`...), int64(job.Memory), 10)
+	}
+	if job.Stats {
+		head = append(head, `,"stats":true`...)
+	}
+	switch {
+	case p.opens:
+		head = strconv.AppendUint(append(head, `,"open":`...), p.session.id, 10)
+	case p.session != nil: // whose bundle and memory are those it was opened with
+		head = strconv.AppendUint(append(head, `,"session":`...), p.session.id, 10)
+	}
+	if p.callbacks != nil && job.Stream {
+		head = append(head, `,"stream":true`...)
+	}
+	if p.callbacks != nil && len(job.Callbacks) > 0 && err == nil {
+		head, err = appendJSON(append(head, `,"callbacks":`...), job.Callbacks)
+	}
+	if err != nil {
+		return nil, err
+	}
+	head = append(head, '}')
+	if job.Script != nil {
+		head = append(head, '\n')
+	}
+	return head, finishHead(head, kindCall, job.Script)
 }
 
 // milliseconds rounds up, so that no time set becomes none.
 func milliseconds(d time.Duration) int64 {
 	return int64((d + time.Millisecond - 1) / time.Millisecond)
-}
-
-type callHeader struct {
-	ID        uint64   `json:"id"`
-	Timeout   int64    `json:"timeout"` // ms
-	CPU       int64    `json:"cpu"`     // ms
-	Bundle    string   `json:"bundle,omitempty"`
-	Memory    int      `json:"memory,omitempty"` // MiB
-	Stats     bool     `json:"stats,omitempty"`
-	Open      uint64   `json:"open,omitempty"`    // the session it opens
-	Session   uint64   `json:"session,omitempty"` // the session it runs in
-	Stream    bool     `json:"stream,omitempty"`
-	Callbacks []string `json:"callbacks,omitempty"`
-}
-
-func headerOf(p *pendingCall) callHeader {
-	job := p.job
-	h := callHeader{
-		ID:      p.id,
-		Timeout: milliseconds(job.Timeout),
-		CPU:     milliseconds(job.CPU),
-		Stats:   job.Stats,
-	}
-	if p.host != nil {
-		h.Stream, h.Callbacks = job.Stream, job.Callbacks
-	}
-	if p.inSession() { // whose bundle and memory are those it was opened with
-		h.Session = p.session.id
-		return h
-	}
-	h.Memory = job.Memory
-	if job.Bundle != nil {
-		h.Bundle = job.Bundle.ID
-	}
-	if p.opens {
-		h.Open = p.session.id
-	}
-	return h
-}
-
-type cancelHeader struct {
-	ID uint64 `json:"id"`
 }

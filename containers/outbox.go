@@ -1,140 +1,113 @@
 package containers
 
-import (
-	"fmt"
-	"io"
-	"slices"
-)
-
 const (
-	// batchBytes bounds what goes out in one write. Frames beyond it are written as they are: copying
-	// them would cost more than the write it saves.
-	batchBytes = 64 << 10
+	// batchBytes and batchPieces bound what leaves in one write, but for a frame that is longer by itself. The first is what a
+	// pipe holds.
+	batchBytes  = 64 << 10
+	batchPieces = 64
+
+	// batchData is the number of frames of data in one write: what a call that comes now waits for.
+	batchData = 4
 
 	keptFrames = 256 // places of an outbox that is used again; a crowd of replies leaves no larger one
 )
 
-// outgoing is what the agent gets in one piece: a frame, and in front of it others that it depends on.
+// An outgoing is what the agent gets in one piece: a frame, and in front of it others that it depends on.
 type outgoing struct {
-	pieces [][]byte // together they are whole frames, or the first part of frame
-	frame  []byte
-	call   *pendingCall // that the frame starts, if it starts one
-	reply  *callback    // that the frame answers, if it answers one
-	credit *stream      // that the frame, which is made when it is written, grants credit; or nil
-	closes *stream      // that the frame ends, if it ends one
+	before     [][]byte // whole frames together
+	head, body []byte
+	departure  departure // nil: nothing depends on when the frame leaves
 }
 
-// postLocked puts a frame in the outbox, which on a dead link nobody reads. Nothing waits there: calls
-// and cancels are bounded by the slots, replies by those that may be open, closes by the sessions, and of pings there
-// is one at a time; of a stream there are four frames at most.
-func (c *Container) postLocked(o outgoing) {
-	if c.cause != nil {
+// A departure is told that its frame is about to be written.
+type departure interface {
+	// departLocked may still change the frame. With false the frame is left out.
+	departLocked(o *outgoing) bool
+}
+
+// A source has a frame of data to be written.
+type source interface {
+	// dataLocked gives the frame, which stays as it is until written is called, or nil where it is not wanted any more.
+	dataLocked() []byte
+
+	// written follows dataLocked when the frame has left, or is lost because the link is dead. It does not wait.
+	written()
+}
+
+// An outbox holds what waits to be written. It is bounded by what puts frames into it: calls and cancels by the calls that
+// the agent may be at, replies by replyBytes and by the callbacks that may be open, closes by the sessions, pings by one
+// at a time, and a stream has four frames at most.
+type outbox struct {
+	frames     []outgoing // in this order
+	data       []source   // behind frames; each source is in it once
+	replyBytes int        // in frames
+}
+
+func (b *outbox) empty() bool { return len(b.frames) == 0 && len(b.data) == 0 }
+
+// A batch is what leaves in one write.
+type batch struct {
+	pieces  [][]byte
+	bytes   int
+	sources []source
+}
+
+func (b *batch) add(pieces ...[]byte) {
+	for _, piece := range pieces {
+		if len(piece) > 0 {
+			b.pieces = append(b.pieces, piece)
+			b.bytes += len(piece)
+		}
+	}
+}
+
+func (b *batch) full() bool { return b.bytes >= batchBytes || len(b.pieces) >= batchPieces }
+
+// written empties the batch, which may be used again. What large frames are made of is not kept.
+func (b *batch) written() {
+	for _, s := range b.sources {
+		s.written()
+	}
+	clear(b.pieces)
+	clear(b.sources)
+	b.pieces, b.bytes, b.sources = b.pieces[:0], 0, b.sources[:0]
+}
+
+// gatherLocked moves frames to an empty batch: those that wait, in order, and behind the last of them a little data of the
+// sources that have waited longest. Data goes behind the frames that came before it, since the agent knows of no stream
+// whose opened it has not seen.
+func (b *outbox) gatherLocked(to *batch) {
+	n := 0
+	for n < len(b.frames) && !to.full() {
+		o := &b.frames[n]
+		n++
+		if o.departure == nil || o.departure.departLocked(o) {
+			to.add(o.before...)
+			to.add(o.head, o.body)
+		}
+	}
+	b.frames = dropFront(b.frames, n)
+	if len(b.frames) > 0 {
 		return
 	}
-	c.outbox = append(c.outbox, o)
-	c.wakeLocked()
-}
-
-// wakeLocked tells the writer, unless it has been told.
-func (c *Container) wakeLocked() { signal(c.unsent) }
-
-// write sends what is in the outbox until the link is dead. Frames that wait together leave together. Data of
-// streams goes behind everything else, a little at a time.
-func (c *Container) write() {
-	var frames []outgoing
-	var few [dataTurn]*stream
-	for {
-		select {
-		case <-c.unsent:
-		case <-c.dead:
-			return
-		}
-		var turn []*stream
-		frames, turn = c.gather(frames, few[:0])
-		err := writeFrames(c.process, frames)
-		if err == nil {
-			err = c.writeData(turn)
-		}
-		if err != nil {
-			c.end(fmt.Errorf("%w: writing to it: %w", errAgentEnded, err))
-			return
-		}
-		clear(frames) // the frames of large calls are not kept until the next ones come
-		if frames = frames[:0]; cap(frames) > keptFrames {
-			frames = nil
+	n = 0
+	for n < len(b.data) && len(to.sources) < batchData {
+		s := b.data[n]
+		n++
+		if frame := s.dataLocked(); frame != nil {
+			to.add(frame)
+			to.sources = append(to.sources, s)
 		}
 	}
+	b.data = dropFront(b.data, n)
 }
 
-// gather takes what is in the outbox, leaves empty in its place, and notes that these calls reach the
-// agent from now on. On a dead link there is nothing: whoever waited for a call in the outbox has been
-// told that it never started, and so it has to stay. Replies to calls that have ended are left out. Data goes with
-// what was there before it: the agent knows of no stream whose opened it has not seen.
-func (c *Container) gather(empty []outgoing, turn []*stream) ([]outgoing, []*stream) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	frames := c.outbox
-	c.outbox = empty
-	for i := range frames {
-		o := &frames[i]
-		switch {
-		case o.call != nil:
-			o.call.sent = true
-		case o.credit != nil:
-			o.frame = o.credit.creditLocked()
-		case o.closes != nil:
-			o.closes.goneLocked()
-		}
-	}
-	return slices.DeleteFunc(frames, func(o outgoing) bool {
-		return o.reply != nil && !c.takeReplyLocked(o.reply)
-	}), c.gatherDataLocked(turn)
-}
-
-func writeFrames(w io.Writer, frames []outgoing) error {
-	if len(frames) == 1 && frames[0].pieces == nil && len(frames[0].frame) > 0 {
-		_, err := w.Write(frames[0].frame)
-		return err
-	}
-	b := batch{w: w}
-	for _, o := range frames {
-		for _, piece := range o.pieces {
-			if err := b.write(piece); err != nil {
-				return err
-			}
-		}
-		if err := b.write(o.frame); err != nil {
-			return err
-		}
-	}
-	return b.flush()
-}
-
-// A batch joins small pieces to larger writes.
-type batch struct {
-	w      io.Writer
-	joined []byte
-}
-
-func (b *batch) write(piece []byte) error {
-	if len(b.joined)+len(piece) > batchBytes {
-		if err := b.flush(); err != nil {
-			return err
-		}
-	}
-	if len(piece) > batchBytes {
-		_, err := b.w.Write(piece)
-		return err
-	}
-	b.joined = append(b.joined, piece...)
-	return nil
-}
-
-func (b *batch) flush() error {
-	if len(b.joined) == 0 {
+// dropFront removes the first n elements.
+func dropFront[T any](list []T, n int) []T {
+	rest := copy(list, list[n:])
+	clear(list[rest:])
+	if rest == 0 && cap(list) > keptFrames {
 		return nil
 	}
-	_, err := b.w.Write(b.joined)
-	b.joined = b.joined[:0]
-	return err
+	return list[:rest]
 }

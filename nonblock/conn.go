@@ -22,8 +22,11 @@ type Conn struct {
 
 	mu     sync.Mutex // guards what follows
 	corked int
-	held   []byte // written while corked
+	held   *[]byte // written while corked, from the pool; nil: nothing
 }
+
+// pool has the buffers of corked connections: most are idle, and then have none.
+var pool = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
 
 // NewConn makes a Conn of one that nobody else writes to any more.
 func NewConn(under net.Conn) *Conn {
@@ -36,15 +39,19 @@ func NewConn(under net.Conn) *Conn {
 // Backlog is the number of bytes that wait for the peer.
 func (c *Conn) Backlog() int { return c.writer.Backlog() }
 
-// OnDrained has f called each time the backlog has become empty. It is set before the first write.
-func (c *Conn) OnDrained(f func()) { c.writer.OnDrained(f) }
+// AfterDrain has f called once the backlog is empty, also where that is because the connection failed. It reports false, and
+// forgets f, where the backlog is empty now. One f waits at a time.
+func (c *Conn) AfterDrain(f func()) bool { return c.writer.AfterDrain(f) }
 
 // Write writes p, or puts the rest of it into the backlog. It keeps nothing of p.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.corked > 0 {
-		c.held = append(c.held, p...)
+		if c.held == nil {
+			c.held = pool.Get().(*[]byte)
+		}
+		*c.held = append(*c.held, p...)
 		return len(p), nil
 	}
 	return c.writer.Write(p)
@@ -61,13 +68,15 @@ func (c *Conn) Cork() {
 func (c *Conn) Uncork() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.corked--; c.corked > 0 || len(c.held) == 0 {
+	if c.corked--; c.corked > 0 || c.held == nil {
 		return nil
 	}
-	_, err := c.writer.Write(c.held)
-	if c.held = c.held[:0]; cap(c.held) > quick {
-		c.held = nil
+	_, err := c.writer.Write(*c.held)
+	if cap(*c.held) <= quick {
+		*c.held = (*c.held)[:0]
+		pool.Put(c.held)
 	}
+	c.held = nil
 	return err
 }
 

@@ -63,13 +63,6 @@ func TestWritesArriveInOrderHoweverSlowTheReaderIs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := NewWriter(ends.to)
-			drained := make(chan struct{}, 1)
-			w.OnDrained(func() {
-				select {
-				case drained <- struct{}{}:
-				default:
-				}
-			})
 			var want []byte
 			for i := range 3000 { // 12 MB: more than any kernel buffer holds
 				piece := bytes.Repeat([]byte{byte(i)}, 4000)
@@ -88,6 +81,10 @@ func TestWritesArriveInOrderHoweverSlowTheReaderIs(t *testing.T) {
 			if w.Backlog() == 0 {
 				t.Error("nothing waits, though nobody has read")
 			}
+			drained := make(chan struct{})
+			if !w.AfterDrain(func() { close(drained) }) {
+				t.Error("nothing is being written")
+			}
 			got := make([]byte, len(want))
 			if _, err := io.ReadFull(ends.from, got); err != nil {
 				t.Fatal(err)
@@ -96,8 +93,8 @@ func TestWritesArriveInOrderHoweverSlowTheReaderIs(t *testing.T) {
 				t.Error("the bytes came in another order")
 			}
 			<-drained
-			for w.Backlog() != 0 { // the report of an earlier end may have been the one that was taken
-				<-drained
+			if w.Backlog() != 0 || w.AfterDrain(func() { t.Error("called though the backlog was empty") }) {
+				t.Error("there is still a backlog")
 			}
 		})
 	}

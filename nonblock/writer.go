@@ -57,9 +57,16 @@ func NewWriter(to io.Writer) *Writer {
 	return w
 }
 
-// OnDrained has f called each time the backlog has become empty, by the goroutine that wrote it. It is set before the first
-// write.
-func (w *Writer) OnDrained(f func()) { w.drained = f }
+// AfterDrain has f called once the backlog is empty, by the goroutine that writes it. It reports false, and forgets f, where the
+// backlog is empty now. One f waits at a time.
+func (w *Writer) AfterDrain(f func()) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.writing {
+		w.drained = f
+	}
+	return w.writing
+}
 
 // Backlog is the number of bytes that wait for the peer.
 func (w *Writer) Backlog() int {
@@ -185,9 +192,10 @@ func (w *Writer) drain() {
 		w.mu.Lock()
 		if len(w.backlog) == 0 || w.err != nil {
 			w.backlog, w.bytes, w.writing = nil, 0, false
-			drained, failed := w.drained, w.err != nil
+			drained := w.drained
+			w.drained = nil
 			w.mu.Unlock()
-			if drained != nil && !failed {
+			if drained != nil {
 				drained()
 			}
 			return

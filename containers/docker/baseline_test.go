@@ -64,7 +64,7 @@ func TestBaselineAsInspected(t *testing.T) {
 		{"stop timeout", *c.StopTimeout, 1},
 		{"health check", c.Healthcheck.Test, []string{"NONE"}},
 		{"terminal", c.Tty, false},
-		{"entry point is the image's", c.Entrypoint, []string{"node", "--single-threaded-gc", "--max-semi-space-size=4", "/opt/jsd/agent.js"}},
+		{"entry point is the image's", c.Entrypoint, []string{"node", "--single-threaded-gc", "--max-semi-space-size=4", "/opt/jsd/agent/agent.js"}},
 	}
 	for _, test := range tests {
 		if !reflect.DeepEqual(test.got, test.want) {
@@ -85,8 +85,8 @@ func TestBaselineAsSeenInside(t *testing.T) {
 		{"seccomp filter on", `grep Seccomp: /proc/1/status | tr '\t' ' '`, "Seccomp: 2"},
 		{"root mounted read-only", `grep ' / ' /proc/mounts | cut -d' ' -f4 | cut -d, -f1`, "ro"},
 		{"root not writable", `touch /x 2>/dev/null || echo no`, "no"},
-		{"agent not writable", `touch /opt/jsd/agent.js 2>/dev/null || echo no`, "no"},
-		{"agent's modes", `stat -c '%u:%g %a' /opt/jsd /opt/jsd/agent.js`, "0:0 755\n0:0 644"},
+		{"agent not writable", `touch /opt/jsd/agent/agent.js 2>/dev/null || echo no`, "no"},
+		{"agent's modes", `stat -c '%u:%g %a' /opt/jsd /opt/jsd/agent /opt/jsd/agent/agent.js`, "0:0 755\n0:0 755\n0:0 644"},
 		{"/tmp writable", `echo a >/tmp/a && cat /tmp/a`, "a"},
 		{"/tmp not executable", `cp /bin/true /tmp/true && /tmp/true 2>/dev/null || echo no`, "no"},
 		{"/tmp options", `grep ' /tmp ' /proc/mounts | grep -o -E 'nosuid|nodev|noexec|size=16384k|nr_inodes=[0-9]+|mode=1777' | sort | tr '\n' ' '; stat -c %a /tmp`,

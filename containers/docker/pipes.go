@@ -28,7 +28,7 @@ import (
 // does that could end it: then the link ends, too.
 
 const (
-	pipeIn, pipeOut = "/run/jsd/in", "/run/jsd/out" // where a container has them: node-agent/agent.js
+	pipeIn, pipeOut = "/run/jsd/in", "/run/jsd/out" // where a container has them: node-agent/agent/agent.js
 
 	pipeMode   = 0o666       // within a container there is one user; outside, the folder is the daemon's alone
 	lastWords  = time.Second // for the attached stream to end behind the pipe, or the other way round

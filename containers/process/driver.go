@@ -24,7 +24,7 @@ import (
 const (
 	oldestNode  = 24 // major version, and
 	oldestMinor = 8  // the minor one of that: the first that links vm modules at once
-	entry       = "agent.js"
+	entry       = "agent/agent.js"
 
 	packagesVariable     = "JSD_PACKAGES"        // tells the agent where packages are
 	certificatesVariable = "NODE_EXTRA_CA_CERTS" // the file that it names has certificates that Node trusts besides its own
@@ -42,7 +42,7 @@ var (
 // Config says what processes are made of.
 type Config struct {
 	Node     string // path or name of the Node to use; node where empty
-	Agent    fs.FS  // the agent's files, agent.js among them
+	Agent    fs.FS  // the agent's files, agent/agent.js among them
 	Packages string // a node_modules folder whose packages scripts may load; none where empty
 	Log      zerolog.Logger
 }
@@ -132,7 +132,7 @@ func findPackages(name string) ([]string, error) {
 	return slices.Compact([]string{named, real}), nil
 }
 
-// writeAgent copies the files at the root of agent, which is all it consists of.
+// writeAgent copies the files of agent.
 func writeAgent(agent fs.FS) (dir string, err error) {
 	dir, err = os.MkdirTemp("", "jsd-agent-*") // for the daemon's user alone
 	if err != nil {
@@ -147,21 +147,8 @@ func writeAgent(agent fs.FS) (dir string, err error) {
 	if dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return "", err
 	}
-	files, err := fs.ReadDir(agent, ".")
-	if err != nil {
+	if err := os.CopyFS(dir, agent); err != nil {
 		return "", err
-	}
-	for _, file := range files {
-		if !file.Type().IsRegular() {
-			continue
-		}
-		content, err := fs.ReadFile(agent, file.Name())
-		if err != nil {
-			return "", err
-		}
-		if err := os.WriteFile(filepath.Join(dir, file.Name()), content, 0o400); err != nil {
-			return "", err
-		}
 	}
 	_, err = os.Stat(filepath.Join(dir, entry))
 	return dir, err

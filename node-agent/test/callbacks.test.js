@@ -3,7 +3,7 @@
 
 const { test, before, after } = require('node:test');
 const assert = require('node:assert/strict');
-const { KIND } = require('../frames.js');
+const { KIND } = require('../shared/frames.js');
 const { start, inFunction } = require('./link.js');
 
 const MOST = 1000;
@@ -160,7 +160,7 @@ test('a session whose call waits for an answer takes no harm from others', async
 // What a script can do that writes frames to the agent itself.
 const forged = (frame, count = 1) => ({ code: `
   const process = require("util").inspect.constructor("return process")();
-  const { encode } = process.mainModule.require("./frames.js");
+  const { encode } = process.mainModule.require("../shared/frames.js");
   for (let i = 0; i < ${count}; i++) write(encode(${frame}));
   function write(bytes) {
     for (let at = 0; at < bytes.length;) try { at += process.getBuiltinModule("fs").writeSync(3, bytes, at) } catch (e) { if (e.code !== "EAGAIN") throw e }

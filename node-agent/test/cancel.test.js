@@ -3,7 +3,7 @@
 
 const { test } = require('node:test');
 const assert = require('node:assert/strict');
-const { KIND } = require('../frames.js');
+const { KIND } = require('../shared/frames.js');
 const { start, inFunction } = require('./link.js');
 
 test('a running, a waiting and an unknown call', async () => {

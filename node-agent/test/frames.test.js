@@ -1,7 +1,7 @@
 'use strict';
 const { test } = require('node:test');
 const assert = require('node:assert/strict');
-const { FrameReader, encode, decode } = require('../frames.js');
+const { FrameReader, encode, decode } = require('../shared/frames.js');
 
 const frames = Buffer.concat([encode(2, { id: 1 }, 'é\n{}'), encode(3, {}), encode(4, { id: 2 }, Buffer.alloc(300, 'x'))]);
 

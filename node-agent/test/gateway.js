@@ -4,7 +4,7 @@
 
 const assert = require('node:assert');
 const net = require('node:net');
-const { CHUNK, KIND, WINDOW, encode, encodeData } = require('../frames.js');
+const { CHUNK, KIND, WINDOW, encode, encodeData } = require('../shared/frames.js');
 
 class Gateway {
   hosts = {}; // `name:port` → port on loopback

@@ -3,7 +3,7 @@
 
 const { test } = require('node:test');
 const assert = require('node:assert/strict');
-const { KIND, FrameReader, decodeFrame, encode, encodeData } = require('../frames.js');
+const { KIND, FrameReader, decodeFrame, encode, encodeData } = require('../shared/frames.js');
 
 const frames = require('../../containers/testdata/frames/frames.json');
 

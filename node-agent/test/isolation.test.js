@@ -4,7 +4,7 @@
 const { test, before, after } = require('node:test');
 const assert = require('node:assert/strict');
 const { execFileSync } = require('node:child_process');
-const { flags } = require('../process.js');
+const { flags } = require('../agent/worker-process.js');
 const { start, inFunction } = require('./link.js');
 
 let agent;
@@ -63,7 +63,7 @@ test('harmless use of modules keeps the worker', async () => {
 // What a script can do that has reached its worker's own realm, and writes frames to the agent itself.
 const escape = (frames) => `
   const process = require("util").inspect.constructor("return process")();
-  const { encode } = process.mainModule.require("./frames.js");
+  const { encode } = process.mainModule.require("../shared/frames.js");
   const fs = process.getBuiltinModule("fs");
   ${frames}`;
 for (const [name, frames, want] of [

@@ -3,7 +3,7 @@
 
 const { test, before, after } = require('node:test');
 const assert = require('node:assert/strict');
-const { KIND } = require('../frames.js');
+const { KIND } = require('../shared/frames.js');
 const { start, inFunction } = require('./link.js');
 
 let agent;

@@ -3,7 +3,7 @@
 
 const { spawn } = require('node:child_process');
 const path = require('node:path');
-const { KIND, FrameReader, decodeFrame, encode } = require('../frames.js');
+const { KIND, FrameReader, decodeFrame, encode } = require('../shared/frames.js');
 const { Gateway } = require('./gateway.js');
 
 const LIMITS = { concurrency: 8, workers: 2, heap: 64, memory: 256, result: 1024 * 1024, console: { lines: 20, bytes: 4096 } };
@@ -33,7 +33,7 @@ class Call {
 
 // start returns a ready agent: run(script, {timeout, cpu}) gives its outcome, close() ends it.
 async function start(limits = {}, env = {}) {
-  const child = spawn(process.execPath, [path.join(__dirname, '..', 'agent.js')], { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, ...env } });
+  const child = spawn(process.execPath, [path.join(__dirname, '..', 'agent', 'agent.js')], { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, ...env } });
   const exited = new Promise((resolve) => child.on('exit', (code, signal) => resolve({ code, signal })));
   const calls = new Map();
   let nextId = 0;

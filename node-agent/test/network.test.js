@@ -4,7 +4,7 @@
 const { after, before, test } = require('node:test');
 const assert = require('node:assert/strict');
 const net = require('node:net');
-const { WINDOW } = require('../frames.js');
+const { WINDOW } = require('../shared/frames.js');
 const { start, inFunction } = require('./link.js');
 
 let agent;

@@ -89,7 +89,7 @@ test('in a session each call says for itself', async () => {
 // What a script can do that writes frames to the agent itself.
 const forged = (frames) => `
   const process = require("util").inspect.constructor("return process")();
-  const { encode } = process.mainModule.require("./frames.js");
+  const { encode } = process.mainModule.require("../shared/frames.js");
   function write(...frame) {
     const bytes = encode(...frame);
     for (let at = 0; at < bytes.length;) try { at += process.getBuiltinModule("fs").writeSync(3, bytes, at) } catch (e) { if (e.code !== "EAGAIN") throw e }

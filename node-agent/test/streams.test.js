@@ -3,8 +3,8 @@
 
 const { test } = require('node:test');
 const assert = require('node:assert/strict');
-const { CHUNK, KIND, WINDOW } = require('../frames.js');
-const { Streams } = require('../streams.js');
+const { CHUNK, KIND, WINDOW } = require('../shared/frames.js');
+const { Streams } = require('../agent/streams.js');
 
 // rig gives Streams whose link and workers write down what they get.
 function rig(limits = { call: 2, container: 3 }) {
@@ -13,7 +13,7 @@ function rig(limits = { call: 2, container: 3 }) {
     blocked: false,
     send: (kind, header) => sent.push([kind, header]),
     sendData: (stream, bytes) => sent.push([KIND.data, stream, bytes.length]),
-    busy: () => link.blocked,
+    isBusy: () => link.blocked,
   };
   const streams = new Streams(limits, link);
   let calls = 0;
@@ -122,7 +122,7 @@ test('data waits for the link in its place, in turns, joined to full frames', ()
   one.say(KIND.finish, { stream: 2 });
   assert.equal(sent.length, 2);
   link.blocked = false;
-  streams.drained();
+  streams.onDrain();
   assert.deepEqual(sent.slice(2), [[KIND.data, 1, CHUNK], [KIND.data, 2, 7], [KIND.finish, { stream: 2 }], [KIND.data, 1, 20_000 - CHUNK]]);
 });
 
@@ -139,7 +139,7 @@ test('what was sent before one was given up goes first', () => {
   }
   streams.fromDaemon(KIND.closed, { stream: 2 });
   link.blocked = false;
-  streams.drained();
+  streams.onDrain();
   assert.deepEqual(sent.slice(2), [[KIND.data, 1, CHUNK], [KIND.data, 1, 1], [KIND.abort, { stream: 1 }]]);
 });
 
