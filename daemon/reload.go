@@ -126,7 +126,7 @@ var errNotTried = errors.New("no container of it started in time")
 func (d *Daemon) try(ctx context.Context, p *tenants.Policy, imageID string) error {
 	ctx, cancel := context.WithTimeout(ctx, d.tryTime)
 	defer cancel()
-	err := d.scheduler.Try(ctx, d.classes.with(p, imageID))
+	err := d.scheduler.Canary(ctx, d.classes.with(p, imageID))
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", errNotTried, err)
 	}
