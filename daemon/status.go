@@ -40,7 +40,7 @@ type StatusCounts struct {
 
 type StatusContainer struct {
 	ID       string `json:"id"`
-	Class    string `json:"class,omitempty"`
+	Profile  string `json:"profile,omitempty"`
 	Tenant   string `json:"tenant,omitempty"`
 	State    string `json:"state"`
 	Running  int    `json:"running"`
@@ -51,7 +51,7 @@ type StatusContainer struct {
 
 type StatusTenant struct {
 	Name       string `json:"name"`
-	Class      string `json:"class,omitempty"`
+	Profile    string `json:"profile,omitempty"`
 	Containers int    `json:"containers"`
 	Running    int    `json:"running"`
 	Waiting    int    `json:"waiting"`

@@ -108,6 +108,7 @@ func (s *site) script(code string) script {
 
 // Everything that connects, in a script, in whatever the driver isolates it by.
 func TestScriptsReachListedHosts(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	const read = `const read = (r) => new Promise((ok, no) => { let t = ''; r.setEncoding('utf8'); r.on('data', (c) => { t += c; }).on('end', () => ok(t)).on('error', no); });`
 	for _, driver := range []string{"docker", "process"} {
@@ -122,7 +123,7 @@ func TestScriptsReachListedHosts(t *testing.T) {
 				{"fetch, redirected", `(async () => (await fetch(http_ + '/to?' + http_ + '/hello')).text())()`, `"hello GET"`},
 				{"fetch that is aborted", `fetch(http_ + '/bytes?100000000', { signal: AbortSignal.timeout(50) }).then((r) => r.arrayBuffer()).catch((e) => e.name)`, `"TimeoutError"`},
 				{"fetch over HTTP/2", `(async () => { require('tls').setDefaultCACertificates([ca]); const texts = await Promise.all(['proto', 'proto', 'bytes?3000000'].map(async (p) => (await fetch(https_ + '/' + p)).text())); return texts.map((t) => t.length > 100 ? t.length : t); })()`, `["HTTP/2.0","HTTP/2.0",3000000]`},
-				{"WebSocket", `new Promise((ok) => { const s = new WebSocket(http_.replace("http", "ws") + "/ws"); s.onopen = () => s.Send("echo"); s.onmessage = (e) => ok(e.data); s.onerror = (e) => ok(e.message); })`, `"echo"`},
+				{"WebSocket", `new Promise((ok) => { const s = new WebSocket(http_.replace("http", "ws") + "/ws"); s.onopen = () => s.send("echo"); s.onmessage = (e) => ok(e.data); s.onerror = (e) => ok(e.message); })`, `"echo"`},
 				{"WebSocket that may not", `new Promise((ok) => { new WebSocket('wss://api.example.com').onerror = (e) => ok([e.message, e.error.code]); })`,
 					`["connect to api.example.com:443 is not allowed: it is not in hosts of tenant default","EACCES"]`},
 				{"classes of fetch", `[new Request(http_) instanceof Request, new Headers({ a: '1' }).get('a'), typeof FormData, typeof WebSocket]`, `[true,"1","function","function"]`},
@@ -175,6 +176,7 @@ func TestMoreCertificates(t *testing.T) {
 }
 
 func TestScriptsReachNothingElse(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	t.Run("without hosts", func(t *testing.T) {
 		c := start(t, "process", "--modules", "http,net,assert").Dial(t, "json-rpc")
@@ -209,6 +211,7 @@ func TestScriptsReachNothingElse(t *testing.T) {
 }
 
 func TestConnectionsAreLoggedAndCounted(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	log := &journal{}
 	d := jsdtest.StartLogged(t, zerolog.New(log), "process", append(s.hosts(), "--admin-listen", "127.0.0.1:0")...)
