@@ -111,7 +111,7 @@ func (s *Scheduler) startFailed(p *profile, err error) {
 	}
 	line := s.cfg.Log.Warn().Err(err)
 	if p.name != "" {
-		line = line.Str("class", p.name)
+		line = line.Str("profile", p.name)
 	}
 	line.Int("failures", failures).Dur("retry", retry).Msg("container did not start")
 }

@@ -13,7 +13,7 @@ const (
 	whyCalls    = "had all its calls"
 	whyIdle     = "idle"
 	whyOld      = "old"
-	whyReplaced = "of a class that its tenant has no more"
+	whyReplaced = "of a profile that its tenant no longer has"
 	whyEvicted  = "gave way to another tenant"
 	whySliced   = "was never idle while others waited"
 	whySurplus  = "beyond need"
