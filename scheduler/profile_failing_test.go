@@ -35,7 +35,7 @@ func TestFailingClassLeavesOthersAlone(t *testing.T) {
 }
 
 func TestBusyErrorOfAClassThatStartsHasNoCause(t *testing.T) {
-	in(t, Config{Max: 2, Turn: time.Hour, Policy: all(Policy{QueueTime: 5 * time.Second, Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 2, TimeSlice: time.Hour, Policy: all(Policy{QueueTime: 5 * time.Second, Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		w.breakClass("gpu", errImage)
 		for _, tenant := range []string{"a", "b"} {
 			send(t.Context(), s, tenant, time.Minute)
@@ -78,7 +78,7 @@ func TestEachClassBacksOffByItself(t *testing.T) {
 	})
 }
 
-// With calls that give up at once, there is nobody to try again for when the next try is due.
+// With calls that give up at oneShot, there is nobody to try again for when the next try is due.
 func TestBackOffOutlivesTheCallsItKeepsWaiting(t *testing.T) {
 	in(t, Config{Max: 4}, func(t *testing.T, w *world, s *Scheduler) {
 		w.takes = func() time.Duration { return 0 }
@@ -94,8 +94,8 @@ func TestBackOffOutlivesTheCallsItKeepsWaiting(t *testing.T) {
 		}
 		time.Sleep(3 * lastBackoff)
 		synctest.Wait()
-		if len(s.classes) != 1 {
-			t.Errorf("%d classes in the table", len(s.classes))
+		if len(s.alloc.table.profiles) != 1 {
+			t.Errorf("%d classes in the table", len(s.alloc.table.profiles))
 		}
 	})
 }
@@ -106,7 +106,7 @@ func TestStartThatFailsMakesWayForAnotherClass(t *testing.T) {
 		cfg  Config
 	}{
 		{"of its place", Config{Max: 1, Starts: 2}},
-		{"of the starts at once", Config{Max: 2, Starts: 1}},
+		{"of the starts at oneShot", Config{Max: 2, Starts: 1}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -205,7 +205,7 @@ func TestSparesOfAClassThatDieYoungPutOffItsStartsOnly(t *testing.T) {
 }
 
 func TestReadySpeaksOfTheDefaultClass(t *testing.T) {
-	in(t, Config{Max: 3, Spare: 1, Turn: time.Hour}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 3, Spare: 1, TimeSlice: time.Hour}, func(t *testing.T, w *world, s *Scheduler) {
 		w.breakDown(errEngine)
 		w.containers()[0].die()
 		var calls []<-chan outcome

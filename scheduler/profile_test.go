@@ -66,8 +66,8 @@ func TestContainerStartedForACallerThatGaveUpIsKeptForItsClass(t *testing.T) {
 		wantStats(t, s, "spares", spares, 1)
 		time.Sleep(2 * time.Second)
 		wantStats(t, s, "spares", spares, 0)
-		if len(s.classes) != 1 {
-			t.Errorf("%d classes in the table", len(s.classes))
+		if len(s.alloc.table.profiles) != 1 {
+			t.Errorf("%d classes in the table", len(s.alloc.table.profiles))
 		}
 	})
 }
@@ -112,7 +112,7 @@ func TestAtMaxAContainerOfAnotherClassGivesWay(t *testing.T) {
 			func(t *testing.T, s *Scheduler) {}, "gpu:a", Stats{Idle: 1}},
 		{"one of the least that are to exist", Config{Max: 2, Min: 2},
 			func(t *testing.T, s *Scheduler) { send(t.Context(), s, "a", time.Minute) }, "gpu:a", Stats{Busy: 1, Idle: 1}},
-		{"a spare that is kept ready, before one that was busy for a turn", Config{Max: 2, Spare: 1, Turn: time.Second},
+		{"a spare that is kept ready, before one that was busy for a turn", Config{Max: 2, Spare: 1, TimeSlice: time.Second},
 			func(t *testing.T, s *Scheduler) { send(t.Context(), s, "a", time.Minute); time.Sleep(2 * time.Second) }, "gpu:a", Stats{Busy: 1, Idle: 1}},
 	}
 	for _, test := range tests {
@@ -135,7 +135,7 @@ func TestAtMaxAContainerOfAnotherClassGivesWay(t *testing.T) {
 }
 
 func TestClassThatIsNeverIdleGivesWayAfterItsTurn(t *testing.T) {
-	in(t, Config{Max: 1, Turn: time.Second, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, TimeSlice: time.Second, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		var flood []<-chan outcome
 		for range 20 {
 			flood = append(flood, send(t.Context(), s, "gpu:a", 300*time.Millisecond))
@@ -186,8 +186,8 @@ func TestClassesAreForgotten(t *testing.T) {
 		}
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
-		if len(s.classes) != 1 || len(s.tenants) != 0 {
-			t.Errorf("%d classes, %d tenants in the table", len(s.classes), len(s.tenants))
+		if len(s.alloc.table.profiles) != 1 || len(s.alloc.table.tenants) != 0 {
+			t.Errorf("%d classes, %d tenants in the table", len(s.alloc.table.profiles), len(s.alloc.table.tenants))
 		}
 	})
 }
@@ -203,7 +203,7 @@ func TestClassIsAskedForAnewWhenATenantComesBack(t *testing.T) {
 					return Policy{}
 				}
 				asked++
-				return Policy{Class: fmt.Sprint(tenant, asked), IdleTimeout: time.Minute}
+				return Policy{Profile: fmt.Sprint(tenant, asked), IdleTimeout: time.Minute}
 			},
 			Start: func(ctx context.Context, class string) (Container, error) {
 				classes = append(classes, class)
@@ -213,8 +213,8 @@ func TestClassIsAskedForAnewWhenATenantComesBack(t *testing.T) {
 		s.Open()
 		for range 2 {
 			for range 3 {
-				for _, once := range []bool{false, true} {
-					if _, err := execute(t.Context(), s, "a", call.Call{OneShot: once}); err != nil {
+				for _, oneShot := range []bool{false, true} {
+					if _, err := execute(t.Context(), s, "a", call.Call{OneShot: oneShot}); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -122,7 +122,7 @@ func TestFloodWithOnceDoesNotTakeAllPlaces(t *testing.T) {
 
 // It would end no sooner, and its tenant could get one more than it may have.
 func TestOnceContainerIsNotAskedToGiveWay(t *testing.T) {
-	in(t, Config{Max: 2, Turn: time.Second, Policy: all(Policy{Concurrency: 1, QueueTime: time.Hour})}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 2, TimeSlice: time.Second, Policy: all(Policy{Concurrency: 1, QueueTime: time.Hour})}, func(t *testing.T, w *world, s *Scheduler) {
 		long, next := sendOnce(t.Context(), s, "a", time.Minute), sendOnce(t.Context(), s, "a", 0)
 		var flood []<-chan outcome
 		for _, tenant := range []string{"b", "b", "b", "b", "c", "c"} {
@@ -183,10 +183,10 @@ func TestRetryAfterCountsAContainerForEachOnceThatWaits(t *testing.T) {
 // or waits for one.
 func TestOnceContainerThatItsCallerDidNotUseIsStillGood(t *testing.T) {
 	in(t, Config{Max: 1, Spare: 1}, func(t *testing.T, w *world, s *Scheduler) {
-		c := hold(t, s, "a", once)
-		gone, end := waiting(t, s, "a", once)
+		c := hold(t, s, "a", oneShot)
+		gone, end := waiting(t, s, "a", oneShot)
 		next := sendOnce(t.Context(), s, "a", 0)
-		cancelBetween(s, gone, func() { s.returnLocked(c, time.Now()) })
+		cancelBetween(s, gone, func() { s.alloc.release(c, time.Now()) })
 		if o := <-end; !wasCancelled(o.err) {
 			t.Error(o.err)
 		}
@@ -195,9 +195,9 @@ func TestOnceContainerThatItsCallerDidNotUseIsStillGood(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 
-		c = hold(t, s, "a", once)
+		c = hold(t, s, "a", oneShot)
 		s.mu.Lock()
-		s.returnLocked(c, time.Now())
+		s.alloc.release(c, time.Now())
 		s.mu.Unlock()
 		wantStats(t, s, "idle", func(st Stats) int { return st.Idle }, 1)
 		if o := runOnce(t, s, "a", 0); o.took != 0 || o.container != c.ID() {
@@ -210,16 +210,16 @@ func TestOnceGivenToADeadContainerRunsInAnotherOfItsOwn(t *testing.T) {
 	for _, spare := range []int{1, 2} { // so that it waits, and does not
 		in(t, Config{Max: 4, Spare: spare}, func(t *testing.T, w *world, s *Scheduler) {
 			s.mu.Lock() // keeps the container's goroutine out
-			tenant := s.tenantLocked("a", once)
-			dead := s.claimLocked(tenant, once)
+			tenant := s.alloc.table.tenant("a", oneShot)
+			dead := s.alloc.acquire(tenant, oneShot)
 			dead.Container.(*fake).die()
 			s.mu.Unlock()
-			o := well(t, moved(s, dead, once, 0))
+			o := well(t, moved(s, dead, oneShot, 0))
 			if want := time.Duration(2-spare) * 300 * time.Millisecond; o.queue != want || o.container == dead.ID() {
 				t.Errorf("waited %v, want %v", o.queue, want)
 			}
 			run(t, s, "a", 0)
-			if all := w.containers(); !all[1].once || all[1].id != o.container || len(s.tenants["a"].containers) != 1 {
+			if all := w.containers(); !all[1].oneShot || all[1].id != o.container || len(s.alloc.table.tenants["a"].containers) != 1 {
 				t.Errorf("ran in %s, which others ran in", o.container)
 			}
 			wantStats(t, s, "deaths", func(st Stats) int { return int(st.Deaths) }, 1)
@@ -260,7 +260,7 @@ func TestRunSaysHowLongACallWaitedAndWhetherItsContainerWasNew(t *testing.T) {
 	in(t, Config{Max: 2, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		first, second := send(t.Context(), s, "a", time.Second), send(t.Context(), s, "a", 0)
 		time.Sleep(500 * time.Millisecond)
-		once := sendOnce(t.Context(), s, "a", time.Hour)
+		oneShot := sendOnce(t.Context(), s, "a", time.Hour)
 		third := send(t.Context(), s, "a", 0)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -275,7 +275,7 @@ func TestRunSaysHowLongACallWaitedAndWhetherItsContainerWasNew(t *testing.T) {
 			{"waits for a slot", second, time.Second, false},
 			{"waits for a slot in a queue", third, 500 * time.Millisecond, false},
 			{"waits for a place", failed, 500*time.Millisecond + 380*time.Millisecond, true}, // fails in it
-			{"no wait for a spare", once, 0, true},
+			{"no wait for a spare", oneShot, 0, true},
 		} {
 			o := <-want.call
 			if o.queue != want.queue || o.cold != want.cold {

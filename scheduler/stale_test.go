@@ -140,7 +140,7 @@ func TestUpdateRollsClassesWithoutFailingACall(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		before := w.containers()
 		w.roll("")
-		if err := s.Try(t.Context(), w.generation("")); err != nil {
+		if err := s.Canary(t.Context(), w.generation("")); err != nil {
 			t.Fatal(err)
 		}
 		s.Update()
@@ -213,28 +213,28 @@ func TestTryGivesUpAClassThatDoesNotStart(t *testing.T) {
 	in(t, Config{Max: 3, Spare: 2}, func(t *testing.T, w *world, s *Scheduler) {
 		stop := flow(t, s, "a", 100*time.Millisecond)
 		w.breakClass("bad", errEngine)
-		if err := s.Try(t.Context(), "bad"); !errors.Is(err, errEngine) {
+		if err := s.Canary(t.Context(), "bad"); !errors.Is(err, errEngine) {
 			t.Errorf("a start that fails: %v", err)
 		}
 		w.breakClass("bad", nil)
 		w.stickClass("bad", true)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := s.Try(ctx, "bad"); !errors.Is(err, context.DeadlineExceeded) {
+		if err := s.Canary(ctx, "bad"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a start that hangs: %v", err)
 		}
 		time.Sleep(2 * time.Minute)
 		w.stickClass("bad", false)
-		if err := s.Try(t.Context(), "bad"); err != nil {
+		if err := s.Canary(t.Context(), "bad"); err != nil {
 			t.Errorf("a start that succeeds: %v", err)
 		}
-		time.Sleep(2 * surplusTime)
+		time.Sleep(2 * spareTTL)
 		synctest.Wait()
 		stop()
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if len(s.classes) != 1 {
-			t.Errorf("%d classes are left", len(s.classes))
+		if len(s.alloc.table.profiles) != 1 {
+			t.Errorf("%d classes are left", len(s.alloc.table.profiles))
 		}
 	})
 }

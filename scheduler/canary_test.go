@@ -18,7 +18,7 @@ func TestTryFindsAPlaceWhereAllAreTaken(t *testing.T) {
 		"by those of two classes":      {"a", "b", "gpu:c", "gpu:d", "gpu:e"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in(t, Config{Max: min(2, len(tenants)), Spare: 1, Turn: time.Second, Policy: all(Policy{Concurrency: 2})}, func(t *testing.T, w *world, s *Scheduler) {
+			in(t, Config{Max: min(2, len(tenants)), Spare: 1, TimeSlice: time.Second, Policy: all(Policy{Concurrency: 2})}, func(t *testing.T, w *world, s *Scheduler) {
 				var stops []func() map[string]int
 				for _, tenant := range tenants {
 					stops = append(stops, flow(t, s, tenant, 701*time.Millisecond), flow(t, s, tenant, 307*time.Millisecond))
@@ -27,7 +27,7 @@ func TestTryFindsAPlaceWhereAllAreTaken(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 				defer cancel()
 				w.roll("")
-				if err := s.Try(ctx, w.generation("")); err != nil {
+				if err := s.Canary(ctx, w.generation("")); err != nil {
 					t.Errorf("Try: %v", err)
 				}
 				s.Update()
