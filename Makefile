@@ -14,13 +14,14 @@ test: ## install what the tests need where that is allowed, and run all of them
 	@scripts/test
 
 image: build ## make the runtime image jsd-runtime:latest
-	@bin/jsd image build
+	@scripts/image
 
 build: ## bin/jsd
 	@go build -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/jsd ./cmd/jsd
 
-attack: ## hostile scripts against jsd in containers, on runc and on gVisor (part of the tests)
+attack: build ## hostile scripts against jsd in containers, on runc and on gVisor (part of the tests)
 	@scripts/attack
 
 bench: build ## measure against a plain Node daemon and the machine's floor (BENCH=-quick for a short one, PLOTS=1 draws docs/*.svg)
-	@scripts/bench $(if $(PLOTS),-plots docs) $(BENCH)
+	@scripts/bench $(if $(PLOTS),-plots .cache/plots) $(BENCH)
+	$(if $(PLOTS),@scripts/plots .cache/plots)

@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setOut sends a call of a script for a tenant.
-func (c *client) setOut(ctx context.Context, s script, tenant string) (sent, error) {
-	return c.send(ctx, "runtime.execute", s.request(tenant), s.want())
+// start sends a call of a script for a tenant.
+func (c *client) start(ctx context.Context, s script, tenant string) (sent, error) {
+	return c.send(ctx, "runtime.execute", s.paramsFor(tenant), s.want())
 }
 
-// arrive gives the time at which the call was answered, rightly.
-func (c *client) arrive(ctx context.Context, s script, call sent) (time.Time, error) {
+// finish waits for the reply and returns the time at which it came. A wrong value is an error.
+func (c *client) finish(ctx context.Context, s script, call sent) (time.Time, error) {
 	r, err := c.wait(ctx, call)
 	if err != nil {
 		return time.Time{}, err
@@ -27,17 +27,17 @@ func (c *client) arrive(ctx context.Context, s script, call sent) (time.Time, er
 	return r.at, nil
 }
 
-// call runs a script and gives the time from sending to the answer.
+// call runs a script and returns the time from sending the call to the reply.
 func (c *client) call(ctx context.Context, s script, tenant string) (time.Duration, error) {
-	call, err := c.setOut(ctx, s, tenant)
+	call, err := c.start(ctx, s, tenant)
 	if err != nil {
 		return 0, err
 	}
-	at, err := c.arrive(ctx, s, call)
+	at, err := c.finish(ctx, s, call)
 	return at.Sub(call.at), err
 }
 
-// oneByOne makes calls with one in flight.
+// oneByOne makes calls with one in flight, and returns the time of each.
 func (c *client) oneByOne(ctx context.Context, s script, tenant string, calls int) ([]time.Duration, error) {
 	took := make([]time.Duration, 0, calls)
 	for range calls {
@@ -50,7 +50,7 @@ func (c *client) oneByOne(ctx context.Context, s script, tenant string, calls in
 	return took, nil
 }
 
-// flood makes calls with width in flight and gives how many a second were answered.
+// flood makes calls with width in flight, and returns how many were answered a second.
 func (c *client) flood(ctx context.Context, s script, tenant string, calls, width int) (float64, error) {
 	queue := make(chan struct{}, calls)
 	for range calls {
@@ -73,24 +73,24 @@ func (c *client) flood(ctx context.Context, s script, tenant string, calls, widt
 	return float64(calls) / time.Since(began).Seconds(), errors.Join(errs...)
 }
 
-// steady makes calls at a steady rate, whether or not earlier ones were answered, and gives the time of each from
-// when it was meant to start: a daemon that stands still for a moment makes all those slow that would have
-// come meanwhile.
+// steady makes calls at a steady rate, whether or not earlier ones were answered. It returns the time of each call,
+// counted from the moment at which it was meant to start. So a daemon that stops for a moment makes all calls of that
+// moment slow.
 func (c *client) steady(ctx context.Context, s script, tenant string, calls int, every time.Duration) ([]time.Duration, error) {
-	under := make([]sent, calls)
+	started := make([]sent, calls)
 	began := time.Now()
-	for n := range under {
+	for n := range started {
 		if err := sleepUntil(ctx, intended(began, n, every)); err != nil {
 			return nil, err
 		}
 		var err error
-		if under[n], err = c.setOut(ctx, s, tenant); err != nil {
+		if started[n], err = c.start(ctx, s, tenant); err != nil {
 			return nil, err
 		}
 	}
 	took := make([]time.Duration, calls)
-	for n, call := range under {
-		at, err := c.arrive(ctx, s, call)
+	for n, call := range started {
+		at, err := c.finish(ctx, s, call)
 		if err != nil {
 			return nil, err
 		}
@@ -99,12 +99,12 @@ func (c *client) steady(ctx context.Context, s script, tenant string, calls int,
 	return took, nil
 }
 
-// intended is when the call with number n is meant to start, however long those before it took.
+// intended returns when call n is meant to start, however long the calls before it took.
 func intended(began time.Time, n int, every time.Duration) time.Time {
 	return began.Add(time.Duration(n) * every)
 }
 
-// sleepUntil sleeps in the kernel: timers of Go may be a millisecond late, which is more than a call takes.
+// sleepUntil sleeps in the kernel. A timer of Go may be a millisecond late, which is longer than a call takes.
 func sleepUntil(ctx context.Context, at time.Time) error {
 	for {
 		left := time.Until(at)

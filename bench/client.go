@@ -24,7 +24,7 @@ type client struct {
 	err     error // why the reader ended
 }
 
-// A waiting request has an answer to come, whose value has to be want.
+// A waiting request has no reply yet. The value of the reply has to be want.
 type waiting struct {
 	want   []byte
 	answer chan reply
@@ -46,7 +46,7 @@ func (c *client) close() {
 	<-c.done
 }
 
-// read hands each reply to the request that waits for it, until the connection ends.
+// read passes each reply to the request that waits for it, until the connection ends.
 func (c *client) read() {
 	defer close(c.done)
 	var text bytes.Buffer
@@ -86,9 +86,9 @@ func (c *client) readReply(text *bytes.Buffer) error {
 	return nil
 }
 
-// A sent request is on its way.
+// A sent request has been written to the connection.
 type sent struct {
-	at     time.Time // when it set out
+	at     time.Time // before it was written
 	answer <-chan reply
 }
 
@@ -107,7 +107,7 @@ func (c *client) send(ctx context.Context, method, params string, want []byte) (
 	return sent{at, answer}, nil
 }
 
-// wait gives the answer, which may be an error of the daemon's.
+// wait returns the reply, which may hold an error of the daemon.
 func (c *client) wait(ctx context.Context, s sent) (reply, error) {
 	select {
 	case r := <-s.answer:
@@ -121,8 +121,8 @@ func (c *client) wait(ctx context.Context, s sent) (reply, error) {
 	}
 }
 
-// ask sends a request that is not measured, and gives its answer, which is no error.
-func (c *client) ask(ctx context.Context, method, params string) (reply, error) {
+// request sends a request that is not measured, and returns its reply. An error of the daemon is an error.
+func (c *client) request(ctx context.Context, method, params string) (reply, error) {
 	s, err := c.send(ctx, method, params, nil)
 	if err != nil {
 		return reply{}, err
@@ -134,7 +134,7 @@ func (c *client) ask(ctx context.Context, method, params string) (reply, error) 
 	return r, err
 }
 
-// put sends the files of a script, if it has any, and lets it name what they became.
+// put sends the files of a script, if it has any. The script names the bundle from then on.
 func (c *client) put(ctx context.Context, s *script, tenant string) error {
 	if s.files == nil {
 		return nil
@@ -143,7 +143,7 @@ func (c *client) put(ctx context.Context, s *script, tenant string) error {
 	if err != nil {
 		return err
 	}
-	r, err := c.ask(ctx, "runtime.put", fmt.Sprintf(`{"files":%s,"tenant":%q}`, files, tenant))
+	r, err := c.request(ctx, "runtime.put", fmt.Sprintf(`{"files":%s,"tenant":%q}`, files, tenant))
 	if err != nil {
 		return err
 	}

@@ -13,12 +13,12 @@ import (
 
 const (
 	dialers    = 32
-	otherFiles = 500 // that the bench, or a daemon, has open beside connections
+	otherFiles = 500 // open files of the bench, or of a daemon, besides connections
 	settle     = 3 * time.Second
 )
 
-// idleConnections says what a connection costs a daemon that has nothing else to do. Each has asked something
-// once, so that it is all there.
+// idleConnections measures the memory of a daemon for an idle connection. Each connection has made one request, so
+// that all its parts exist.
 func (b *bench) idleConnections(ctx context.Context, p plan) ([]figure, error) {
 	number, err := affordable(p.connections)
 	if err != nil {
@@ -56,8 +56,8 @@ func (b *bench) idleConnections(ctx context.Context, p plan) ([]figure, error) {
 		value: (after - before) / float64(number), least: atMost(24 << 10), try: atMost(12 << 10)}}, nil
 }
 
-// affordable is number, or as many as there may be files open. Both the bench and the daemon raise what they may
-// have by themselves, as all programs in Go do.
+// affordable returns number, or less if not as many files may be open. The bench and the daemon raise their soft limits
+// themselves, as all programs in Go do.
 func affordable(number int) (int, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -69,7 +69,7 @@ func affordable(number int) (int, error) {
 	return int(min(uint64(number), limit.Max-otherFiles)), nil
 }
 
-// dialMany gives the connections that there are also with an error.
+// dialMany opens connections. With an error it returns those that are open.
 func dialMany(ctx context.Context, url string, number int) ([]*websocket.Conn, error) {
 	conns := make([]*websocket.Conn, number)
 	errs := make([]error, dialers)

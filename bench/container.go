@@ -10,16 +10,16 @@ import (
 	"strings"
 )
 
-// A container is looked at from outside, by its cgroup: the engine has to be on this machine.
+// A container is measured from outside, by its cgroup. So the engine has to be on this machine.
 type container struct {
 	cgroup string
-	unused string // what memory.stat calls files that were not used of late, in it and all below
-	usage  string // file with the bytes in use
+	unused string // name of the inactive files in memory.stat, with those of the groups below
+	usage  string // name of the file with the bytes in use
 }
 
 // containerOf finds the container of a tenant by running a call in it.
 func (b *bench) containerOf(ctx context.Context, tenant string) (container, error) {
-	r, err := b.spare.ask(ctx, "runtime.execute", fmt.Sprintf(`{"code":"2","stats":true,"tenant":%q}`, tenant))
+	r, err := b.spare.request(ctx, "runtime.execute", fmt.Sprintf(`{"code":"2","stats":true,"tenant":%q}`, tenant))
 	if err != nil {
 		return container{}, err
 	}
@@ -38,8 +38,8 @@ func (b *bench) containerOf(ctx context.Context, tenant string) (container, erro
 	return parseCgroups(groups)
 }
 
-// parseCgroups reads /proc/PID/cgroup, lines of NUMBER:CONTROLLERS:PATH. Where the first version of cgroups has the
-// memory, it counts.
+// parseCgroups reads /proc/PID/cgroup, which has lines NUMBER:CONTROLLERS:PATH. If version 1 of cgroups controls the
+// memory, its group counts.
 func parseCgroups(text string) (container, error) {
 	unified := ""
 	for line := range strings.Lines(text) {
@@ -62,7 +62,7 @@ func parseCgroups(text string) (container, error) {
 	return container{filepath.Join("/sys/fs/cgroup", unified), "inactive_file", "memory.current"}, nil
 }
 
-// memory is what the container uses, less files that the kernel would drop first, as docker stats has it.
+// memory returns the bytes that the container uses, without inactive files, as docker stats does.
 func (c container) memory() (float64, error) {
 	usage, err := os.ReadFile(filepath.Join(c.cgroup, c.usage))
 	if err != nil {
@@ -89,7 +89,7 @@ func lessUnused(usage, stat, name string) (float64, error) {
 	return 0, fmt.Errorf("no %s in memory.stat", name)
 }
 
-// running gives the processes that have a file of the agent's as an argument.
+// running returns the processes of the container that have a file of the agent, such as worker.js, as an argument.
 func (c container) running(file string) (found []process, err error) {
 	text, err := os.ReadFile(filepath.Join(c.cgroup, "cgroup.procs"))
 	if err != nil {

@@ -12,19 +12,19 @@ import (
 	"time"
 )
 
-// A cost is what calls took of the daemon's own process.
+// A cost is what the daemon's own process spent on calls.
 type cost struct {
 	calls, allocations float64
 	cpu                time.Duration
 }
 
-// costOf says what the daemon spends while work makes calls of it. Telling its allocations takes some itself,
-// so it is asked twice before: what lies between is taken off.
+// costOf measures what the daemon spends while work makes calls. Reading the number of allocations allocates, too. So
+// costOf reads it twice before the work, and subtracts the difference.
 func (b *bench) costOf(ctx context.Context, c *cost, calls int, work func() error) error {
-	var told [3]float64
+	var read [3]float64
 	for i := range 2 {
 		var err error
-		if told[i], err = b.allocations(ctx); err != nil {
+		if read[i], err = b.allocations(ctx); err != nil {
 			return err
 		}
 	}
@@ -40,10 +40,10 @@ func (b *bench) costOf(ctx context.Context, c *cost, calls int, work func() erro
 	if err != nil {
 		return err
 	}
-	if told[2], err = b.allocations(ctx); err != nil {
+	if read[2], err = b.allocations(ctx); err != nil {
 		return err
 	}
-	*c = cost{calls: float64(calls), cpu: after - before, allocations: (told[2] - told[1]) - (told[1] - told[0])}
+	*c = cost{calls: float64(calls), cpu: after - before, allocations: (read[2] - read[1]) - (read[1] - read[0])}
 	return nil
 }
 
@@ -57,7 +57,7 @@ func costFigures(rounds []round) []figure {
 	}
 }
 
-// allocations is how many the daemon has made since it started.
+// allocations returns the number of allocations of the daemon since its start.
 func (b *bench) allocations(ctx context.Context) (float64, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, b.spare.server.admin+"/metrics", nil)
 	if err != nil {
@@ -71,7 +71,7 @@ func (b *bench) allocations(ctx context.Context) (float64, error) {
 	return metric(response.Body, "go_memstats_mallocs_total")
 }
 
-// metric is the value of one that has no labels.
+// metric returns the value of a metric without labels.
 func metric(text io.Reader, name string) (float64, error) {
 	lines := bufio.NewScanner(text)
 	for lines.Scan() {

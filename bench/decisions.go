@@ -10,27 +10,29 @@ import (
 	"github.com/jsd-project/jsd/scheduler"
 )
 
-// An answerer is a container whose calls end at once, so that what is left of a call is the scheduler's.
+// An answerer is a container whose calls end at once. So the time of a call is that of the scheduler.
 type answerer struct{ done chan struct{} }
 
 func (answerer) ID() string              { return "answerer" }
 func (a answerer) Done() <-chan struct{} { return a.done }
 func (answerer) Close() error            { return nil }
-func (answerer) Execute(context.Context, call.Call) (call.Result, error) {
-	return call.Result{}, nil
+func (answerer) Start(_ *call.Call, done call.Done) call.Running {
+	done(call.Result{}, nil)
+	return nil
 }
-func (answerer) OpenSessionContext(context.Context, call.Call) (call.Session, error) {
-	return nil, call.ErrNoSession
+func (answerer) OpenSession(_ *call.Call, done func(call.Session, call.Result, error)) call.Running {
+	done(nil, call.Result{}, call.ErrNoSession)
+	return nil
 }
 
 const (
-	stretch   = 1 << 11 // decisions that are timed together
+	stretch   = 1 << 11 // calls that are timed together
 	stretches = 32
 )
 
-// decide gives what a call of a tenant with a container costs in the scheduler, in seconds, where that many tenants have
-// one and so many of them call. It is the middle of many short stretches: most are over before
-// anything else gets the processor.
+// decide returns the seconds that the scheduler takes for a call. tenants is the number of tenants with a container,
+// and callers the number of those that make calls. The result is the median of many short stretches: most of them end
+// before another process gets the processor.
 func decide(ctx context.Context, tenants, callers int) (cost float64, err error) {
 	s := scheduler.New(scheduler.Config{
 		Start:  func(context.Context, string) (scheduler.Container, error) { return answerer{make(chan struct{})}, nil },

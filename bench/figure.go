@@ -2,19 +2,19 @@ package main
 
 import "strconv"
 
-// A figure is a line of the table: what was measured, beside a baseline where it has one.
+// A figure is a line of the table: a measured value, with a baseline if it has one.
 type figure struct {
 	name  string
 	value float64
 	unit  unit
 
-	against  string  // what the baseline is; empty: there is none
+	against  string  // name of the baseline; empty: there is none
 	baseline float64 // in the same unit
 
-	least, try target // what has to be reached, and what is worth trying for
+	least, try target // that has to be reached, and that is worth trying for
 }
 
-// A unit is how values are shown, which are in seconds, bytes, and those a second.
+// A unit says how to print a value. Values are in seconds, in bytes, or in calls or bytes a second.
 type unit struct {
 	scale  float64
 	suffix string
@@ -31,7 +31,7 @@ var (
 	times        = unit{1, " ×"}
 )
 
-// show gives three digits, more where they stand before the point.
+// show prints three digits, and more if there are more before the point.
 func (u unit) show(value float64) string {
 	value /= u.scale
 	digits := 2
@@ -47,7 +47,7 @@ func (u unit) show(value float64) string {
 // A target bounds the ratio of a figure that has a baseline, else its value.
 type target struct {
 	bound float64
-	above bool // the figure has to be as large, instead of as small
+	above bool // the figure has to be at least bound; otherwise at most bound
 }
 
 func atMost(bound float64) target  { return target{bound: bound} }
@@ -75,7 +75,7 @@ func (t target) show(u unit) string {
 
 func (f *figure) ratio() float64 { return f.value / f.baseline }
 
-// judged is what the targets are about, and its unit.
+// judged returns the value that the targets bound, and its unit.
 func (f *figure) judged() (float64, unit) {
 	if f.against != "" {
 		return f.ratio(), times
@@ -83,7 +83,7 @@ func (f *figure) judged() (float64, unit) {
 	return f.value, f.unit
 }
 
-// met says which targets are.
+// met says which targets are met.
 func (f *figure) met() string {
 	value, _ := f.judged()
 	switch {

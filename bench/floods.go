@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// floods are rates with many calls in flight, in calls a second, and what jsd's took of its process.
+// floods are rates with many calls in flight, in calls a second, and the cost of jsd's calls.
 type floods struct {
 	jsd, baseline, floor float64
 	cost                 cost
@@ -50,7 +50,7 @@ func floodFigures(rounds []round) []figure {
 	return []figure{toBaseline, toFloor}
 }
 
-// runFloor gives the runs a second of baseline (b).
+// runFloor returns the runs a second of baseline (b).
 func (b *bench) runFloor(ctx context.Context, span time.Duration) (float64, error) {
 	cmd := exec.CommandContext(ctx, b.node, filepath.Join(b.baselines, "floor.js"), strconv.FormatInt(span.Milliseconds(), 10))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// rest is how long a container is left alone before its memory is read, for what it does in idle moments.
-const rest = 5 * time.Second
+// idleTime is how long a container has no calls before its memory is read. Meanwhile it collects garbage.
+const idleTime = 5 * time.Second
 
-// idleContainers says what memory the containers of idle tenants take: of new ones that made one call, and of the one
-// that made all plain calls so far.
+// idleContainers measures the memory of containers of idle tenants: of new tenants that made one call, and of the
+// tenant that made all plain calls so far.
 func (b *bench) idleContainers(ctx context.Context, p plan) ([]figure, error) {
 	var fresh []container
 	for range p.idle {
@@ -25,7 +25,7 @@ func (b *bench) idleContainers(ctx context.Context, p plan) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := pause(ctx, rest); err != nil {
+	if err := pause(ctx, idleTime); err != nil {
 		return nil, err
 	}
 	var memory []float64

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// kindTimes are those of a script that is set against the plain one: warm calls, and first calls of new
-// tenants with a spare container.
+// kindTimes are the times of a script that is compared with the plain one: of warm calls, and of the first calls of
+// new tenants with a spare container.
 type kindTimes struct{ warm, spare []time.Duration }
 
 func (b *bench) kindSteps() (steps []step) {
@@ -22,7 +22,7 @@ func (b *bench) kindSteps() (steps []step) {
 	return steps
 }
 
-// printKinds sets warm calls against plain warm ones, and new tenants against plain new ones.
+// printKinds prints the scripts, with their ratios to the plain one.
 func printKinds(w io.Writer, kinds []script, rounds []round) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	warm := median(collect(rounds, warmJSD))

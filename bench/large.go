@@ -11,14 +11,14 @@ const (
 	largeInFlight = 4
 )
 
-// A largeRate is how fast values of 1 MiB go in and out, in calls a second, and the most memory that the daemon had,
-// over the first half of the calls and over the second.
+// A largeRate is the rate of calls with a value of 1 MiB in and out, in calls a second, and the peaks of the daemon's
+// memory in the first half of the calls and in the second.
 type largeRate struct {
 	calls       float64
 	first, last float64
 }
 
-// texts are scripts that give back a global of 1 MiB of JSON: a string, and many small objects.
+// texts returns scripts whose value is a global of 1 MiB of JSON: a string, and many small objects.
 func texts() []script {
 	text := `"` + strings.Repeat("x", largeBytes-2) + `"`
 	var records strings.Builder
@@ -69,8 +69,8 @@ func (b *bench) measureLarge(ctx context.Context, p plan, text script, r *largeR
 	return nil
 }
 
-// Memory is bounded where it is the same for twice as many calls; collecting garbage comes when it comes, so
-// there is some room.
+// largeGrowth bounds the second peak by the first. Memory is bounded if it is the same for twice as many calls. The
+// moments at which garbage is collected vary, so some growth is allowed.
 const largeGrowth = 1.25
 
 func largeFigures(rounds []round) (figures []figure) {

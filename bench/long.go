@@ -11,20 +11,20 @@ const (
 	longTenant  = "long"
 	longSamples = 100
 
-	// Memory goes up and down with garbage; what grows with calls would be far beyond this by the end.
+	// Memory goes up and down with garbage. Memory that grows with each call would be far above this in the end.
 	noGrowth = 1.05
 
-	longEnough = 50_000 // calls: in fewer the second tenth is still within warming up, and nothing is judged
+	longEnough = 50_000 // calls; with fewer, the second tenth is still part of the warm-up, and there is no target
 )
 
-// A footprint is the memory of something over a long run, a sample for each hundredth of it.
+// A footprint has the memory of a process or container over a long run, one sample for each hundredth of the run.
 type footprint struct {
 	name    string
 	read    func() (float64, error)
 	samples []float64
 }
 
-// longRun watches memory over many calls of one tenant.
+// longRun measures memory over many calls of one tenant.
 func (b *bench) longRun(ctx context.Context, p plan) ([]figure, error) {
 	watched, err := b.longWatched(ctx)
 	if err != nil {
@@ -72,7 +72,7 @@ func (b *bench) longWatched(ctx context.Context) ([]*footprint, error) {
 	}, nil
 }
 
-// figure sets the last tenth against the second one, the first behind warming up.
+// figure compares the last tenth with the second one. The first tenth is the warm-up.
 func (w *footprint) figure(calls int) figure {
 	tenth := len(w.samples) / 10
 	f := figure{name: fmt.Sprintf("%d calls of one tenant: %s", calls, w.name), unit: megabytes,

@@ -4,10 +4,10 @@
 //	(b) floor.js     as many processes as cores that make contexts and run the script, no socket
 //	(c) docker run   a container of the runtime image whose script is empty
 //
-// and what modules, packages and TypeScript cost beside plain code.
+// It also measures what modules, packages and TypeScript cost compared with plain code.
 //
-// Run it with make bench. Client, daemon, containers and baselines share the cores of the machine, so
-// only the ratios travel from one machine to another. docs/performance.md says how each line comes about.
+// Run it with make bench. Client, daemon, containers and baselines share the cores of the machine. So only the ratios
+// can be compared between machines. docs/performance.md explains each line of the table.
 package main
 
 import (
@@ -34,7 +34,7 @@ func main() {
 	}
 }
 
-// A plan is how much to measure. Each round takes every figure of rounds once.
+// A plan says how much to measure. Each round takes every figure once.
 type plan struct {
 	rounds  int
 	calls   int           // with 1 in flight, per round
@@ -43,15 +43,15 @@ type plan struct {
 	session int           // in a session with 1 in flight, and four times as many in flight, per round
 	large   int           // with a value of 1 MiB, per round
 	floor   time.Duration // per round
-	tenants int           // new ones with a spare, and as many without, per round
+	tenants int           // new tenants with a spare container, and as many without, per round
 
-	kindCalls   int // of each script that is set against the plain one: with 1 in flight, per round
-	kindTenants int // new ones with a spare, at most tenants, per round
+	kindCalls   int // of each script that is compared with the plain one: with 1 in flight, per round
+	kindTenants int // new tenants with a spare container, not more than tenants, per round
 
-	idle        int // tenants whose containers are looked at, once
+	idle        int // tenants whose containers are measured, once
 	connections int // once
 	long        int // calls of one tenant, once
-	passes      int // over the widths of the plot of throughput
+	passes      int // over the numbers of calls in flight that the plot of throughput shows
 }
 
 const million = 1_000_000
@@ -63,11 +63,11 @@ var (
 		kindCalls: 50, kindTenants: 1, idle: 1, connections: 2000, long: 5000, passes: 1}
 )
 
-// settings are what the command line says.
+// settings come from the command line.
 type settings struct {
 	work  plan
 	from  parts
-	plots string // folder for them; empty: none
+	plots string // folder for their numbers; empty: none
 }
 
 func parse(args []string) (settings, error) {
@@ -76,7 +76,7 @@ func parse(args []string) (settings, error) {
 	long := flags.Bool("million", false, "watch memory over a million calls, not a tenth of that")
 	calls := flags.Int("calls", 0, "watch memory over this many calls")
 	s := settings{work: full}
-	flags.StringVar(&s.plots, "plots", "", "write the plots into this folder")
+	flags.StringVar(&s.plots, "plots", "", "write the numbers of the plots into this folder, for scripts/plots")
 	flags.StringVar(&s.from.jsd, "jsd", "bin/jsd", "the daemon to measure")
 	flags.StringVar(&s.from.image, "image", "jsd-runtime:latest", "the runtime image; this one is made where it is missing")
 	flags.StringVar(&s.from.instance, "instance", "bench", "what the names of instances begin with; two runs at once need two")

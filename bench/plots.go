@@ -2,13 +2,21 @@ package main
 
 import (
 	"context"
+	"encoding/csv"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 )
 
-// plot measures what only the plots need, and writes them.
+// A plot is the numbers of a picture: a column for its x axis or y axis, and one for each line. scripts/plots draws it.
+type plot struct {
+	columns []string
+	rows    [][]float64
+}
+
+// plot measures the values that only the plots need, and writes a file of comma-separated values for each plot.
 func (b *bench) plot(ctx context.Context, s settings, rounds []round) error {
 	rates, err := b.byWidth(ctx, s.work, rounds)
 	if err != nil {
@@ -18,66 +26,83 @@ func (b *bench) plot(ctx context.Context, s settings, rounds []round) error {
 	if err != nil {
 		return err
 	}
-	for name, chart := range map[string]*chart{"latency": latencies(rounds), "throughput": rates, "tenants": costs} {
-		if err := os.WriteFile(filepath.Join(s.plots, name+".svg"), []byte(chart.svg()), 0o644); err != nil {
+	if err := os.MkdirAll(s.plots, 0o755); err != nil {
+		return err
+	}
+	for name, p := range map[string]plot{"latency": latencies(rounds), "throughput": rates, "tenants": costs} {
+		if err := p.write(filepath.Join(s.plots, name+".csv")); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// latencies is the share of calls that are over by a time.
-func latencies(rounds []round) *chart {
-	c := &chart{title: "How long a warm call takes",
-		x: axis{label: "ms until the answer is there", log: true},
-		y: axis{label: "% of the calls", ticks: []float64{0, 25, 50, 75, 100}},
-		series: []series{
-			{"jsd, one at a time", "jsd", shares(collect(rounds, warmJSD))},
-			{fmt.Sprintf("jsd, steady %d/s", steadyRate), "jsd dashed", shares(collect(rounds, steadyJSD))},
-			{"(a), one at a time", "base", shares(collect(rounds, warmBaseline))},
-			{fmt.Sprintf("(a), steady %d/s", steadyRate), "base dashed", shares(collect(rounds, steadyBaseline))},
-		}}
-	low, high := c.series[0].points[0].x, 0.0
-	for _, s := range c.series {
-		low, high = min(low, s.points[0].x), max(high, s.points[len(s.points)-1].x)
+func (p plot) write(name string) error {
+	file, err := os.Create(name)
+	if err != nil {
+		return err
 	}
-	c.x.ticks = logTicks(low, high)
-	return c
-}
-
-// shares are the points of a distribution: ms, and the percentage of the times that are no longer. The slowest in
-// a thousand are left out.
-func shares(took []time.Duration) (points []point) {
-	for percent := 0.5; percent < 100; percent += 0.5 {
-		points = append(points, point{1e3 * seconds(quantile(took, percent/100)), percent})
+	defer file.Close()
+	w := csv.NewWriter(file)
+	if err := w.Write(p.columns); err != nil {
+		return err
 	}
-	return append(points, point{1e3 * seconds(quantile(took, 0.999)), 99.9})
-}
-
-// byWidth is how many calls a second are answered with so many in flight.
-func (b *bench) byWidth(ctx context.Context, p plan, rounds []round) (*chart, error) {
-	const widest = 256
-	c := &chart{title: "Warm calls of one tenant", x: axis{label: "calls in flight", log: true}, y: axis{label: "calls a second"}}
-	jsd, base, floor := series{name: "jsd", look: "jsd"}, series{name: "(a) one Node process", look: "base"},
-		series{name: "(b) floor, no socket", look: "floor dashed"}
-	top := middle(rounds, floorRate)
-	for width := 1; width <= widest; width *= 2 {
-		c.x.ticks = append(c.x.ticks, float64(width))
-		rate, err := b.rateAt(ctx, p, width)
-		if err != nil {
-			return nil, err
+	for _, row := range p.rows {
+		texts := make([]string, len(row))
+		for i, value := range row {
+			texts[i] = strconv.FormatFloat(value, 'g', 6, 64)
 		}
-		jsd.points = append(jsd.points, point{float64(width), rate.jsd})
-		base.points = append(base.points, point{float64(width), rate.baseline})
-		floor.points = append(floor.points, point{float64(width), middle(rounds, floorRate)})
-		top = max(top, rate.jsd, rate.baseline)
+		if err := w.Write(texts); err != nil {
+			return err
+		}
 	}
-	c.y.ticks = evenTicks(top)
-	c.series = []series{jsd, base, floor}
-	return c, nil
+	if w.Flush(); w.Error() != nil {
+		return w.Error()
+	}
+	return file.Close()
 }
 
-// rateAt is the middle of several passes, each with both sides.
+// latencies has the time in ms within which a percentage of the calls is answered. The slowest call of a thousand is
+// left out.
+func latencies(rounds []round) plot {
+	steady := fmt.Sprintf("steady %d/s", steadyRate)
+	p := plot{columns: []string{"% of the calls", "jsd: one at a time", "jsd: " + steady, "(a): one at a time", "(a): " + steady}}
+	var lines [][]time.Duration
+	for _, of := range []func(*round) []time.Duration{warmJSD, steadyJSD, warmBaseline, steadyBaseline} {
+		lines = append(lines, collect(rounds, of))
+	}
+	for _, share := range shares() {
+		row := []float64{100 * share}
+		for _, took := range lines {
+			row = append(row, 1e3*seconds(quantile(took, share)))
+		}
+		p.rows = append(p.rows, row)
+	}
+	return p
+}
+
+func shares() (all []float64) {
+	for n := 1; n < 200; n++ {
+		all = append(all, float64(n)/200)
+	}
+	return append(all, 0.999)
+}
+
+// byWidth has the calls a second that are answered, by the number of calls in flight.
+func (b *bench) byWidth(ctx context.Context, work plan, rounds []round) (plot, error) {
+	const widest = 256
+	p := plot{columns: []string{"calls in flight", "jsd", "(a) one Node process", "(b) floor without a socket"}}
+	for width := 1; width <= widest; width *= 2 {
+		rate, err := b.rateAt(ctx, work, width)
+		if err != nil {
+			return p, err
+		}
+		p.rows = append(p.rows, []float64{float64(width), rate.jsd, rate.baseline, middle(rounds, floorRate)})
+	}
+	return p, nil
+}
+
+// rateAt returns the medians of several passes. Each pass measures both sides.
 func (b *bench) rateAt(ctx context.Context, p plan, width int) (floods, error) {
 	var jsd, base []float64
 	for range p.passes {
@@ -95,27 +120,19 @@ func (b *bench) rateAt(ctx context.Context, p plan, width int) (floods, error) {
 	return floods{jsd: median(jsd), baseline: median(base)}, nil
 }
 
-// byTenants is the cost of a decision of the scheduler's by how many tenants have a container.
-func byTenants(ctx context.Context) (*chart, error) {
-	c := &chart{title: "What a call costs in the scheduler", x: axis{label: "tenants with a container", log: true},
-		y: axis{label: "µs a call"}}
-	ten, all := series{name: "ten of them call", look: "jsd"}, series{name: "all of them call", look: "jsd dashed"}
-	top := 0.0
+// byTenants has the time in µs that the scheduler takes for a call, by the number of tenants that have a container.
+func byTenants(ctx context.Context) (plot, error) {
+	p := plot{columns: []string{"tenants with a container", "ten of them call", "all of them call"}}
 	for tenants := 10; tenants <= 100_000; tenants *= 10 {
-		c.x.ticks = append(c.x.ticks, float64(tenants))
-		for _, who := range []struct {
-			callers int
-			line    *series
-		}{{10, &ten}, {tenants, &all}} {
-			cost, err := decide(ctx, tenants, who.callers)
+		row := []float64{float64(tenants)}
+		for _, callers := range []int{10, tenants} {
+			cost, err := decide(ctx, tenants, callers)
 			if err != nil {
-				return nil, err
+				return p, err
 			}
-			who.line.points = append(who.line.points, point{float64(tenants), 1e6 * cost})
-			top = max(top, 1e6*cost)
+			row = append(row, 1e6*cost)
 		}
+		p.rows = append(p.rows, row)
 	}
-	c.y.ticks = evenTicks(top)
-	c.series = []series{ten, all}
-	return c, nil
+	return p, nil
 }

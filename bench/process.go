@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// A process is known by its number, and looked at from outside.
+// A process is the id of a process, which is measured from outside.
 type process int
 
-const tick = time.Second / 100 // Linux counts in these towards programs, on all machines
+const tick = time.Second / 100 // the unit of times in /proc, on all machines
 
 func (p process) read(file string) (string, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p, file))
 	return string(text), err
 }
 
-// cpu is the time of processors that it has used, its own and the kernel's for it.
+// cpu returns the processor time that the process has used, in user mode and in the kernel.
 func (p process) cpu() (time.Duration, error) {
 	text, err := p.read("stat")
 	if err != nil {
@@ -27,8 +27,8 @@ func (p process) cpu() (time.Duration, error) {
 	return parseCPU(text)
 }
 
-// parseCPU finds utime and stime, the 14th and 15th field. The second is a name in parentheses, which may have
-// anything in it.
+// parseCPU adds utime and stime, the fields 14 and 15 of /proc/PID/stat. Field 2 is a name in parentheses, which may
+// contain any character.
 func parseCPU(stat string) (time.Duration, error) {
 	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
 	if len(fields) < 13 {
@@ -42,7 +42,7 @@ func parseCPU(stat string) (time.Duration, error) {
 	return time.Duration(user+system) * tick, err
 }
 
-// resident is how many bytes of memory it has; peak is the most it had since forgetPeak.
+// resident returns the bytes of memory of the process. peak returns the most that it had since forgetPeak.
 func (p process) resident() (float64, error) { return p.memory("VmRSS:") }
 func (p process) peak() (float64, error)     { return p.memory("VmHWM:") }
 

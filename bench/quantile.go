@@ -9,13 +9,13 @@ import (
 
 func median[T cmp.Ordered](values []T) T { return quantile(values, 0.5) }
 
-// quantile is the smallest of the values that a share q (above 0) of them do not exceed.
+// quantile returns the smallest value that a share q of the values does not exceed. q is above 0.
 func quantile[T cmp.Ordered](values []T, q float64) T {
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[int(math.Ceil(q*float64(len(sorted))))-1]
 }
 
-// collect puts together what all rounds have of something.
+// collect returns the values of all rounds.
 func collect[T any](rounds []round, of func(*round) []T) (all []T) {
 	for i := range rounds {
 		all = append(all, of(&rounds[i])...)
@@ -23,12 +23,12 @@ func collect[T any](rounds []round, of func(*round) []T) (all []T) {
 	return all
 }
 
-// middle is what the middle round has of something.
+// middle returns the median of the rounds' values.
 func middle(rounds []round, of func(*round) float64) float64 {
 	return median(collect(rounds, func(r *round) []float64 { return []float64{of(r)} }))
 }
 
-// sum is what all rounds have of something together.
+// sum returns the sum of the rounds' values.
 func sum(rounds []round, of func(*round) float64) (total float64) {
 	for i := range rounds {
 		total += of(&rounds[i])

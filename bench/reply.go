@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// A reply is what a daemon answered.
+// A reply is a server's reply to a request.
 type reply struct {
 	id      uint64
-	at      time.Time // when it was there as a whole
+	at      time.Time // when all of it had arrived
 	value   []byte
-	right   bool // the value is the one that was expected
+	right   bool // whether the value is the expected one
 	bundle  string
 	session string
 	inside  string // the container that the call ran in
@@ -26,8 +26,9 @@ var (
 	valueTail = []byte(`,"console":[],"time":`)
 )
 
-// parseReply reads what both jsd and the baseline answer to a call by the order of its members, since the
-// client shares the processors with what it measures, and any other JSON as such.
+// parseReply reads a reply. For the plain form that jsd and the baseline send for a call, it relies on the order of
+// the members, because that is faster, and the client shares the processors with the servers. It reads any other form
+// as JSON.
 func parseReply(text []byte) (reply, error) {
 	if r, plain := parsePlain(text); plain {
 		return r, nil
@@ -76,14 +77,14 @@ func parsePlain(text []byte) (r reply, plain bool) {
 	return reply{id: id, value: text[value+len(valueHead) : tail]}, true
 }
 
-// expect compares the value, and keeps what was read no longer than that takes, but for the beginning of
-// one that is wrong.
+// expect compares the value with the expected one. It keeps only the beginning of the value, because the buffer is
+// used again.
 func (r *reply) expect(want []byte) {
 	r.right = bytes.Equal(r.value, want)
 	r.value = bytes.Clone(r.value[:min(len(r.value), 100)])
 }
 
-// check keeps a daemon that answers fast and wrong out of the table.
+// check returns an error for a wrong reply, because a daemon that replies fast and wrong must not get into the table.
 func (r *reply) check() error {
 	if r.failed != nil {
 		return fmt.Errorf("failed: %w", r.failed)

@@ -12,12 +12,12 @@ const (
 	inFlight   = 64
 	warmTenant = "warm"
 
-	// refill is how long a spare container may take to be replaced. It passes before whatever would
-	// meet that work otherwise.
+	// refill is how long a daemon may take to replace a spare container. The bench waits for it, so that this work
+	// does not disturb the next measurement.
 	refill = 2 * time.Second
 )
 
-// A round holds what one round measured.
+// A round has the measured values of one round.
 type round struct {
 	warm    warmTimes
 	flood   floods
@@ -29,10 +29,10 @@ type round struct {
 	steal   float64
 }
 
-// A step measures something into a round.
+// A step measures some values of a round.
 type step func(ctx context.Context, p plan, r *round) error
 
-// measure takes all rounds, and behind them what is measured once.
+// measure takes all rounds, and after them the figures that are measured once.
 func (b *bench) measure(ctx context.Context, s settings) (*results, error) {
 	if err := b.warmUp(ctx, s.work); err != nil {
 		return nil, fmt.Errorf("warming up: %w", err)
@@ -56,7 +56,7 @@ func (b *bench) measure(ctx context.Context, s settings) (*results, error) {
 	return found, nil
 }
 
-// rounds measures until there are as many unspoiled rounds as planned, or twice as many in all.
+// rounds takes rounds until there are as many good ones as planned, or until there are twice as many in all.
 func (b *bench) rounds(ctx context.Context, p plan) (*results, error) {
 	var good, bad []round
 	for n := 0; len(good) < p.rounds && n < 2*p.rounds; n++ {
@@ -113,7 +113,7 @@ func (b *bench) warmUp(ctx context.Context, p plan) error {
 	return b.openSession(ctx, p)
 }
 
-// round takes every figure once; every other round turns the order, so that no side always comes first.
+// round takes every figure once. Every second round reverses the order, so that neither side always comes first.
 func (b *bench) round(ctx context.Context, p plan, n int) (r round, err error) {
 	before, err := readCPUTime()
 	if err != nil {

@@ -11,14 +11,14 @@ import (
 // A script is something to measure.
 type script struct {
 	name   string            // in the table
-	tenant string            // whose warm calls run it, so that it shares a container with no other script
+	tenant string            // of its warm calls; another one for each script, so that no two share a container
 	params string            // of runtime.execute, without the closing brace
-	files  map[string]string // of the bundle that it names, where it does
-	value  string            // what it comes to; empty: 2
+	files  map[string]string // of its bundle, if it has one
+	value  string            // of the reply; empty: 2
 }
 
-// request is the params of a call for a tenant; in a session, which has its own, there is no tenant.
-func (s *script) request(tenant string) string {
+// paramsFor returns the params of a call for a tenant. A call in a session names no tenant.
+func (s *script) paramsFor(tenant string) string {
 	if tenant == "" {
 		return s.params + "}"
 	}
@@ -27,7 +27,7 @@ func (s *script) request(tenant string) string {
 
 func (s *script) want() []byte { return []byte(cmp.Or(s.value, "2")) }
 
-// plain is what everything else is set against.
+// plain is the script that all others are compared with.
 var plain = script{name: "plain", tenant: warmTenant, params: `{"code":"function run(cb){ cb(a + 1) }","globals":{"a":1},"call":"run"`}
 
 const bundled = 200 // modules that the entry of a bundle imports
@@ -35,7 +35,7 @@ const bundled = 200 // modules that the entry of a bundle imports
 //go:embed typed.ts
 var typed string
 
-// kinds are the scripts that are set against the plain one.
+// kinds returns the scripts that are compared with the plain one.
 func kinds() []script {
 	source, _ := json.Marshal(typed) // a string always has a JSON form
 	return []script{
@@ -48,7 +48,7 @@ func kinds() []script {
 	}
 }
 
-// module is the source of one of a bundle's modules, but for how it exports scale and checked.
+// module returns the source of a module of a bundle, without the export of scale and checked.
 func module(n int) string {
 	return fmt.Sprintf(`// Multiplies by %[1]d.
 const FACTOR = %[1]d;

@@ -12,16 +12,16 @@ import (
 )
 
 const (
-	startPatience = 10 * time.Minute // a daemon may have to make the runtime image first
-	stopPatience  = time.Minute      // it removes its containers
+	startPatience = 10 * time.Minute // a daemon may have to build the runtime image first
+	stopPatience  = time.Minute      // a daemon removes its containers first
 )
 
-// A server is a process that was started here and prints the addresses it listens on.
+// A server is a process that the bench has started. It prints the addresses that it listens on.
 type server struct {
 	name   string
 	cmd    *exec.Cmd
 	url    string
-	admin  string        // where a jsd shows its metrics
+	admin  string        // address of the metrics of a jsd
 	exited chan struct{} // closed when the process is gone
 }
 
@@ -32,8 +32,9 @@ var (
 
 func (s *server) process() process { return process(s.cmd.Process.Pid) }
 
-// startServer returns once the process has printed what ready matches, whose groups are its addresses. It gets a group of its own, so that a ^C ends
-// the measuring first and the process after it, in order.
+// startServer starts a process and returns when it has printed a text that ready matches. The groups of the match are
+// the addresses. The process is in a process group of its own, so that ^C stops the measuring first and the process
+// after it.
 func startServer(ctx context.Context, name string, cmd *exec.Cmd, ready *regexp.Regexp) (*server, error) {
 	output := &output{ready: ready, addresses: make(chan []string, 1)}
 	cmd.Stdout, cmd.Stderr = output, output
@@ -63,7 +64,7 @@ func startServer(ctx context.Context, name string, cmd *exec.Cmd, ready *regexp.
 	}
 }
 
-// stop asks the process to end and waits until it has.
+// stop asks the process to end, and waits until it has ended.
 func (s *server) stop() {
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
 	select {
@@ -74,8 +75,8 @@ func (s *server) stop() {
 	}
 }
 
-// An output keeps what a process printed until its addresses are found, and drops the rest: a log of every
-// call is not to fill the memory of what measures them.
+// An output keeps the text that a process prints until it contains the addresses, and drops the text after that. A
+// daemon writes a line for each call, which would fill the memory of the bench.
 type output struct {
 	ready     *regexp.Regexp
 	addresses chan []string

@@ -11,9 +11,9 @@ const sessionTenant = "session"
 // sessionRates are calls a second in an open session.
 type sessionRates struct{ single, many float64 }
 
-// openSession keeps a session open for all rounds, and warms it up.
+// openSession opens a session for all rounds, and warms it up.
 func (b *bench) openSession(ctx context.Context, p plan) error {
-	r, err := b.spare.ask(ctx, "runtime.open", fmt.Sprintf(
+	r, err := b.spare.request(ctx, "runtime.open", fmt.Sprintf(
 		`{"code":"function run(cb){ cb(a + 1) }","globals":{"a":1},"tenant":%q}`, sessionTenant))
 	if err != nil {
 		return err

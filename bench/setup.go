@@ -15,12 +15,12 @@ const (
 	removePatience     = time.Minute
 )
 
-// A bench holds what is measured: a daemon with spare containers, one without, and the baselines.
+// A bench has the servers that are measured: a daemon with spare containers, one without, and the baselines.
 type bench struct {
 	parts
 	peers                 []*peer
 	spare, cold, baseline *peer
-	kinds                 []script // what is set against plain code
+	kinds                 []script // that are compared with plain code
 	texts                 []script // with values of 1 MiB
 	session               script
 	tenants               int // names used so far
@@ -37,7 +37,7 @@ func (p *peer) close() {
 	p.server.stop()
 }
 
-// parts are the commands, folders and names that a bench is made of.
+// parts are the commands, folders and names that a bench uses.
 type parts struct {
 	jsd, node string
 	image     string // runtime image
@@ -46,7 +46,7 @@ type parts struct {
 	packages  string // node_modules folder with lodash
 }
 
-// packagesImage is the name of an image that is made and removed here.
+// packagesImage is the name of an image that the bench makes and removes.
 func (p *parts) packagesImage() string { return "jsd-" + p.instance + "-packages" }
 
 func start(ctx context.Context, p parts) (_ *bench, err error) {
@@ -59,7 +59,7 @@ func start(ctx context.Context, p parts) (_ *bench, err error) {
 	if b.cold, err = b.serve(ctx, "cold", p.image, "--spare", "0", "--min-containers", "0"); err != nil {
 		return nil, err
 	}
-	// The daemon above has seen to it that the runtime image is there, with the agent of its own.
+	// The daemon above has made sure that the runtime image is there and has its own agent.
 	if err = b.makePackagesImage(ctx); err != nil {
 		return nil, err
 	}
@@ -71,7 +71,8 @@ func start(ctx context.Context, p parts) (_ *bench, err error) {
 	return b, err
 }
 
-// serve starts a daemon. Its instance keeps its name, so that a run that was killed is swept by the next one.
+// serve starts a daemon. Its instance has the same name in each run, so that the next run removes the containers of
+// one that was killed.
 func (b *bench) serve(ctx context.Context, name, image string, more ...string) (*peer, error) {
 	args := append([]string{"serve", "--driver", "docker", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
 		"--cpus", "2", "--image", image, "--instance", b.instance + "-" + name}, more...)
@@ -94,19 +95,19 @@ func (b *bench) connect(ctx context.Context, name string, cmd *exec.Cmd, ready *
 	return p, nil
 }
 
-// close ends the servers and removes the image that was made for them.
+// close stops the servers and removes the image that was made for them.
 func (b *bench) close() error {
 	for _, peer := range b.peers {
 		peer.close()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), removePatience)
 	defer cancel()
-	_, err := docker(ctx, "image", "rm", "--force", b.packagesImage()) // forced, one that is not there is no error
+	_, err := docker(ctx, "image", "rm", "--force", b.packagesImage()) // with --force, a missing image is no error
 	return err
 }
 
-// makePackagesImage derives an image with packages from the runtime image. They are in the folder
-// lib/node_modules below the prefix that npm installed them under.
+// makePackagesImage derives an image with packages from the runtime image. npm has installed the packages below a
+// prefix, in its folder lib/node_modules.
 func (b *bench) makePackagesImage(ctx context.Context) error {
 	prefix := filepath.Dir(filepath.Dir(b.packages))
 	_, err := docker(ctx, "build", "--quiet", "--network", "none", "--build-arg", "BASE="+b.image,

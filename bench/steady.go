@@ -8,7 +8,7 @@ import (
 
 const steadyRate = 200 // calls a second
 
-// steadyTimes are those of calls at a steady rate, from when each was meant to start.
+// steadyTimes are the times of calls at a steady rate, each from the moment at which it was meant to start.
 type steadyTimes struct{ jsd, baseline []time.Duration }
 
 func (b *bench) steadySteps() []step {

@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// spoiled is the share of processor time that a hypervisor may take from a round before its figures
-// say more about the neighbours than about the daemon.
+// spoiled is the share of processor time that the hypervisor may take from a round. With more, the figures of the
+// round tell more about other virtual machines than about the daemon.
 const spoiled = 0.05
 
-// cpuTime is what /proc/stat counts since the machine started, in ticks over all cores.
+// cpuTime is the processor time in /proc/stat since the machine started, in ticks, of all cores together.
 type cpuTime struct{ total, stolen uint64 }
 
 func readCPUTime() (cpuTime, error) {
@@ -22,8 +22,8 @@ func readCPUTime() (cpuTime, error) {
 	return parseCPUTime(string(text))
 }
 
-// parseCPUTime reads the first line: cpu user nice system idle iowait irq softirq steal guest …,
-// where guest time is counted under user already.
+// parseCPUTime reads the first line: cpu user nice system idle iowait irq softirq steal guest …. The time of guest is
+// part of user.
 func parseCPUTime(stat string) (cpuTime, error) {
 	line, _, _ := strings.Cut(stat, "\n")
 	fields := strings.Fields(line)
@@ -44,7 +44,7 @@ func parseCPUTime(stat string) (cpuTime, error) {
 	return t, nil
 }
 
-// stealSince is the share of the time since an earlier reading that was stolen.
+// stealSince returns the share of stolen time since an earlier reading.
 func (t cpuTime) stealSince(earlier cpuTime) float64 {
 	if t.total <= earlier.total {
 		return 0

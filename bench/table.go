@@ -6,7 +6,7 @@ import (
 	"text/tabwriter"
 )
 
-// results are what all rounds came to, and what was measured once behind them.
+// results are the figures of all rounds, and those that were measured once.
 type results struct {
 	figures  []figure
 	rounds   []round

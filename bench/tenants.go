@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// tenantTimes are those of first calls of tenants that were never seen, and of docker run with an empty script.
+// tenantTimes are the times of the first calls of new tenants, and of docker run with an empty script.
 type tenantTimes struct{ spare, cold, run []time.Duration }
 
-// newTenants makes the first calls of new tenants, those of all scripts in turn.
+// newTenants makes first calls of new tenants, with each script in turn.
 func (b *bench) newTenants(ctx context.Context, p plan, r *round) error {
 	for n := range p.tenants {
 		if err := b.newTenant(ctx, b.spare, plain, &r.tenants.spare); err != nil {
@@ -58,7 +58,7 @@ func (b *bench) newName() string {
 	return "new-" + strconv.Itoa(b.tenants)
 }
 
-// dockerRun is baseline (c).
+// dockerRun measures baseline (c).
 func (b *bench) dockerRun(ctx context.Context, took *[]time.Duration) error {
 	if err := pause(ctx, refill); err != nil {
 		return err

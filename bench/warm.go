@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// warmTimes are those of calls with one in flight.
+// warmTimes are the times of calls with one in flight.
 type warmTimes struct{ jsd, baseline []time.Duration }
 
 func (b *bench) warmSteps() []step {
@@ -32,7 +32,7 @@ func warmFigures(rounds []round) []figure {
 	}
 }
 
-// against completes a figure that sets a quantile of times against that of (a).
+// against completes a figure that compares a quantile of times with that of baseline (a).
 func against(baseline, jsd []time.Duration, q float64, f figure) figure {
 	f.unit, f.against = milliseconds, "(a)"
 	f.value, f.baseline = seconds(quantile(jsd, q)), seconds(quantile(baseline, q))

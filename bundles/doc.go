@@ -1,9 +1,10 @@
-// Package bundles keeps folders of sources that clients send once and name in many calls.
+// Package bundles keeps folders of sources. A client sends a folder once, and names it in many calls.
 //
 //	runtime.put ─► Folder, part by part ─► Store, by (tenant, hash of the content)
 //	                  │ Reservation                        │
-//	                  └── bytes not kept yet               └─► runtime.execute
+//	                  └── bytes of unfinished folders      └─► runtime.execute
 //
-// What is kept is bounded twice: per tenant, where the bundle least recently used goes first, and
-// in all, where it goes first from the tenant least recently seen. Nothing is kept across a restart.
+// There are two bounds. If a tenant has too much, its least recently used bundle is dropped. If all tenants together
+// have too much, the tenant that was least recently seen loses its least recently used bundle. A restart drops all
+// bundles.
 package bundles

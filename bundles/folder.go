@@ -13,10 +13,10 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// ErrTooMany says that a folder would have more than MaxFiles files.
+// ErrTooMany means that a folder would have more than MaxFiles files.
 var ErrTooMany = errors.New("too many files in a bundle")
 
-// A Folder is a bundle in the making. It is used by one goroutine at a time; its zero value is empty.
+// A Folder becomes a bundle when it is finished. One goroutine at a time uses it. Its zero value is empty.
 type Folder struct {
 	parts  []json.RawMessage
 	digest map[string]digest // by path
@@ -26,9 +26,9 @@ type Folder struct {
 
 type digest [sha256.Size]byte
 
-// Add takes one part: a JSON object, and the same as a map from path, which CheckPath has passed, to
-// source, a JSON string. A path that is there already gets the new source. It keeps nothing of its
-// arguments. With ErrTooMany the folder is as it was.
+// Add adds one part: a JSON object, and the same object as a map from paths to sources. CheckPath has accepted each
+// path. Each source is a JSON string. A path that the folder has already gets the new source. Add does not keep its
+// arguments. On ErrTooMany the folder stays as it was.
 func (f *Folder) Add(part json.RawMessage, sources map[string]json.RawMessage) error {
 	added, names := 0, 0
 	for path := range sources {
@@ -57,24 +57,24 @@ func (f *Folder) Add(part json.RawMessage, sources map[string]json.RawMessage) e
 	return nil
 }
 
-// Files is how many there are.
+// Files returns the number of files.
 func (f *Folder) Files() int { return len(f.digest) }
 
-// What a bundle takes in memory beside its parts, about.
+// What a bundle takes in memory besides its parts, in bytes. These are estimates.
 const (
 	bundleOverhead = 1 << 10
 	fileOverhead   = 100
 )
 
-// Size is what the folder counts for against the bounds, in bytes: its parts, its paths, and
-// something for each file, so that many small ones do not take more memory than they count for.
+// Size returns the bytes that count against the bounds: those of the parts and of the paths, and an overhead for each
+// file. Without the overhead, many small files would take more memory than they count for.
 func (f *Folder) Size() int64 {
 	return int64(f.bytes + f.names + bundleOverhead + fileOverhead*len(f.digest))
 }
 
-// bundle ends the making. The ID hashes the paths in order, each with its length before it and the
-// hash of its source behind it, so no two folders are written alike; how a client cut it in parts or
-// escaped its characters does not show.
+// bundle finishes the folder. The ID is a hash of the paths in order, each with its length before it and the hash of
+// its source behind it. So different folders have different IDs. Neither the parts nor the way characters were
+// escaped change the ID.
 func (f *Folder) bundle() *Bundle {
 	paths := slices.Sorted(maps.Keys(f.digest))
 	hash := sha256.New()
@@ -92,13 +92,13 @@ func (f *Folder) bundle() *Bundle {
 	}
 }
 
-// A Bundle is a folder that is kept. It never changes, and may be used after it went out of its store.
+// A Bundle is a finished folder. It never changes, and may be used after the store has dropped it.
 type Bundle struct {
 	call.Bundle
 	paths []string // sorted
 }
 
-// Has tells whether a file has this path.
+// Has reports whether the bundle has a file with this path.
 func (b *Bundle) Has(path string) bool {
 	_, found := slices.BinarySearch(b.paths, path)
 	return found

@@ -6,7 +6,7 @@ import (
 	"unicode"
 )
 
-// MaxFiles is how many files a folder may have.
+// MaxFiles is the largest number of files of a folder.
 const MaxFiles = 10_000
 
 const (
@@ -20,8 +20,9 @@ var (
 	errPathCharacter = errors.New(`has a \, a %, a control character or half a surrogate pair`)
 )
 
-// CheckPath says what keeps path from naming a file of a folder, in words that follow it. Paths are
-// relative, with / between segments. They never lead out of the folder, and none has two spellings.
+// CheckPath returns an error if path cannot name a file of a folder. The text of the error continues a sentence that
+// begins with the path. Paths are relative, with / between segments. They never lead out of the folder, and no path
+// has two spellings.
 func CheckPath(path string) error {
 	if path == "" || len(path) > maxPath {
 		return errPathLength
@@ -37,15 +38,15 @@ func CheckPath(path string) error {
 	return nil
 }
 
-// A surrogate without its other half has been decoded to the replacement character.
+// notInPath reports whether a path must not have this character. The JSON decoder turns a surrogate without its other
+// half into the replacement character.
 func notInPath(r rune) bool {
 	return r == '\\' || r == '%' || r == unicode.ReplacementChar || unicode.IsControl(r)
 }
 
 var entries = [...]string{"index.js", "index.mjs", "index.cjs", "index.ts"}
 
-// Entry is the file that a folder begins with where nothing else is said. has tells whether a path
-// is in the folder.
+// Entry returns the file that a folder begins with if the call names none. has reports whether a path is in the folder.
 func Entry(has func(path string) bool) (path string, ok bool) {
 	for _, path := range entries {
 		if has(path) {

@@ -2,26 +2,27 @@ package bundles
 
 import (
 	"cmp"
-	"container/list"
 	"errors"
 	"sync"
+
+	"github.com/jsd-project/jsd/quota"
 )
 
 var (
-	// ErrTooLarge says that something is beyond what a tenant, or all tenants, may have in a store.
+	// ErrTooLarge means that a folder is larger than the bundles of a tenant, or of all tenants, may be.
 	ErrTooLarge = errors.New("bundle limit")
 
-	// ErrNotFound says that a tenant has no such bundle, or no longer.
+	// ErrNotFound means that a tenant does not have a bundle, or does not have it any more.
 	ErrNotFound = errors.New("no such bundle")
 )
 
-// Config bounds a Store, in bytes of Folder.Size. Zero stands for the default.
+// Config has the bounds of a Store, in bytes of Folder.Size. Zero stands for the default.
 type Config struct {
-	// Tenant is asked with each Put and Grow, and must not wait: what one tenant's bundles may take, and
-	// again its folders in the making. Default: 64 MiB each.
+	// Tenant returns how much the bundles of a tenant may take, and again its unfinished folders. Each Put and Grow
+	// calls it, and it must not wait. Default: 64 MiB for each tenant.
 	Tenant func(tenant string) int64
 
-	Total int64 // likewise of all tenants; default 1 GiB
+	Total int64 // of all tenants, in the same way; default 1 GiB
 }
 
 func (c Config) withDefaults() Config {
@@ -36,44 +37,28 @@ func (c Config) withDefaults() Config {
 type Store struct {
 	cfg Config
 
-	mu       sync.Mutex         // guards all below, and what hangs on it
-	tenants  map[string]*tenant // those that have bundles
-	recent   *list.List         // the same tenants, least recently seen first
-	size     int64
-	making   map[string]int64 // bytes reserved, by tenant
-	reserved int64            // of all
-}
-
-type tenant struct {
-	name    string
-	place   *list.Element            // in Store.recent
-	bundles map[string]*list.Element // in recent, by ID
-	recent  *list.List               // of *kept, least recently used first
-	size    int64
-}
-
-type kept struct {
-	*Bundle
-	size int64
+	mu     sync.Mutex // guards all below
+	kept   *quota.Store[string, string, *Bundle]
+	making *quota.Account[string] // what is reserved, by tenant
 }
 
 // NewStore makes an empty store.
 func NewStore(cfg Config) *Store {
+	cfg = cfg.withDefaults()
 	return &Store{
-		cfg:     cfg.withDefaults(),
-		tenants: map[string]*tenant{},
-		recent:  list.New(),
-		making:  map[string]int64{},
+		cfg:    cfg,
+		kept:   quota.NewStore[string, string, *Bundle](cfg.Total, quota.ByOwner),
+		making: quota.NewAccount[string](cfg.Total),
 	}
 }
 
-// Limit is what a tenant may have, in bytes.
+// Limit returns how many bytes the bundles of a tenant may take.
 func (s *Store) Limit(tenant string) int64 { return min(s.cfg.Tenant(tenant), s.cfg.Total) }
 
-// Put keeps a folder as a bundle of the tenant's and gives its ID. The folder is not to be added to
-// after that. ErrTooLarge: it is too large to be kept at all.
-func (s *Store) Put(tenantName string, f *Folder) (id string, err error) {
-	size, limit := f.Size(), s.Limit(tenantName)
+// Put keeps a folder as a bundle of a tenant and returns its ID. The caller does not add to the folder after that.
+// The error is ErrTooLarge if the folder is too large to be kept at all.
+func (s *Store) Put(tenant string, f *Folder) (id string, err error) {
+	size, limit := f.Size(), s.Limit(tenant)
 	if size > limit {
 		return "", ErrTooLarge
 	}
@@ -81,57 +66,18 @@ func (s *Store) Put(tenantName string, f *Folder) (id string, err error) {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.seeLocked(tenantName)
-	if there := t.bundles[b.ID]; there != nil {
-		t.recent.MoveToBack(there)
-	} else {
-		t.bundles[b.ID] = t.recent.PushBack(&kept{b, size})
-		t.size += size
-		s.size += size
-	}
-	for t.size > limit {
-		s.dropOldestLocked(t)
-	}
-	for s.size > s.cfg.Total {
-		s.dropOldestLocked(s.recent.Front().Value.(*tenant))
-	}
+	s.kept.Put(tenant, b.ID, b, size, limit)
 	return b.ID, nil
 }
 
-// Get gives a bundle of the tenant's, which thereby is the last to go out; else ErrNotFound.
-func (s *Store) Get(tenantName, id string) (*Bundle, error) {
+// Get returns a bundle of a tenant, which is the most recently used from then on. The error is ErrNotFound if there
+// is none.
+func (s *Store) Get(tenant, id string) (*Bundle, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.tenants[tenantName]
-	if t == nil || t.bundles[id] == nil {
+	b, found := s.kept.Get(tenant, id)
+	if !found {
 		return nil, ErrNotFound
 	}
-	s.recent.MoveToBack(t.place)
-	t.recent.MoveToBack(t.bundles[id])
-	return t.bundles[id].Value.(*kept).Bundle, nil
-}
-
-// seeLocked gives a tenant, which is the most recent then.
-func (s *Store) seeLocked(name string) *tenant {
-	t := s.tenants[name]
-	if t == nil {
-		t = &tenant{name: name, bundles: map[string]*list.Element{}, recent: list.New()}
-		t.place = s.recent.PushBack(t)
-		s.tenants[name] = t
-		return t
-	}
-	s.recent.MoveToBack(t.place)
-	return t
-}
-
-// dropOldestLocked takes out the tenant's bundle least recently used, and with its last the tenant.
-func (s *Store) dropOldestLocked(t *tenant) {
-	oldest := t.recent.Remove(t.recent.Front()).(*kept)
-	delete(t.bundles, oldest.ID)
-	t.size -= oldest.size
-	s.size -= oldest.size
-	if t.recent.Len() == 0 {
-		s.recent.Remove(t.place)
-		delete(s.tenants, t.name)
-	}
+	return b, nil
 }

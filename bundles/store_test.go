@@ -71,8 +71,8 @@ func TestLeastRecentlyUsedGoesOut(t *testing.T) {
 	s.put("t", "d") // and so does Put
 	s.put("t", "e")
 	s.expect("t", map[string]bool{"a": true, "d": true, "e": true}, "a", "b", "c", "d", "e")
-	if s.size != 3*size {
-		t.Errorf("%d bytes are counted", s.size)
+	if s.kept.Size() != 3*size {
+		t.Errorf("%d bytes are counted", s.kept.Size())
 	}
 }
 
@@ -82,7 +82,7 @@ func TestTenantsAreApart(t *testing.T) {
 	if s.has("two", "a") {
 		t.Error("a tenant gets the bundle of another")
 	}
-	if len(s.tenants) != 1 {
+	if s.kept.Owners() != 1 {
 		t.Error("asking makes a tenant")
 	}
 	s.put("two", "a", "c", "d")
@@ -102,8 +102,8 @@ func TestTotalTakesFromTenantLeastRecentlySeen(t *testing.T) {
 	for i := range 100 {
 		s.put(fmt.Sprint(i), fmt.Sprint(i))
 	}
-	if len(s.tenants) != 5 || s.recent.Len() != 5 || s.size != 5*size {
-		t.Errorf("%d tenants, %d in the list, %d bytes", len(s.tenants), s.recent.Len(), s.size)
+	if s.kept.Owners() != 5 || s.kept.Size() != 5*size {
+		t.Errorf("%d tenants, %d bytes", s.kept.Owners(), s.kept.Size())
 	}
 }
 
@@ -113,7 +113,7 @@ func TestTooLarge(t *testing.T) {
 		"total":  {Total: size - 1},
 	} {
 		s := NewStore(c)
-		if _, err := s.Put("t", sized(t, "a")); !errors.Is(err, ErrTooLarge) || len(s.tenants) != 0 {
+		if _, err := s.Put("t", sized(t, "a")); !errors.Is(err, ErrTooLarge) || s.kept.Owners() != 0 {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -175,8 +175,8 @@ func TestReservation(t *testing.T) {
 	}
 	b.Release()
 	other.Release()
-	if s.reserved != 0 || len(s.making) != 0 {
-		t.Errorf("%d bytes and %v are left", s.reserved, s.making)
+	if s.making.Taken() != 0 || s.making.Owners() != 0 {
+		t.Errorf("%d bytes of %d tenants are left", s.making.Taken(), s.making.Owners())
 	}
 }
 
@@ -207,7 +207,7 @@ func TestManyAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if s.size > 4*size || s.reserved != 0 {
-		t.Errorf("%d bytes, %d reserved", s.size, s.reserved)
+	if s.kept.Size() > 4*size || s.making.Taken() != 0 {
+		t.Errorf("%d bytes, %d reserved", s.kept.Size(), s.making.Taken())
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// appendText decodes a well-formed JSON string. Half a surrogate pair is kept, as the three bytes
-// that UTF-8 would give it: sources that differ in it are different to JavaScript.
+// appendText decodes a well-formed JSON string. It keeps half a surrogate pair, as the three bytes that UTF-8 would
+// have for it, because JavaScript distinguishes sources that differ in it.
 func appendText(to []byte, quoted json.RawMessage) []byte {
 	text := quoted[1 : len(quoted)-1]
 	for {
@@ -51,7 +51,7 @@ func unescape(b byte) byte {
 	}
 }
 
-// hex4 is the code unit of an escape like \u00e9, which text begins with.
+// hex4 returns the code unit of the escape, such as \u00e9, that text begins with.
 func hex4(text []byte) rune {
 	n, _ := strconv.ParseUint(string(text[2:6]), 16, 16) // well-formed, so it parses
 	return rune(n)

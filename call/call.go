@@ -109,6 +109,10 @@ type Session interface {
 	// runs out of memory ends the session.
 	Execute(ctx context.Context, call Call) (Result, error)
 
+	// Start runs a call in the context, as Execute does, and calls done with what it came to. A session has one call in
+	// flight: the caller starts the next one when the one before is done, and a second one is refused as a bug.
+	Start(job *Call, done Done) Running
+
 	Done() <-chan struct{} // closed when the session has ended, for whatever reason
 	Close()                // ends it, with the call that runs; idempotent, does not wait
 }

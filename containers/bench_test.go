@@ -2,8 +2,10 @@ package containers
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -12,22 +14,36 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// BenchmarkCall is what a plain call costs the link, with an agent that answers at once.
+// BenchmarkCall is what a plain call costs the link, with an agent that answers at once: over pipes, whose descriptors the
+// link uses, and over a connection that has none.
 func BenchmarkCall(b *testing.B) {
-	ours, theirs := net.Pipe()
+	b.Run("pipes", func(b *testing.B) {
+		ours, theirs := newPipedProcess(b)
+		benchmarkCall(b, ours, theirs)
+	})
+	b.Run("plain", func(b *testing.B) {
+		ours, theirs := net.Pipe()
+		benchmarkCall(b, &pipeProcess{Conn: ours, killed: make(chan struct{})}, theirs)
+	})
+}
+
+func benchmarkCall(b *testing.B, process Process, agent io.ReadWriteCloser) {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		answerAll(theirs)
+		answerAll(agent)
 	}()
-	c, err := Open(b.Context(), &pipeProcess{Conn: ours, killed: make(chan struct{})}, testLimits, zerolog.Nop())
+	c, err := Open(b.Context(), process, testLimits, zerolog.Nop())
 	if err != nil {
 		b.Fatal(err)
 	}
-	job := call.Call{Script: []byte(`{"code":"1+1"}`), Timeout: time.Minute, CPU: time.Minute}
+	job := &call.Call{Script: []byte(`{"code":"1+1"}`), Timeout: time.Minute, CPU: time.Minute}
+	errs := make(chan error, 1)
+	done := func(_ call.Result, err error) { errs <- err }
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := c.Execute(b.Context(), job); err != nil {
+		c.Start(job, done)
+		if err := <-errs; err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -38,8 +54,50 @@ func BenchmarkCall(b *testing.B) {
 	<-served
 }
 
+// A pipedProcess is the daemon's side of an agent behind two pipes of the kernel.
+type pipedProcess struct {
+	io.Reader
+	io.Writer
+	read, write *os.File
+}
+
+// newPipedProcess gives both sides.
+func newPipedProcess(t testing.TB) (*pipedProcess, io.ReadWriteCloser) {
+	fromAgent, toDaemon, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fromDaemon, toAgent, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &pipedProcess{fromAgent, toAgent, fromAgent, toAgent}, &pipedAgent{fromDaemon, toDaemon}
+}
+
+func (p *pipedProcess) ID() string                    { return "piped" }
+func (p *pipedProcess) Pipes() (io.Reader, io.Writer) { return p.read, p.write }
+
+func (p *pipedProcess) Kill() error {
+	return errors.Join(ignoreClosed(p.read.Close()), ignoreClosed(p.write.Close()))
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+type pipedAgent struct {
+	*os.File
+	write *os.File
+}
+
+func (p *pipedAgent) Write(b []byte) (int, error) { return p.write.Write(b) }
+func (p *pipedAgent) Close() error                { return errors.Join(p.File.Close(), p.write.Close()) }
+
 // answerAll is an agent that allocates next to nothing, so that the figures are the daemon's.
-func answerAll(conn net.Conn) {
+func answerAll(conn io.ReadWriteCloser) {
 	defer conn.Close()
 	r := bufio.NewReader(conn)
 	buffer := make([]byte, 0, 1<<10)

@@ -1,9 +1,11 @@
 package containers
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -62,14 +64,13 @@ func (a *bundleHolder) bytes() int {
 
 // takeAll is take for frames that make up the pieces.
 func (a *bundleHolder) takeAll(pieces [][]byte) {
-	stream := strings.NewReader(string(slices.Concat(pieces...)))
-	for stream.Len() > 0 {
-		f, err := readFrame(stream, MaxFrame)
-		if err != nil {
-			a.t.Error(err)
-			return
-		}
+	frames, stream := newFrameBuffer(MaxFrame), bytes.NewReader(slices.Concat(pieces...))
+	f, err := frames.read(stream)
+	for ; err == nil; f, err = frames.read(stream) {
 		a.take(f)
+	}
+	if err != io.EOF {
+		a.t.Error(err)
 	}
 }
 

@@ -1,244 +1,230 @@
 package containers
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
-	"golang.org/x/time/rate"
 
 	"github.com/jsd-project/jsd/call"
 )
 
-const (
-	// helloTime bounds the wait for an agent's hello where the context has no earlier end. A cold
-	// container on a busy machine takes a second or two.
-	helloTime = 30 * time.Second
+// helloTime bounds the wait for an agent's hello where the context has no earlier end. A cold
+// container on a busy machine takes a second or two.
+const helloTime = 30 * time.Second
 
-	readBuffer = 64 << 10
-)
-
-// A Container is a link to a running agent. Its methods may be called from any goroutine.
-//
-// It has three goroutines: the reader, the writer, and the one that watches the agent, ends the process
-// once the link is dead and waits for the other two, and for those that streams have. Done is closed after all of them.
+// A Container is a running agent. Its methods may be called from any goroutine.
 type Container struct {
-	process Process
-	limits  Limits
-	log     zerolog.Logger
-	agent   Hello
-
-	unsent    chan struct{} // of one element: there is something in the outbox
-	overdue   chan struct{} // of one element: a call is past its deadline
-	bundles   *bundles
-	words     *words         // of the agent
-	dead      chan struct{}  // closed by end
-	done      chan struct{}  // closed when nothing is left
-	streaming sync.WaitGroup // goroutines of streams, which the reader starts
-	dialing   *rate.Limiter  // of streams
-	killErr   error          // what ending the process came to; valid once done is closed
-
-	mu          sync.Mutex              // guards what follows
-	waiting     []*pendingCall          // in the order in which they came
-	atAgent     int                     // calls that the agent may still be at: those pending, and those that start
-	pending     map[uint64]*pendingCall // the agent was sent them, or will be
-	alarm       *time.Timer             // calls checkDue; nil until there is a call
-	alarmAt     time.Duration           // when it does, on the clock of words; 0: it is not set
-	lastID      uint64
-	sessions    map[uint64]*session // that the agent was told to open and has not said to have ended
-	lastSession uint64
-	outbox      []outgoing         // what the writer takes next, in this order
-	replyBytes  int                // of replies in the outbox
-	streams     map[uint32]*stream // that the agent has opened and was not told the end of
-	lastStream  uint32
-	data        []*stream // that have a frame for the writer, each once, first come first
-	pinged      bool      // the agent owes a pong
-	late        int       // frames about answered calls since the last answer
-	lateData    int       // bytes and frames that the agent may have sent of streams before it knew that they were over
-	cause       error     // why the link is dead; nil while it lives
+	link     *link
+	agent    Hello
+	calls    *calls
+	sessions *sessions
+	streams  *streams
+	done     chan struct{} // closed when nothing is left
+	killErr  error         // what ending the process came to; valid once done is closed
 }
 
 // Open speaks the first words of the link over p and returns when the agent has answered them. When
 // that fails, or ctx ends before, p is killed.
-func Open(ctx context.Context, p Process, l Limits, log zerolog.Logger) (*Container, error) {
-	c := &Container{
-		process:  p,
-		limits:   l,
-		log:      log.With().Str("container", p.ID()).Logger(),
-		unsent:   make(chan struct{}, 1),
-		overdue:  make(chan struct{}, 1),
-		bundles:  newBundles(min(bundleBytes, l.Memory<<20/bundleShare), bundleCount),
-		words:    &words{from: p, begun: time.Now()},
-		dead:     make(chan struct{}),
-		done:     make(chan struct{}),
-		pending:  make(map[uint64]*pendingCall),
-		sessions: make(map[uint64]*session),
-		streams:  make(map[uint32]*stream),
-		dialing:  rate.NewLimiter(streamRate, streamBurst),
-	}
-	reader := bufio.NewReaderSize(c.words, readBuffer)
-	if err := c.greet(ctx, reader); err != nil {
+func Open(ctx context.Context, p Process, limits Limits, log zerolog.Logger) (*Container, error) {
+	l := newLink(p, &limits, log.With().Str("container", p.ID()).Logger())
+	frames := newFrameBuffer(maxHello)
+	agent, err := greet(ctx, l, frames)
+	if err != nil {
 		err = fmt.Errorf("container did not become ready: %w", err)
 		if killErr := p.Kill(); killErr != nil {
 			err = fmt.Errorf("%w; nor could it be removed: %w", err, killErr)
 		}
 		return nil, err
 	}
-	go c.run(reader)
+	var from io.Reader
+	var to io.Writer
+	if piped, ok := p.(Piped); ok {
+		from, to = piped.Pipes()
+	}
+	if to == nil {
+		to = p
+	}
+	l.startWriting(to)
+	c := &Container{
+		link:     l,
+		agent:    agent,
+		sessions: &sessions{link: l, live: make(map[uint64]*session)},
+		streams:  newStreams(l),
+		done:     make(chan struct{}),
+	}
+	c.calls = newCalls(l, c.sessions, c.streams)
+	go c.run(&reader{link: l, calls: c.calls, sessions: c.sessions, streams: c.streams, frames: frames}, from)
 	return c, nil
 }
 
 // greet exchanges hellos. Should it fail, the process may still be waiting in a Read or Write that
 // only its end frees, so greet ends it.
-func (c *Container) greet(ctx context.Context, r io.Reader) error {
+func greet(ctx context.Context, l *link, frames *frameBuffer) (Hello, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, helloTime, fmt.Errorf("no hello from the agent in %v", helloTime))
 	defer cancel()
-	var greeting error
+	var agent Hello
+	var err error
 	greeted := make(chan struct{})
 	go func() {
 		defer close(greeted)
-		greeting = c.exchange(r)
+		agent, err = exchangeHellos(l, frames)
 	}()
 	select {
 	case <-greeted:
-		return greeting
+		return agent, err
 	case <-ctx.Done():
-		_ = c.process.Kill() // Open asks again, and gets the same answer
+		_ = l.process.Kill() // Open asks again, and gets the same answer
 		<-greeted
-		return fmt.Errorf("%w (%w)", context.Cause(ctx), greeting)
+		return Hello{}, fmt.Errorf("%w (%w)", context.Cause(ctx), err)
 	}
 }
 
-func (c *Container) exchange(r io.Reader) error {
-	hello, err := encodeHello(c.limits)
+func exchangeHellos(l *link, frames *frameBuffer) (Hello, error) {
+	hello, err := encodeHello(l.limits)
 	if err != nil {
-		return err
+		return Hello{}, err
 	}
-	_, writeErr := c.process.Write(hello)
+	_, writeErr := l.process.Write(hello)
 	// An agent that died takes no hello, but what it left to read says why.
-	f, err := readFrame(r, maxHello)
+	f, err := frames.read(l.process)
 	if err == io.EOF && writeErr != nil {
 		err = writeErr
 	}
 	if err != nil {
-		return endOf(err)
+		return Hello{}, endOf(err)
 	}
-	c.agent, err = decodeHello(f)
-	return err
+	l.activity.note()
+	return decodeHello(f)
 }
 
-// run owns the link until it is dead, then ends the process and waits for what belongs to it.
-func (c *Container) run(r *bufio.Reader) {
+// run owns the link. It starts the goroutines that a container has for its whole life, and ends what there is when the link
+// is dead.
+//
+//	run
+//	  reader.read               returns what the link died of
+//	  health.watch              ends a silent agent
+//	  bury                      completes the calls that are lost, ends sessions and streams
+//	  Process.Kill
+//	  link.write                goroutine, where a batch was not the last one
+//	  stream.run                goroutine of each stream
+//	calls.checkDue              a timer's
+//	session.checkClosed         a timer's
+//
+// What a call does is told at calls and at reader.read.
+func (c *Container) run(r *reader, from io.Reader) {
 	var both sync.WaitGroup
-	both.Go(func() { c.end(c.read(r)) })
-	both.Go(c.write)
-	c.watch()
-	c.killErr = c.process.Kill()
+	both.Go(func() { c.link.fail(r.read(from)) })
+	both.Go((&health{link: c.link, calls: c.calls}).watch)
+	<-c.link.dead
+	c.bury()
+	c.killErr = c.link.process.Kill()
 	if c.killErr != nil {
-		c.log.Error().Err(c.killErr).Msg("container could not be removed")
+		c.link.log.Error().Err(c.killErr).Msg("container could not be removed")
 	}
 	both.Wait()
-	c.streaming.Wait()
+	c.link.writing.Wait()
+	c.streams.running.Wait()
 	close(c.done)
 }
 
-// ID names the container as its driver's tools do.
-func (c *Container) ID() string { return c.process.ID() }
-
-// Agent is what the agent said of itself.
-func (c *Container) Agent() Hello { return c.agent }
-
-// Done is closed as soon as the container takes no calls any more, for whatever reason; Close waits
-// until nothing of it is left.
-func (c *Container) Done() <-chan struct{} { return c.dead }
-
-// Close ends the container and waits until nothing of it is left. Calls in flight get a LostError
-// with ErrClosed as its cause. It may be called more than once.
-func (c *Container) Close() error {
-	c.end(call.ErrClosed)
-	<-c.done
-	return c.killErr
-}
-
-// end makes the link dead. The first cause counts; every call in flight gets its answer at once.
-func (c *Container) end(cause error) {
-	c.mu.Lock()
-	lost, died := c.dieLocked(cause)
-	c.mu.Unlock()
-	if died {
-		c.tell(cause, lost)
-	}
-}
-
-// endFor is end on account of what goes on although the agent was told to stop it, unless the agent has
-// said nothing since then: whether it is slow or dead is for watch to find out. stillLocked gives the timer
-// that it is called by, nil where nothing goes on any more.
-func (c *Container) endFor(cause error, asked time.Duration, stillLocked func() *time.Timer) {
-	c.mu.Lock()
-	timer := stillLocked()
-	if timer != nil && c.words.last() < asked {
-		timer.Reset(cancelGrace)
-		timer = nil
-	}
-	var lost []*pendingCall
-	died := false
-	if timer != nil {
-		lost, died = c.dieLocked(cause)
-	}
-	c.mu.Unlock()
-	if died {
-		c.tell(cause, lost)
-	}
-}
-
-// dieLocked gives the calls that were in flight; died is false on a link that was dead already.
-func (c *Container) dieLocked(cause error) (lost []*pendingCall, died bool) {
-	if c.cause != nil {
-		return nil, false
-	}
-	c.endStreamsLocked(nil)
-	c.cause = cause
-	for _, p := range slices.Concat(c.waiting, slices.Collect(maps.Values(c.pending))) {
-		if p.claimLocked() {
-			lost = append(lost, p)
-		}
-	}
-	c.waiting = nil
-	clear(c.pending)
-	if c.alarm != nil {
-		c.alarm.Stop()
-	}
-	for _, s := range c.sessions {
-		s.endLocked(cause)
-	}
-	clear(c.sessions)
-	c.outbox, c.data = nil, nil
-	close(c.dead)
-	return lost, true
-}
-
-func (c *Container) tell(cause error, lost []*pendingCall) {
+// bury ends everything that was under way on a link that is dead.
+func (c *Container) bury() {
+	l := c.link
+	l.mu.Lock()
+	cause := l.cause
+	c.streams.closeAllLocked()
+	lost := c.calls.loseAllLocked()
+	c.sessions.endAllLocked(cause)
+	l.mu.Unlock()
 	level := zerolog.WarnLevel
 	if errors.Is(cause, call.ErrClosed) {
 		level = zerolog.DebugLevel
 	}
-	c.log.WithLevel(level).Str("reason", cause.Error()).Int("calls", len(lost)).Msg("container ended")
+	l.log.WithLevel(level).Str("reason", cause.Error()).Int("calls", len(lost)).Msg("container ended")
 	for _, p := range lost {
 		p.complete(outcome{err: &call.LostError{Started: p.sent, Cause: cause}})
 	}
 }
 
-// signal leaves an element in a channel of one.
-func signal(ch chan struct{}) {
-	select {
-	case ch <- struct{}{}:
-	default:
+// ID names the container as its driver's tools do.
+func (c *Container) ID() string { return c.link.process.ID() }
+
+// Agent is what the agent said about itself.
+func (c *Container) Agent() Hello { return c.agent }
+
+// Done is closed as soon as the container takes no calls any more, for whatever reason; Close waits
+// until nothing of it is left.
+func (c *Container) Done() <-chan struct{} { return c.link.dead }
+
+// Close ends the container and waits until nothing of it is left. Calls in flight get a LostError
+// with ErrClosed as its cause. It may be called more than once, but not by a Done.
+func (c *Container) Close() error {
+	c.link.fail(call.ErrClosed)
+	<-c.done
+	return c.killErr
+}
+
+// Start starts a call. It waits for nobody: a call beyond Concurrency is sent when the agent has answered another.
+//
+// Done gets the result, a *Failure where the script came to no value, or a *LostError where the container died. A
+// cancelled call is done within 50 ms or so. The agent is told to stop it, and its slot is free once the agent has. A call, or a
+// part of its bundle, that is too long for a frame fails with LimitExceeded. Nothing of the call's Client runs any more when
+// Done is called.
+func (c *Container) Start(job *call.Call, done call.Done) call.Running {
+	p := &pendingCall{calls: c.calls, job: job, done: done}
+	c.calls.start(p)
+	return p
+}
+
+// OpenSession evaluates job.Script, of which it takes code or files (or job.Bundle), file, globals,
+// language and secrets, and keeps the context. It starts the call as Start does, and has its errors; a context
+// whose evaluation failed is not kept. job.Client serves the evaluation alone.
+//
+// The session lives until it is closed, a call in it ends it, or the container dies. Its calls count
+// as calls of the container while they run.
+func (c *Container) OpenSession(job *call.Call, done func(call.Session, call.Result, error)) call.Running {
+	s := &openedSession{session: newSession(c.sessions), calls: c.calls, turn: make(chan struct{}, 1)}
+	p := &pendingCall{calls: c.calls, job: job, session: s.session, opens: true}
+	p.done = func(result call.Result, err error) {
+		if err == nil {
+			done(s, result, nil)
+			return
+		}
+		if p.wasStopped() {
+			s.Close() // the agent may have opened it before it saw the cancel
+		}
+		done(nil, result, err)
+	}
+	c.calls.start(p)
+	return p
+}
+
+// An openedSession is a session that calls can be started in.
+type openedSession struct {
+	*session
+	calls *calls
+	turn  chan struct{} // one element while Execute is at a call
+}
+
+// Start starts a call in the session. It is for when the call before is done, and an error until then. Where the call before was
+// cancelled and the agent has not answered it, the new one waits for that.
+func (s *openedSession) Start(job *call.Call, done call.Done) call.Running {
+	p := &pendingCall{calls: s.calls, job: job, done: done, session: s.session}
+	s.calls.start(p)
+	return p
+}
+
+// Done is closed when the session's worker is gone: by the agent's word, or with the container.
+func (s *openedSession) Done() <-chan struct{} { return s.done }
+
+// Close refuses calls from now on and has the agent end the session. An agent that does not is ended.
+func (s *openedSession) Close() {
+	if s.close() {
+		s.calls.startWaiting() // a call that waits in the session is over
 	}
 }

@@ -79,7 +79,7 @@ func TestCallsFindTheirBundles(t *testing.T) {
 			})
 		}
 	})
-	c.bundles = newBundles(50, 6)
+	c.calls.bundles = newBundles(50, 6)
 	var calls sync.WaitGroup
 	for i := range 400 {
 		calls.Go(func() {
@@ -121,7 +121,7 @@ func TestCancelledCallKeepsItsBundleUntilTheAgentIsDone(t *testing.T) {
 			p.result(third.ID, "3")
 			p.next()
 		})
-		c.bundles = newBundles(3, 9)
+		c.calls.bundles = newBundles(3, 9)
 		_, err := c.Execute(cancelled(t, time.Second), call.Call{Bundle: bundleOf("aa", 2), Timeout: time.Minute})
 		if !reflect.DeepEqual(err, &call.Failure{Code: call.Cancelled}) {
 			t.Errorf("got %v", err)

@@ -70,7 +70,7 @@ func TestCancelReturnsBeforeASlowAgent(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 		time.Sleep(2 * cancelGrace) // the cancelled call was answered for, so nothing is ended
-		if c.lost().(*call.LostError).Cause != nil {
+		if c.link.lost().Cause != nil {
 			t.Error("the container was ended")
 		}
 	})

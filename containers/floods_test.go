@@ -106,7 +106,7 @@ func TestFramesThatNeverEnd(t *testing.T) {
 				c := openMetered(t, busy(time.Hour), func(p *peer) {
 					p.nextCall()
 					go func() { // it reads, so that nothing else is the reason
-						_, _ = io.Copy(io.Discard, p.r)
+						_, _ = io.Copy(io.Discard, p.conn)
 					}()
 					p.raw(test.part)
 					for test.drips && p.raw("x") {
@@ -151,9 +151,9 @@ func TestAgentThatReadsNothing(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		c.mu.Lock()
-		waiting := len(c.outbox)
-		c.mu.Unlock()
+		c.link.mu.Lock()
+		waiting := len(c.link.outbox.frames)
+		c.link.mu.Unlock()
 		if waiting > 2*limits.Concurrency+1 {
 			t.Errorf("%d frames wait", waiting)
 		}

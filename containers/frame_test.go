@@ -2,6 +2,7 @@ package containers
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -17,6 +18,20 @@ import (
 
 	"github.com/jsd-project/jsd/call"
 )
+
+// A callHeader is the header of a call, as the agent reads it.
+type callHeader struct {
+	ID        uint64
+	Timeout   int64 // ms
+	CPU       int64 // ms
+	Bundle    string
+	Memory    int // MiB
+	Stats     bool
+	Open      uint64 // the session it opens
+	Session   uint64 // the session it runs in
+	Stream    bool
+	Callbacks []string
+}
 
 // A golden frame, as both sides of the link have to write and read it.
 type golden struct {
@@ -55,12 +70,12 @@ func (g golden) bytes(t testing.TB) []byte {
 func TestGoldenFramesAreRead(t *testing.T) {
 	for name, g := range goldenFrames(t) {
 		t.Run(name, func(t *testing.T) {
-			f, err := readFrame(iotest.OneByteReader(bytes.NewReader(g.bytes(t))), MaxFrame)
+			f, err := newFrameBuffer(MaxFrame).read(iotest.OneByteReader(bytes.NewReader(g.bytes(t))))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if g.Kind == kindData {
-				number, data, err := dataOf(f)
+				number, data, err := cutData(f)
 				f.header, f.body = fmt.Appendf(nil, `{"stream":%d}`, number), data
 				if err != nil {
 					t.Fatal(err)
@@ -91,16 +106,16 @@ func TestGoldenFramesAreWritten(t *testing.T) {
 			t.Errorf("%s:\ngot  %q, %v\nwant %q", name, got, err, want)
 		}
 	}
-	hello, err := encodeHello(limits)
+	hello, err := encodeHello(&limits)
 	check("hello to agent", hello, err)
 	limits.Streams = 32
-	hello, err = encodeHello(limits)
+	hello, err = encodeHello(&limits)
 	check("hello to agent with network", hello, err)
 	limits.Streams = 0
 	limits.Modules = []string{"assert", "fs", "lodash"}
-	hello, err = encodeHello(limits)
+	hello, err = encodeHello(&limits)
 	check("hello to agent with modules", hello, err)
-	hosting := &hosted{}
+	hosting := &callbacks{}
 	for name, job := range map[string]struct {
 		call    call.Call
 		pending pendingCall
@@ -112,14 +127,15 @@ func TestGoldenFramesAreWritten(t *testing.T) {
 		"call with files":       {call.Call{Timeout: 3 * time.Second, CPU: 3 * time.Second, Stats: true}, pendingCall{id: 4}},
 		"call that opens a session": {
 			call.Call{Timeout: 3 * time.Second, CPU: 3 * time.Second, Bundle: &call.Bundle{ID: "a1"}, Memory: 64, Stream: true, Callbacks: []string{"log"}},
-			pendingCall{id: 5, host: hosting, session: &session{id: 1}, opens: true}},
+			pendingCall{id: 5, callbacks: hosting, session: &session{id: 1}, opens: true}},
 		"call in a session": {call.Call{Timeout: 3 * time.Second, CPU: 3 * time.Second}, pendingCall{id: 6, session: &session{id: 1}}},
 		"call with callbacks": {call.Call{Timeout: 3 * time.Second, CPU: 3 * time.Second, Stream: true, Callbacks: []string{"fetchUser", "<é>"}},
-			pendingCall{id: 7, host: hosting}},
+			pendingCall{id: 7, callbacks: hosting}},
 	} {
 		job.pending.job = &job.call
-		frame, err := encodeFrame(kindCall, headerOf(&job.pending), []byte(*frames[name].Body))
-		check(name, frame, err)
+		job.call.Script = []byte(*frames[name].Body)
+		head, err := encodeCall(&job.pending)
+		check(name, append(head, job.call.Script...), err)
 	}
 	first, last := frames["bundle, first part, in place of others"], frames["bundle, last part"]
 	bundle, err := encodeBundle(&call.Bundle{
@@ -145,12 +161,13 @@ func TestGoldenFramesAreWritten(t *testing.T) {
 		{name: "reply with an error", err: &call.CallbackError{Message: "no such <user>", Code: -32000, Data: []byte(`{"id":1}`)}},
 		{name: "reply with an error without data", err: &call.CallbackError{Message: "no"}},
 	} {
-		pieces, err := encodeReply(&callback{call: &pendingCall{id: 7}, number: uint64(i + 1)}, []byte(reply.value), replyErrorOf(reply.err))
-		check(reply.name, slices.Concat(pieces...), err)
+		cb := &callback{of: &callbacks{call: 7}, number: uint64(i + 1)}
+		o, err := cb.encode([]byte(reply.value), replyErrorOf(reply.err))
+		check(reply.name, append(o.head, o.body...), err)
 	}
-	forged := &callback{call: &pendingCall{id: 7, host: &hosted{names: []string{"g"}}}, number: 5, name: "f"}
-	pieces, err := encodeReply(forged, nil, &replyError{Message: forged.refusal(false)})
-	check("reply of a daemon that refuses", slices.Concat(pieces...), err)
+	forged := &callback{of: &callbacks{call: 7, names: []string{"g"}}, number: 5, name: "f"}
+	o, err := forged.encode(nil, &replyError{Message: forged.refusal(false)})
+	check("reply of a daemon that refuses", append(o.head, o.body...), err)
 }
 
 func TestGoldenFramesOfCallsUnderWay(t *testing.T) {
@@ -163,12 +180,12 @@ func TestGoldenFramesOfCallsUnderWay(t *testing.T) {
 		"ended":                                &sessionHeader{Session: 1},
 		"pong":                                 &struct{}{},
 	} {
-		f, err := readFrame(bytes.NewReader(frames[name].bytes(t)), MaxFrame)
+		f, err := newFrameBuffer(MaxFrame).read(bytes.NewReader(frames[name].bytes(t)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		got := reflect.New(reflect.TypeOf(want).Elem()).Interface()
-		if err := decodeSmall(f, testLimits, got); err != nil || !reflect.DeepEqual(got, want) {
+		if err := f.decode(&testLimits, got); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %+v, %v", name, got, err)
 		}
 	}
@@ -188,15 +205,15 @@ func TestGoldenOutcomes(t *testing.T) {
 		"call in a session that has ended": {err: call.ErrNoSession},
 	}
 	for name, want := range want {
-		f, err := readFrame(bytes.NewReader(frames[name].bytes(t)), MaxFrame)
+		f, err := newFrameBuffer(MaxFrame).read(bytes.NewReader(frames[name].bytes(t)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		h, err := decodeHeader(f, testLimits)
+		h, err := decodeAnswer(&f, &testLimits)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := outcomeOf(f, h, testLimits); !reflect.DeepEqual(got, want) {
+		if got := outcomeOf(&f, &h, &testLimits); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %+v", name, got)
 		}
 	}
@@ -218,7 +235,7 @@ func TestReadFrame(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			f, err := readFrame(strings.NewReader(test.bytes), 1<<18)
+			f, err := newFrameBuffer(1 << 18).read(strings.NewReader(test.bytes))
 			if !errors.Is(err, test.err) || test.err == nil && len(f.header) != len(test.bytes)-frameHead {
 				t.Errorf("got %d bytes, %v", len(f.header), err)
 			}
@@ -234,10 +251,9 @@ func FuzzReadFrame(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x03\x04\n\n\n"))
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		const limit = 1 << 12
-		r := bytes.NewReader(stream)
-		for {
-			before := r.Len()
-			fr, err := readFrame(r, limit)
+		frames, rest := newFrameBuffer(limit), bytes.NewReader(stream)
+		for taken := 0; ; {
+			fr, err := frames.read(iotest.HalfReader(rest))
 			if err != nil {
 				return
 			}
@@ -246,12 +262,15 @@ func FuzzReadFrame(f *testing.F) {
 			if fr.body != nil {
 				whole = append(append(bytes.Clone(fr.header), '\n'), fr.body...)
 			}
-			taken := stream[len(stream)-before : len(stream)-r.Len()]
-			if len(whole) > limit || !bytes.Equal(whole, taken[frameHead:]) || fr.kind != kindData && bytes.IndexByte(fr.header, '\n') >= 0 {
-				t.Fatalf("%q was cut into header %q and body %q", taken, fr.header, fr.body)
+			there := stream[taken:][:frameHead+len(whole)]
+			taken += len(there)
+			length := int(binary.BigEndian.Uint32(there))
+			if len(whole) > limit || len(whole) != length || !bytes.Equal(whole, there[frameHead:]) ||
+				fr.kind != kind(there[4]) || fr.kind != kindData && bytes.IndexByte(fr.header, '\n') >= 0 {
+				t.Fatalf("%q was cut into header %q and body %q", there, fr.header, fr.body)
 			}
-			if h, err := decodeHeader(fr, testLimits); err == nil {
-				o := outcomeOf(fr, h, testLimits)
+			if h, err := decodeAnswer(&fr, &testLimits); err == nil {
+				o := outcomeOf(&fr, &h, &testLimits)
 				if o.err == nil && !json.Valid(o.result.Value) {
 					t.Fatalf("took %q for a value", o.result.Value)
 				}

@@ -172,7 +172,7 @@ func FuzzStreams(f *testing.F) {
 			var reading sync.WaitGroup
 			reading.Go(func() {
 				for {
-					f, err := readFrame(p.r, MaxFrame)
+					f, err := p.frames.read(p.conn)
 					if err != nil { // also within a frame, where the daemon cuts the agent off
 						return
 					}
@@ -215,10 +215,10 @@ func FuzzStreams(f *testing.F) {
 		calls.Wait()
 		<-process.killed
 		<-c.done
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		for _, s := range c.streams {
-			if !s.over {
+		c.link.mu.Lock()
+		defer c.link.mu.Unlock()
+		for _, s := range c.streams.open {
+			if !s.closed {
 				t.Errorf("stream %d goes on", s.number)
 			}
 		}

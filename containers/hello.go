@@ -5,26 +5,7 @@ import (
 	"fmt"
 )
 
-// Limits bound what one container may do. They are fixed for its life.
-type Limits struct {
-	Concurrency  int // calls at once
-	Workers      int // processes that run scripts, kept ready
-	Heap         int // MiB of JavaScript heap for one worker
-	Memory       int // MiB for the whole container
-	Result       int // bytes of a value's JSON
-	ConsoleLines int
-	ConsoleBytes int
-	Modules      []string // built-in modules that scripts may load; nil: the agent's default list
-	Streams      int      // connections of one call at once; 0: scripts have none, nor what makes them
-
-	Liveness Liveness // when a silent agent is given up
-}
-
-// headerLimit is how many bytes a header to the daemon may take: the console at twice its limit (as
-// much as an agent holds whatever its workers do) with every byte escaped, and the rest.
-func (l Limits) headerLimit() int { return HeaderRoom + 12*l.ConsoleBytes + 8*l.ConsoleLines }
-
-// A Hello is what an agent says of itself. It is a claim, fit for display.
+// A Hello is what an agent says about itself. It is a claim, fit for display.
 type Hello struct {
 	Version int      `json:"version"`
 	Node    string   `json:"node"`
@@ -61,7 +42,7 @@ type consoleLimits struct {
 	Bytes int `json:"bytes"`
 }
 
-func encodeHello(l Limits) ([]byte, error) {
+func encodeHello(l *Limits) ([]byte, error) {
 	var network *networkLimits
 	if l.Streams > 0 {
 		network = &networkLimits{Call: l.Streams, Container: l.streamsAtOnce()}

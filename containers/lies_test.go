@@ -221,7 +221,7 @@ func sayUnderWay(t *testing.T, name string, k kind, header, body string, lives b
 	select {
 	case <-c.Done():
 		if lives {
-			t.Errorf("%s ended the container: %v", name, c.lost())
+			t.Errorf("%s ended the container: %v", name, c.link.lost())
 		}
 		<-process.killed
 	default:

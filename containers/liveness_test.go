@@ -213,7 +213,7 @@ func TestAgentThatAnswersLate(t *testing.T) {
 				time.Sleep(rounds*(after+20*time.Second) + time.Minute)
 				select {
 				case <-c.Done():
-					t.Errorf("ended: %v", c.cause)
+					t.Errorf("ended: %v", c.link.cause)
 				default:
 				}
 			})

@@ -10,9 +10,6 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// errProtocol is under every error that says an agent broke the rules of the link.
-var errProtocol = errors.New("broken link rules")
-
 const (
 	// maxText bounds name, message and stack of a failure, in bytes: more than an agent sends,
 	// which stops at 16 Ki characters and may mark the cut.
@@ -26,8 +23,8 @@ const (
 	consoleClosing = "console limit reached, the rest is dropped"
 )
 
-// header is that of a result or a failure.
-type header struct {
+// An answerHeader is that of a result or a failure.
+type answerHeader struct {
 	ID      uint64    `json:"id"`
 	Time    int64     `json:"time"`
 	CPU     float64   `json:"cpu"` // ms
@@ -40,23 +37,23 @@ type header struct {
 	Started bool      `json:"started"`
 }
 
-func decodeHeader(f frame, l Limits) (header, error) {
+func decodeAnswer(f *frame, l *Limits) (answerHeader, error) {
 	if f.kind != kindResult && f.kind != kindFailure {
-		return header{}, fmt.Errorf("%w: unknown kind of frame %d", errProtocol, f.kind)
+		return answerHeader{}, fmt.Errorf("%w: unknown kind of frame %d", errProtocol, f.kind)
 	}
 	if len(f.header) > l.headerLimit() || len(f.body) > l.Result {
-		return header{}, fmt.Errorf("%w: header of %d bytes and body of %d", errProtocol, len(f.header), len(f.body))
+		return answerHeader{}, fmt.Errorf("%w: header of %d bytes and body of %d", errProtocol, len(f.header), len(f.body))
 	}
-	var h header
+	var h answerHeader
 	if err := json.Unmarshal(f.header, &h); err != nil {
-		return header{}, fmt.Errorf("%w: header: %w", errProtocol, err)
+		return answerHeader{}, fmt.Errorf("%w: header: %w", errProtocol, err)
 	}
 	if h.CPU < 0 || h.CPU > maxCPU {
-		return header{}, fmt.Errorf("%w: %g ms of processor time", errProtocol, h.CPU)
+		return answerHeader{}, fmt.Errorf("%w: %g ms of processor time", errProtocol, h.CPU)
 	}
 	if f.kind == kindFailure {
 		if !h.Code.FromAgent() {
-			return header{}, fmt.Errorf("%w: a failure with code %d", errProtocol, h.Code)
+			return answerHeader{}, fmt.Errorf("%w: a failure with code %d", errProtocol, h.Code)
 		}
 	}
 	return h, nil
@@ -64,8 +61,14 @@ func decodeHeader(f frame, l Limits) (header, error) {
 
 var errWorkerDied = errors.New("the worker died under the call")
 
-// outcomeOf turns a checked header and its body into what Execute returns.
-func outcomeOf(f frame, h header, l Limits) outcome {
+// An outcome is what Done takes.
+type outcome struct {
+	result call.Result
+	err    error
+}
+
+// outcomeOf turns a checked header and its body into an outcome.
+func outcomeOf(f *frame, h *answerHeader, l *Limits) outcome {
 	console := boundConsole(h.Console, l)
 	if f.kind == kindFailure {
 		switch h.Code {
@@ -90,7 +93,7 @@ func outcomeOf(f frame, h header, l Limits) outcome {
 		}}
 	}
 	return outcome{result: call.Result{
-		Value:   f.body,
+		Value:   f.lastingBody(),
 		Console: console,
 		Time:    max(0, h.Time),
 		CPU:     time.Duration(h.CPU * float64(time.Millisecond)),
@@ -99,7 +102,7 @@ func outcomeOf(f frame, h header, l Limits) outcome {
 
 // boundConsole applies the limits that the agent should have applied. Lines within them come back as
 // they are, and always as a list that is not nil.
-func boundConsole(lines []string, l Limits) []string {
+func boundConsole(lines []string, l *Limits) []string {
 	if lines == nil {
 		return []string{}
 	}
@@ -114,7 +117,7 @@ func boundConsole(lines []string, l Limits) []string {
 	return bounded
 }
 
-func withinLimits(lines []string, l Limits) (fitting []string, whole bool) {
+func withinLimits(lines []string, l *Limits) (fitting []string, whole bool) {
 	bytes := 0
 	for i, line := range lines {
 		bytes += len(line)
@@ -123,15 +126,4 @@ func withinLimits(lines []string, l Limits) (fitting []string, whole bool) {
 		}
 	}
 	return lines, true
-}
-
-// clip shortens s to at most limit bytes, at the edge of a character.
-func clip(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	for limit > 0 && !utf8.RuneStart(s[limit]) {
-		limit--
-	}
-	return s[:limit]
 }

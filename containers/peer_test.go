@@ -1,7 +1,7 @@
 package containers
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,9 +42,9 @@ func (p *pipeProcess) Kill() error {
 
 // A peer is the agent's side: it reads what the daemon sends and writes whatever a test likes.
 type peer struct {
-	t    *testing.T
-	conn net.Conn
-	r    *bufio.Reader
+	t      *testing.T
+	conn   net.Conn
+	frames *frameBuffer
 
 	killed <-chan struct{} // once the daemon has hung up
 }
@@ -60,7 +60,8 @@ func (p *peer) next() (frame, bool) {
 }
 
 func (p *peer) nextOrPing() (frame, bool) {
-	f, err := readFrame(p.r, MaxFrame)
+	f, err := p.frames.read(p.conn)
+	f.header, f.body = bytes.Clone(f.header), bytes.Clone(f.body) // they outlive the next frame
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrClosedPipe) {
 		p.t.Errorf("the daemon sent no frame: %v", err)
 	}
@@ -122,7 +123,7 @@ func newPeer(t *testing.T, script func(*peer)) *pipeProcess {
 	go func() {
 		defer close(finished)
 		defer theirs.Close()
-		script(&peer{t: t, conn: theirs, r: bufio.NewReader(theirs), killed: process.killed})
+		script(&peer{t: t, conn: theirs, frames: newFrameBuffer(MaxFrame), killed: process.killed})
 	}()
 	t.Cleanup(func() {
 		_ = process.Kill()

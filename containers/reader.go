@@ -1,139 +1,230 @@
 package containers
 
 import (
-	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"time"
 
 	"github.com/jsd-project/jsd/call"
+	"github.com/jsd-project/jsd/nonblock"
 )
 
-// read takes the agent's frames until one cannot be believed, and says why.
-func (c *Container) read(r *bufio.Reader) error {
-	limit := c.limits.headerLimit() + 1 + c.limits.Result
+// A reader takes the agent's frames. What it calls does not wait for anybody.
+type reader struct {
+	link     *link
+	calls    *calls
+	sessions *sessions
+	streams  *streams
+	frames   *frameBuffer
+}
+
+// read takes frames until one cannot be believed, or no more come, and says why. It reads from a pipe or socket of the process,
+// or from the process itself where from is nil. At the end of the pipe, too, the process says why it has ended.
+//
+//	read
+//	  nonblock.Read
+//	    Took
+//	      frameBuffer.next
+//	      handle
+//	        answer                   result, failure
+//	          outcomeOf
+//	          calls.answered           the slot is free
+//	          calls.startWaiting       writes what waited for it
+//	          pendingCall.complete     call.Done
+//	        callbacks.print          print
+//	        callbacks.start          callback; the client is asked in a goroutine, which writes the reply
+//	        sessions.ended           ended
+//	        link.pong                pong
+//	        streams.admit            open; stream.run is a goroutine
+//	        streams.take             data, credit, finish, abort
+func (r *reader) read(from io.Reader) error {
+	r.frames.limit = r.link.limits.frameLimit()
+	if err := r.Took(0); err != nil { // frames that came with the hello
+		return err
+	}
+	if from != nil {
+		err := nonblock.Read(from, r)
+		if errors.Is(err, errProtocol) {
+			return err
+		}
+		if file, ok := from.(interface{ SetReadDeadline(time.Time) error }); ok && errors.Is(err, os.ErrDeadlineExceeded) {
+			_ = file.SetReadDeadline(time.Time{}) // the driver asked for the end, which is not there yet
+		}
+	}
+	err := nonblock.Read(r.link.process, r)
+	switch {
+	case errors.Is(err, errProtocol):
+		return err
+	case err == io.EOF && r.frames.partial():
+		err = io.ErrUnexpectedEOF
+	}
+	return endOf(err)
+}
+
+// Space is where the next bytes go.
+func (r *reader) Space() []byte { return r.frames.Space() }
+
+// Took handles the frames that n more bytes have made complete.
+func (r *reader) Took(n int) error {
+	r.frames.add(n)
+	r.link.activity.note()
 	for {
-		f, err := readFrame(r, limit)
-		if errors.Is(err, errFrameTooLong) {
+		f, ok, err := r.frames.next()
+		if err != nil {
 			return fmt.Errorf("%w: %w", errProtocol, err)
 		}
-		if err != nil {
-			return endOf(err)
+		if !ok {
+			return nil
 		}
-		if err := c.handle(f); err != nil {
+		if err := r.handle(f); err != nil {
 			return err
 		}
 	}
 }
 
-// handle does what a frame says, without waiting for anybody. Its errors say that the agent broke the
-// rules of the link.
-func (c *Container) handle(f frame) error {
+// handle does what a frame says. Its errors say that the agent broke the rules of the link.
+func (r *reader) handle(f frame) error {
 	switch f.kind {
 	case kindPrint:
-		return c.handlePrint(f)
+		return r.print(f)
 	case kindCallback:
-		return c.handleCallback(f)
+		return r.callback(f)
 	case kindEnded:
-		return c.handleEnded(f)
+		return r.ended(f)
 	case kindPong:
-		return c.handlePong(f)
+		return r.pong(f)
 	case kindOpen:
-		return c.handleOpen(f)
+		return r.open(f)
 	case kindData:
-		return c.handleData(f)
+		return r.data(f)
 	case kindCredit:
-		return c.handleCredit(f)
+		return r.credit(f)
 	case kindFinish:
-		return c.handleFinish(f)
+		return r.streamFrame(f, (*stream).finishedLocked)
 	case kindAbort:
-		return c.handleAbort(f)
+		return r.streamFrame(f, (*stream).abortedLocked)
 	default:
-		return c.handleAnswer(f)
+		return r.answer(f)
 	}
 }
 
-func (c *Container) handleAnswer(f frame) error {
-	h, err := decodeHeader(f, c.limits)
+func (r *reader) answer(f frame) error {
+	h, err := decodeAnswer(&f, r.link.limits)
 	if err != nil {
 		return err
 	}
-	o := outcomeOf(f, h, c.limits)
-	p, claimed := c.answered(h.ID, errors.Is(o.err, call.ErrNoSession))
+	o := outcomeOf(&f, &h, r.link.limits)
+	p, claimed := r.calls.answered(h.ID, errors.Is(o.err, call.ErrNoSession))
 	if p == nil {
 		return fmt.Errorf("%w: an answer to call %d, which waits for none", errProtocol, h.ID)
 	}
 	if p.bundle != "" {
-		c.bundles.release(p.bundle)
+		r.calls.bundles.release(p.bundle)
 	}
-	c.startWaiting()
+	r.calls.startWaiting()
 	if claimed {
 		if o.err == nil {
-			o.result.Container = c.ID()
+			o.result.Container = r.link.process.ID()
 		}
 		p.complete(o)
 	}
 	return nil
 }
 
-// answered takes the call that waits for an answer under id, once, or gives nil. A call that was not sent yet
-// cannot be answered, and only one in a session can have missed it. With claimed the answer is to be passed on.
-func (c *Container) answered(id uint64, missed bool) (_ *pendingCall, claimed bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	p := c.pending[id]
-	if p == nil || !p.sent || missed && !p.inSession() {
-		return nil, false
+func (r *reader) print(f frame) error {
+	var h printHeader
+	if err := f.decode(r.link.limits, &h); err != nil {
+		return err
 	}
-	delete(c.pending, id)
-	c.endStreamsLocked(p)
-	c.late = 0
-	if p.opens {
-		p.session.answered = true
+	if err := h.check(); err != nil {
+		return err
 	}
-	c.releaseLocked(p)
-	return p, p.claimLocked()
+	p, err := r.calls.find(h.ID)
+	if p == nil {
+		return err
+	}
+	return p.callbacks.print(h.Level, f.body)
 }
 
-// maxLate bounds the frames, between two answers, about calls that have been answered. An agent sends none; one
-// that never stops would cost the daemon processor time for nothing.
-const maxLate = 10_000
-
-// find gives the call that a frame of the agent is about, or nil where it has been answered.
-func (c *Container) find(id uint64) (*pendingCall, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	pending := c.pending[id]
-	if pending == nil && id > 0 && id <= c.lastID {
-		if c.late++; c.late > maxLate {
-			return nil, fmt.Errorf("%w: %d frames about calls that have been answered", errProtocol, c.late)
-		}
-		return nil, nil
+func (r *reader) callback(f frame) error {
+	var h callbackHeader
+	if err := f.decode(r.link.limits, &h); err != nil {
+		return err
 	}
-	if pending == nil || !pending.sent {
-		return nil, fmt.Errorf("%w: a frame about call %d, which was not made", errProtocol, id)
+	p, err := r.calls.find(h.ID)
+	if p == nil {
+		return err
 	}
-	return pending, nil
+	return p.callbacks.start(h, f.lastingBody())
 }
 
-// decodeSmall takes the header of a frame that is neither a hello nor an answer.
-func decodeSmall(f frame, l Limits, header any) error {
-	if len(f.header) > HeaderRoom || len(f.body) > l.Result {
-		return fmt.Errorf("%w: header of %d bytes and body of %d in a frame of kind %d", errProtocol, len(f.header), len(f.body), f.kind)
+func (r *reader) ended(f frame) error {
+	var h sessionHeader
+	if err := f.decode(r.link.limits, &h); err != nil {
+		return err
 	}
-	if err := json.Unmarshal(f.header, header); err != nil {
-		return fmt.Errorf("%w: header: %w", errProtocol, err)
+	s, err := r.sessions.ended(h.Session)
+	if err != nil {
+		return err
 	}
+	if s.bundle != "" {
+		r.calls.bundles.release(s.bundle)
+	}
+	r.calls.startWaiting() // the calls that wait in the session are over
 	return nil
 }
 
-var errAgentEnded = errors.New("the agent ended")
-
-// endOf says what a failed read means: at its end a stream has nothing to add to that.
-func endOf(err error) error {
-	if err == io.EOF {
-		return errAgentEnded
+func (r *reader) pong(f frame) error {
+	if err := f.decode(r.link.limits, &struct{}{}); err != nil {
+		return err
 	}
-	return fmt.Errorf("%w: %w", errAgentEnded, err)
+	return r.link.pong()
+}
+
+func (r *reader) open(f frame) error {
+	var h openHeader
+	if err := f.decode(r.link.limits, &h); err != nil {
+		return err
+	}
+	if err := h.check(); err != nil {
+		return err
+	}
+	p, err := r.calls.find(h.ID)
+	if err != nil {
+		return err
+	}
+	if p == nil {
+		return fmt.Errorf("%w: a stream of call %d, which has been answered", errProtocol, h.ID)
+	}
+	s, err := r.streams.admit(&p.connections, h)
+	if s != nil {
+		go s.run(h.Host, h.Port)
+	}
+	return err
+}
+
+func (r *reader) data(f frame) error {
+	number, data, err := cutData(f)
+	if err != nil {
+		return err
+	}
+	return r.streams.take(f.kind, number, len(data), func(s *stream) error { return s.takeLocked(data) })
+}
+
+func (r *reader) credit(f frame) error {
+	var h creditHeader
+	if err := f.decode(r.link.limits, &h); err != nil {
+		return err
+	}
+	return r.streams.take(f.kind, h.Stream, 1, func(s *stream) error { return s.grantedLocked(h.Bytes) })
+}
+
+func (r *reader) streamFrame(f frame, take func(*stream) error) error {
+	var h streamHeader
+	if err := f.decode(r.link.limits, &h); err != nil {
+		return err
+	}
+	return r.streams.take(f.kind, h.Stream, 1, take)
 }

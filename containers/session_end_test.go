@@ -228,8 +228,8 @@ func TestSessionThatDoesNotOpen(t *testing.T) {
 				}
 				time.Sleep(2 * cancelGrace)
 				c.lives(t)
-				if len(c.sessions) != 0 {
-					t.Errorf("%d sessions are kept", len(c.sessions))
+				if len(c.sessions.live) != 0 {
+					t.Errorf("%d sessions are kept", len(c.sessions.live))
 				}
 			})
 		})

@@ -41,7 +41,7 @@ func (p *peer) ended(session int) { p.send(kindEnded, fmt.Sprintf(`{"session":%d
 // lives fails the test where the container has been ended.
 func (c *Container) lives(t *testing.T) {
 	t.Helper()
-	if cause := c.lost().(*call.LostError).Cause; cause != nil {
+	if cause := c.link.lost().Cause; cause != nil {
 		t.Errorf("the container was ended: %v", cause)
 	}
 }
@@ -200,7 +200,7 @@ func TestSessionKeepsItsBundle(t *testing.T) {
 		}
 		p.next()
 	})
-	c.bundles = newBundles(4, 9)
+	c.calls.bundles = newBundles(4, 9)
 	s, err := c.OpenSessionContext(t.Context(), call.Call{Bundle: bundleOf("aa", 2), Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
@@ -296,7 +296,7 @@ func TestSessionsTogether(t *testing.T) {
 					result, err := s.Execute(ctx, call.Call{Timeout: time.Minute})
 					var failure *call.Failure
 					switch {
-					case err == nil && string(result.Value) == fmt.Sprint(s.(*session).id):
+					case err == nil && string(result.Value) == fmt.Sprint(s.(*openedSession).id):
 					case errors.Is(err, call.ErrNoSession):
 					case i%5 == 0 && errors.As(err, &failure) && failure.Code == call.Cancelled:
 					default:

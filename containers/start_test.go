@@ -103,7 +103,7 @@ func TestTwoCallsAtOnceInASession(t *testing.T) {
 			p.next()
 		})
 		first, second, third := newRecorder(), newRecorder(), newRecorder()
-		start := s.(*session).Start
+		start := s.(*openedSession).Start
 		start(minute(), func(result call.Result, err error) {
 			first.done(result, err)
 			start(minute(), third.done)
@@ -136,7 +136,7 @@ func TestCallBehindACancelledOneInASession(t *testing.T) {
 			p.next()
 		})
 		first, second := newRecorder(), newRecorder()
-		start := s.(*session).Start
+		start := s.(*openedSession).Start
 		start(minute(), first.done).Cancel()
 		time.Sleep(cancelAnswer)
 		if got := first.one(t); !reflect.DeepEqual(got.err, &call.Failure{Code: call.Cancelled}) {

@@ -1,18 +1,81 @@
 package containers
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/jsd-project/jsd/call"
 )
 
-// upload writes what the agent sends to the connection until the agent has finished or the stream is over. Where the
-// other side takes no more, what it has sent may still be read: the rest is dropped.
+// run connects a stream and copies until it is closed.
+//
+//	run
+//	  Network.Dial
+//	  open                      tells the agent
+//	  upload                    agent → connection, in a goroutine
+//	    take, conn.Write, grant
+//	  download                  connection → agent
+//	    waitForCredit, conn.Read, send
+//	  close
+func (s *stream) run(host string, port int) {
+	defer s.streams.running.Done()
+	if s.streams.dialing.Wait(s.ctx) != nil {
+		return // it is closed
+	}
+	conn, err := s.of.network.Dial(s.ctx, host, port)
+	if err != nil {
+		s.close(err)
+		return
+	}
+	defer conn.Close()
+	defer context.AfterFunc(s.ctx, func() { _ = conn.Close() })()
+	defer context.AfterFunc(s.reading, func() {
+		_ = conn.SetReadDeadline(time.Now())
+		_ = conn.SetWriteDeadline(time.Now().Add(streamDrain))
+	})()
+	idle := time.AfterFunc(streamIdle, func() {
+		s.close(&call.DialError{Code: "ETIMEDOUT", Message: fmt.Sprintf("nothing was sent or received in %v", streamIdle)})
+	})
+	defer idle.Stop()
+	if err := s.open(conn); err != nil {
+		s.streams.link.fail(err)
+		return
+	}
+	var upload sync.WaitGroup
+	upload.Go(func() { s.upload(conn, idle) })
+	s.download(conn, idle)
+	upload.Wait()
+	s.close(nil)
+}
+
+// open tells the agent that the stream is there.
+func (s *stream) open(conn net.Conn) error {
+	h := openedHeader{Stream: s.number}
+	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		h.Address = tcp.AddrPort().Addr().Unmap().String()
+	}
+	encoded, err := encodeFrame(kindOpened, h, nil)
+	if err != nil {
+		return err
+	}
+	s.streams.link.mu.Lock()
+	defer s.streams.link.unlock()
+	if !s.closed {
+		s.opened, s.credit, s.room = true, windowToAgent, windowToDaemon
+		s.streams.link.postLocked(outgoing{head: encoded})
+	}
+	return nil
+}
+
+// upload writes what the agent sends to the connection until the agent has finished or the stream is closed. Where the
+// other side takes no more, what it has sent may still be read, so the rest is dropped.
 func (s *stream) upload(conn net.Conn, idle *time.Timer) {
 	var spare []byte
 	refused := false
@@ -45,40 +108,39 @@ func (s *stream) upload(conn net.Conn, idle *time.Timer) {
 
 // take gives what has arrived, and leaves spare in its place.
 func (s *stream) take(spare []byte) (data []byte, finished bool) {
-	s.container.mu.Lock()
-	defer s.container.mu.Unlock()
+	s.streams.link.mu.Lock()
+	defer s.streams.link.mu.Unlock()
 	data, s.pending = s.pending, spare
 	return data, s.finished
 }
 
 // grant lets the agent send as much again. Small amounts wait until they are worth a frame.
 func (s *stream) grant(n int) {
-	c := s.container
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	l := s.streams.link
+	l.mu.Lock()
+	defer l.unlock()
 	s.owed += n
-	if s.owed >= windowToDaemon/4 && !s.granting && !s.over && !s.finished {
+	if s.owed >= windowToDaemon/4 && !s.granting && !s.closed && !s.finished {
 		s.granting = true
-		c.postLocked(outgoing{credit: s})
+		l.postLocked(outgoing{departure: (*granting)(s)})
 	}
 }
 
-// creditLocked makes the frame that grants what is owed, as it is about to be written; nil where nobody needs it.
-func (s *stream) creditLocked() []byte {
+// granting is the departure of a frame of credit, which is made then: for all that is owed at that time.
+type granting stream
+
+func (s *granting) departLocked(o *outgoing) bool {
 	s.granting = false
-	if s.over {
-		return nil
+	if s.closed {
+		return false
 	}
-	encoded, err := encodeFrame(kindCredit, creditHeader{Stream: s.number, Bytes: s.owed}, nil)
-	if err != nil {
-		return nil // two numbers
-	}
+	o.head = encodeNumbers(kindCredit, creditHeader{Stream: s.number, Bytes: s.owed})
 	s.room += s.owed
 	s.owed = 0
-	return encoded
+	return true
 }
 
-// download sends the agent what is read of the connection, until its end or the stream is over.
+// download sends the agent what is read of the connection, until its end or the stream is closed.
 func (s *stream) download(conn net.Conn, idle *time.Timer) {
 	buffer := make([]byte, frameHead+streamNumber+streamChunk)
 	for {
@@ -98,10 +160,10 @@ func (s *stream) download(conn net.Conn, idle *time.Timer) {
 		case s.reading.Err() != nil:
 			return // and what fails is the deadline
 		case err == io.EOF:
-			s.endOfData()
+			s.finish()
 			return
 		default:
-			s.end(readError(err))
+			s.close(readError(err))
 			return
 		}
 	}
@@ -117,9 +179,9 @@ func readError(err error) error {
 // waitForCredit gives how much may be read; 0 when nobody wants more.
 func (s *stream) waitForCredit() int {
 	for s.reading.Err() == nil {
-		s.container.mu.Lock()
+		s.streams.link.mu.Lock()
 		most := min(s.credit, streamChunk)
-		s.container.mu.Unlock()
+		s.streams.link.mu.Unlock()
 		if most > 0 {
 			return most
 		}
@@ -131,41 +193,45 @@ func (s *stream) waitForCredit() int {
 	return 0
 }
 
-// send puts a frame in line, with n bytes that stand in their place in buffer, and reports true when it has been
+// send posts a frame, with n bytes that stand in their place in buffer, and reports true when it has been
 // written. With false the buffer may still be in use.
 func (s *stream) send(buffer []byte, n int) bool {
 	binary.BigEndian.PutUint32(buffer, uint32(streamNumber+n))
 	buffer[frameHead-1] = byte(kindData)
 	binary.BigEndian.PutUint32(buffer[frameHead:], s.number)
-	c := s.container
-	c.mu.Lock()
-	if s.over || s.aborted {
-		c.mu.Unlock()
+	l := s.streams.link
+	l.mu.Lock()
+	if s.closed || s.aborted {
+		l.mu.Unlock()
 		return false
 	}
 	s.frame = buffer[:frameHead+streamNumber+n]
 	s.credit -= n
-	c.data = append(c.data, s)
-	c.wakeLocked()
-	c.mu.Unlock()
+	l.postDataLocked(s)
+	l.unlock()
 	select {
-	case <-s.written:
+	case <-s.left:
 		return true
 	case <-s.reading.Done():
 		return false
 	}
 }
 
-// endOfData tells the agent that the other side has sent its last byte, all of which has been written.
-func (s *stream) endOfData() {
-	encoded, err := encodeFrame(kindFinish, streamHeader{Stream: s.number}, nil)
-	if err != nil {
-		s.container.end(err)
-		return
+func (s *stream) dataLocked() []byte {
+	if s.closed || s.aborted {
+		return nil
 	}
-	s.container.mu.Lock()
-	defer s.container.mu.Unlock()
-	if !s.over {
-		s.container.postLocked(outgoing{frame: encoded})
+	return s.frame
+}
+
+func (s *stream) written() { s.left <- struct{}{} }
+
+// finish tells the agent that the other side has sent its last byte, all of which has been written.
+func (s *stream) finish() {
+	l := s.streams.link
+	l.mu.Lock()
+	defer l.unlock()
+	if !s.closed {
+		l.postLocked(outgoing{head: encodeNumbers(kindFinish, streamHeader{Stream: s.number})})
 	}
 }

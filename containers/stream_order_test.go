@@ -29,7 +29,7 @@ func TestOpenedComesBeforeData(t *testing.T) {
 				var h openedHeader
 				if f.kind == kindOpened && json.Unmarshal(f.header, &h) == nil {
 					opened[h.Stream] = true
-				} else if number, _, err := dataOf(f); f.kind != kindData || err != nil || !opened[number] {
+				} else if number, _, err := cutData(f); f.kind != kindData || err != nil || !opened[number] {
 					t.Errorf("got kind %d of stream %d", f.kind, number)
 				}
 			}

@@ -77,7 +77,7 @@ func (p *peer) receive(stream uint32, n int) []byte {
 	var all []byte
 	for len(all) < n {
 		f, ok := p.next()
-		number, data, err := dataOf(f)
+		number, data, err := cutData(f)
 		if !ok || f.kind != kindData || err != nil || number != stream {
 			p.t.Errorf("got kind %d, header %.100q after %d bytes", f.kind, f.header, len(all))
 			return all
@@ -132,7 +132,7 @@ func TestStreamsThatAreRefused(t *testing.T) {
 	}{
 		"by the policy": {&pipes{fail: &call.DialError{Code: "EACCES", Message: "connect to x is not allowed"}}, `{"stream":1,"code":"EACCES","message":"connect to x is not allowed"}`},
 		"with an endless reason": {&pipes{fail: &call.DialError{Code: strings.Repeat("E", 100), Message: strings.Repeat("x", 5000)}},
-			`{"stream":1,"code":"` + strings.Repeat("E", maxCode) + `","message":"` + strings.Repeat("x", maxWhy) + `"}`},
+			`{"stream":1,"code":"` + strings.Repeat("E", maxDialCode) + `","message":"` + strings.Repeat("x", maxDialMessage) + `"}`},
 		"by an error of the daemon's own": {&pipes{fail: errors.New("secret")}, `{"stream":1,"code":"ECONNREFUSED","message":"the connection could not be made"}`},
 		"for a call without a network":    {nil, `{"stream":1,"code":"EACCES","message":"connect to api.test:443 is not allowed: there are no hosts that this script may reach"}`},
 	} {
@@ -385,10 +385,10 @@ func streamsOneAfterTheOther(t *testing.T) {
 	if took := time.Since(began).Round(time.Second / streamRate); took != waiting {
 		t.Errorf("took %v, want %v", took, waiting)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.streams) != 0 || len(c.data) != 0 {
-		t.Errorf("%d streams are left", len(c.streams))
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	if len(c.streams.open) != 0 || len(c.link.outbox.data) != 0 {
+		t.Errorf("%d streams are left", len(c.streams.open))
 	}
 }
 
@@ -417,18 +417,28 @@ func TestIdleStream(t *testing.T) {
 
 // Data is written a little at a time, and each stream gets its turn before another has its second.
 func TestTurnsOfData(t *testing.T) {
-	c := &Container{unsent: make(chan struct{}, 1)}
+	var box outbox
 	streams := make([]*stream, 7)
 	for i := range streams {
-		streams[i] = &stream{container: c, number: uint32(i + 1), over: i == 1}
-		c.data = append(c.data, streams[i])
+		streams[i] = &stream{number: uint32(i + 1), frame: []byte{byte(i)}, closed: i == 1, left: make(chan struct{}, 1)}
+		box.data = append(box.data, streams[i])
 	}
-	if got, want := c.gatherDataLocked(nil), []*stream{streams[0], streams[2], streams[3], streams[4]}; !slices.Equal(got, want) || len(c.unsent) != 1 {
-		t.Errorf("the first turn is %v, the writer is told %d times that there is more", got, len(c.unsent))
+	turn := func(want ...source) {
+		t.Helper()
+		var b batch
+		if box.gatherLocked(&b); !slices.Equal(b.sources, want) || len(b.pieces) != len(want) {
+			t.Errorf("the turn is %v", b.pieces)
+		}
+		b.written()
 	}
-	<-c.unsent
-	c.data = append(c.data, streams[0])
-	if got, want := c.gatherDataLocked(nil), []*stream{streams[5], streams[6], streams[0]}; !slices.Equal(got, want) || len(c.unsent) != 0 {
-		t.Errorf("the second turn is %v, the writer is told %d times that there is more", got, len(c.unsent))
+	turn(streams[0], streams[2], streams[3], streams[4])
+	if box.empty() {
+		t.Error("there is no more")
+	}
+	<-streams[0].left
+	box.data = append(box.data, streams[0])
+	turn(streams[5], streams[6], streams[0])
+	if !box.empty() {
+		t.Error("there is more")
 	}
 }

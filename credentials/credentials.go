@@ -10,51 +10,51 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Config is read once, by Open. Without any secret and any keys everybody is trusted.
+// Config is read once, by Open. Without a secret and without keys, everybody is trusted.
 type Config struct {
 	Secret     string // of trusted backends; empty: none
-	SecretFile string // that holds it instead, read again by Reload
+	SecretFile string // a file with the secret, instead; Reload reads it again
 
-	Key     string // what tokens are signed with: a secret for HS256, public keys as PEM, or JWKs
-	KeyFile string // public keys as PEM, or JWKs; read again by Reload
+	Key     string // checks the signatures of tokens: a secret for HS256, public keys as PEM, or JWKs
+	KeyFile string // a file with public keys as PEM, or JWKs; Reload reads it again
 	KeysURL string // of a JWK set: https, or http on this machine
 
-	Claim      string   // names the tenant; default DefaultClaim
-	Issuers    []string // tokens are of one of them; none: of anybody that has a key
-	Audiences  []string // tokens are for one of them; none: for nobody in particular
-	Algorithms []string // that tokens may have, of Algorithms; default all that the keys are for
+	Claim      string   // that names the tenant; default DefaultClaim
+	Issuers    []string // of which a token must have one; empty: any
+	Audiences  []string // of which a token must have one; empty: a token must have none
+	Algorithms []string // that a token may be signed with, from Algorithms(); default all that the keys are for
 
 	Log zerolog.Logger
 }
 
-// DefaultClaim is where a token names its tenant.
+// DefaultClaim is the claim of a token that names its tenant.
 const DefaultClaim = "tenant"
 
 // An Identity is who a request comes from.
 type Identity struct {
-	Tenant  string    // whose it is; empty: it may name any
-	Expires time.Time // when the token ends; zero: never
+	Tenant  string    // of the sender; empty: the request may name any tenant
+	Expires time.Time // end of the token; zero: never
 }
 
-// A Refusal says why somebody is not let in, in words for them.
+// A Refusal says why a request is refused.
 type Refusal struct {
-	Reason string
-	Later  bool // it is not their fault: there are no keys yet
+	Reason string // for the sender
+	Later  bool   // it may be accepted later: the keys have not been fetched yet
 }
 
 func (r *Refusal) Error() string { return r.Reason }
 
 func refused(reason string) error { return &Refusal{Reason: reason} }
 
-// Credentials are what the daemon lets in. Methods may be called from any goroutine.
+// Credentials check requests. Their methods may be called from any goroutine.
 type Credentials struct {
-	secret *secret // nil: there is none
-	tokens *tokens // nil: none are taken
+	secret *secret // nil: there is no secret
+	tokens *tokens // nil: no token is accepted
 	log    zerolog.Logger
 }
 
-// Open reads the files and asks the URL for the first time, for a few seconds at most: tokens are refused as
-// long as it does not answer. Who opens closes.
+// Open reads the files and fetches the keys from the URL for the first time, which takes a few seconds at most. If that
+// fails, tokens are refused until a later fetch succeeds. The caller calls Close.
 func Open(ctx context.Context, cfg Config) (_ *Credentials, err error) {
 	c := &Credentials{log: cfg.Log}
 	if c.secret, err = newSecret(&cfg); err != nil {
@@ -68,14 +68,15 @@ func Open(ctx context.Context, cfg Config) (_ *Credentials, err error) {
 	return c, nil
 }
 
-// Close ends the asking for keys, and waits for it.
+// Close stops the fetching of keys, and waits until it has stopped.
 func (c *Credentials) Close() {
 	if c.tokens != nil && c.tokens.remote != nil {
 		c.tokens.remote.close()
 	}
 }
 
-// Reload reads the files again and has the URL asked again. What is wrong stays as it was.
+// Reload reads the files again, and starts a fetch from the URL. A secret or a set of keys that has an error stays as
+// it was.
 func (c *Credentials) Reload() error {
 	var errs []error
 	if c.secret != nil && c.secret.file != "" {
@@ -87,8 +88,8 @@ func (c *Credentials) Reload() error {
 	return errors.Join(errs...)
 }
 
-// Of says who a request comes from. An error is a *Refusal. It may wait, for seconds at most, for keys that
-// nobody knew before.
+// Of returns who sent a request. An error is a *Refusal. Of may wait, for a few seconds at most, for a key that is not
+// known yet.
 func (c *Credentials) Of(r *http.Request) (Identity, error) {
 	if c.secret == nil && c.tokens == nil {
 		return Identity{}, nil
@@ -107,7 +108,7 @@ func (c *Credentials) Of(r *http.Request) (Identity, error) {
 	case err != nil:
 		return Identity{}, err
 	case sent != nil:
-		return c.tokens.judge(r.Context(), *sent)
+		return c.tokens.check(r.Context(), *sent)
 	case trusted:
 		return Identity{}, nil
 	default:
@@ -115,7 +116,7 @@ func (c *Credentials) Of(r *http.Request) (Identity, error) {
 	}
 }
 
-// SecretHeader is where a trusted backend sends the secret.
+// SecretHeader is the header in which a trusted backend sends the secret.
 const SecretHeader = "x-runtime-secret"
 
 const (
@@ -134,7 +135,7 @@ func (c *Credentials) wants() string {
 	}
 }
 
-// Challenge is what WWW-Authenticate says to those who are refused.
+// Challenge returns the value of the header WWW-Authenticate for a refused request.
 func (c *Credentials) Challenge() string {
 	if c.tokens == nil {
 		return SecretHeader
@@ -142,5 +143,5 @@ func (c *Credentials) Challenge() string {
 	return `Bearer realm="jsd"`
 }
 
-// inFile is an error about a file.
+// inFile returns an error with the name of the file that it is about. what is the kind of file.
 func inFile(what, file string, err error) error { return fmt.Errorf("%s %s: %w", what, file, err) }

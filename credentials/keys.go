@@ -16,26 +16,27 @@ import (
 	"github.com/lestrrat-go/jwx/v3/jwk"
 )
 
-// Algorithms are those that tokens may be signed with. Each kind of key is for exactly one of them, so that
-// nobody can have a public key taken for the secret of HS256.
+// Algorithms returns the algorithms that tokens may be signed with. Each kind of key is for exactly one of them. So a
+// public key is never used as the secret of HS256.
 func Algorithms() []string { return []string{"HS256", "RS256", "ES256", "EdDSA"} }
 
 const (
-	minHMAC = 32   // bytes, as many as HS256 makes
+	minHMAC = 32   // bytes, as many as a signature of HS256 has
 	minRSA  = 2048 // bits
-	maxKeys = 64   // of one source: a token that names none may be tried with all
+	maxKeys = 64   // from one source: a token that names no key is tried with all of them
 )
 
-// A key is what signatures are checked with.
+// A key checks signatures.
 type key struct {
-	id        string // empty: it has none
+	id        string // may be empty
 	algorithm jwa.SignatureAlgorithm
 	value     any // []byte, *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
 }
 
 type keySet []key
 
-// find gives the keys that a token may be signed with: those it names, and those that have no name.
+// find returns the keys that a token may be signed with: the keys that have the id that the token names, and the keys
+// without an id. If the token names no key, these are all keys for its algorithm.
 func (s keySet) find(algorithm jwa.SignatureAlgorithm, id string) (found []key) {
 	for _, k := range s {
 		if k.algorithm == algorithm && (id == "" || k.id == "" || k.id == id) {
@@ -45,12 +46,12 @@ func (s keySet) find(algorithm jwa.SignatureAlgorithm, id string) (found []key) 
 	return found
 }
 
-// symmetric tells whether one of the keys is a secret.
+// symmetric reports whether one of the keys is a secret.
 func (s keySet) symmetric() bool {
 	return slices.ContainsFunc(s, func(k key) bool { return k.algorithm == jwa.HS256() })
 }
 
-// newKey says what a key can be used for.
+// newKey returns a key with the algorithm that it is for. The error says why it cannot be used.
 func newKey(id string, value any) (key, error) {
 	k := key{id: id, value: value}
 	switch v := value.(type) {
@@ -74,7 +75,7 @@ func newKey(id string, value any) (key, error) {
 	return k, nil
 }
 
-// parseKeys reads PEM or JWKs, all of which have to be good.
+// parseKeys reads keys as PEM or JWKs. One bad key is an error.
 func parseKeys(content []byte) (keySet, error) {
 	content = bytes.TrimSpace(content)
 	switch {
@@ -134,7 +135,7 @@ func parseBlock(block *pem.Block) (value any, err error) {
 	return value, nil
 }
 
-// isPublic tells whether these are the bytes of a public key, or of a certificate.
+// isPublic reports whether these are the bytes of a public key or of a certificate.
 func isPublic(der []byte) bool {
 	for _, kind := range []string{"PUBLIC KEY", "RSA PUBLIC KEY", "CERTIFICATE"} {
 		if _, err := parseBlock(&pem.Block{Type: kind, Bytes: der}); err == nil {
@@ -163,8 +164,8 @@ func parseJWKs(content []byte) (set keySet, err error) {
 	return set, nil
 }
 
-// parsePublished reads a set that others made, which may hold what is nothing to us: that is left out. Secrets
-// are, too: what is published is none.
+// parsePublished reads a JWK set that an issuer publishes. It leaves out keys that cannot be used here, and returns
+// their number. It leaves out secrets, too, because a published secret is not secret.
 func parsePublished(content []byte) (set keySet, leftOut int, err error) {
 	parsed, err := jwk.Parse(content, jwk.WithMaxKeys(maxKeys), jwk.WithStrictKeySetParsing(false))
 	if err != nil {
@@ -181,7 +182,7 @@ func parsePublished(content []byte) (set keySet, leftOut int, err error) {
 	return set, leftOut, nil
 }
 
-// keyOf refuses keys that were made for something else.
+// keyOf converts a JWK. It refuses keys that are for another purpose.
 func keyOf(from jwk.Key) (key, error) {
 	if jwk.IsUnsupportedKey(from) {
 		return key{}, errors.New("cannot be read")
@@ -213,7 +214,7 @@ func keyOf(from jwk.Key) (key, error) {
 	return k, nil
 }
 
-// valueOf gives the key as newKey wants it, checked by the standard library.
+// valueOf returns the value for newKey. The standard library has checked it.
 func valueOf(from jwk.Key) (any, error) {
 	var value any
 	if err := jwk.Export(from, &value); err != nil {

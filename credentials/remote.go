@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"sync"
@@ -17,39 +16,41 @@ import (
 	"github.com/lestrrat-go/jwx/v3/jwa"
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
+
+	"github.com/jsd-project/jsd/loopback"
 )
 
 const (
-	refreshEvery = 5 * time.Minute  // so long a key goes on to be taken that is not published any more
-	retryEvery   = 10 * time.Second // after a failure, and for keys that are not known
-	askedAtOnce  = 3                // for keys that are not known, before it has to be waited in between
+	refreshEvery = 5 * time.Minute  // between fetches; a key that is not published any more is accepted for as long
+	retryEvery   = 10 * time.Second // between fetches after a failure, and between fetches for unknown keys
+	askedAtOnce  = 3                // fetches for unknown keys that need not wait for retryEvery
 	fetchTime    = 5 * time.Second  // for an answer
-	maxWaiting   = 100              // requests that wait for one
+	maxWaiting   = 100              // requests that wait for a fetch
 	maxSet       = 1 << 20          // bytes
 	maxRedirects = 3
 )
 
-// A remote is the keys that a URL publishes. The last good ones stay, however long it is away.
+// A remote has the keys that a URL publishes. It keeps the last good set for as long as the URL does not answer.
 //
-//	time, poke, ask ─► loop ─► fetch ─► current
-//	             ▲                 │
-//	             └── those who ask wait for the round
+//	timer, poke, ask ─► loop ─► fetch ─► current
+//	              ▲                 │
+//	              └── ask waits for the end of the round
 type remote struct {
 	url     *url.URL
 	client  *http.Client
 	log     zerolog.Logger
 	current atomic.Pointer[keySet]
-	unknown *rate.Limiter // how often it is asked for keys that are not known
+	unknown *rate.Limiter // of fetches for unknown keys
 	every   time.Duration
 	retry   time.Duration
 
-	wake chan struct{} // has one element when the loop is to begin a round
+	wake chan struct{} // holds an element when the loop has to begin a round
 	stop context.CancelFunc
 	done chan struct{} // closed when the loop has ended
 
 	mu      sync.Mutex    // guards all below
-	round   chan struct{} // closed when the fetch that is wanted, or under way, has ended; nil: there is none
-	waiting int
+	round   chan struct{} // closed at the end of the fetch that runs or has been asked for; nil: there is none
+	waiting int           // requests that wait for the round
 	failing bool
 }
 
@@ -58,39 +59,34 @@ func newRemote(address string, log zerolog.Logger) (*remote, error) {
 	switch {
 	case err != nil || u.Host == "" || u.Fragment != "":
 		return nil, errors.New("the URL of the keys has to be one like https://example.com/.well-known/jwks.json")
-	case u.Scheme != "https" && !(u.Scheme == "http" && isThisMachine(u.Hostname())):
+	case u.Scheme != "https" && !(u.Scheme == "http" && loopback.Is(u.Hostname())):
 		return nil, fmt.Errorf("the URL of the keys, at %s, has to begin with https: who can change what it answers can let anybody in", u.Host)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.DisableKeepAlives = true // minutes lie in between
+	transport.DisableKeepAlives = true // the next request comes minutes later
 	return &remote{
 		url: u, log: log.With().Str("host", u.Host).Logger(),
-		client:  &http.Client{Transport: transport, CheckRedirect: noWayDown},
+		client:  &http.Client{Transport: transport, CheckRedirect: checkRedirect},
 		unknown: rate.NewLimiter(rate.Every(retryEvery), askedAtOnce),
 		every:   refreshEvery, retry: retryEvery,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}, nil
 }
 
-func isThisMachine(host string) bool {
-	address, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && address.Unmap().IsLoopback()
-}
-
-// noWayDown follows no redirect to where others could listen in.
-func noWayDown(to *http.Request, via []*http.Request) error {
+// checkRedirect refuses a redirect to a connection that others could read or change.
+func checkRedirect(to *http.Request, via []*http.Request) error {
 	switch {
 	case len(via) > maxRedirects:
 		return errors.New("too many redirects")
 	case via[0].URL.Scheme == "https" && to.URL.Scheme != "https":
 		return errors.New("it redirects away from https")
-	case to.URL.Scheme != "https" && !isThisMachine(to.URL.Hostname()):
+	case to.URL.Scheme != "https" && !loopback.Is(to.URL.Hostname()):
 		return errors.New("it redirects away from this machine")
 	}
 	return nil
 }
 
-// open fetches for the first time, and goes on in the background until close.
+// open fetches the keys for the first time, and starts the loop, which runs until close.
 func (r *remote) open(ctx context.Context) {
 	r.fetch(ctx)
 	running, stop := context.WithCancel(context.Background())
@@ -103,10 +99,10 @@ func (r *remote) close() {
 	<-r.done
 }
 
-// set is nil before the first good answer.
+// set returns the last good set. It is nil before the first one.
 func (r *remote) set() *keySet { return r.current.Load() }
 
-// knows tells whether one of the keys has this very name.
+// knows reports whether one of the keys has this id.
 func (r *remote) knows(algorithm jwa.SignatureAlgorithm, id string) bool {
 	set := r.set()
 	return id != "" && set != nil && slices.ContainsFunc(*set, func(k key) bool { return k.id == id && k.algorithm == algorithm })
@@ -131,7 +127,7 @@ func (r *remote) loop(ctx context.Context) {
 	}
 }
 
-// beginRound lets those who ask from now on wait for the fetch that begins.
+// beginRound makes requests that ask from now on wait for the fetch that begins.
 func (r *remote) beginRound() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -158,7 +154,7 @@ func (r *remote) endRound() {
 	}
 }
 
-// poke has the keys fetched soon.
+// poke asks the loop to fetch the keys.
 func (r *remote) poke() {
 	select {
 	case r.wake <- struct{}{}:
@@ -166,8 +162,8 @@ func (r *remote) poke() {
 	}
 }
 
-// ask has the keys fetched because one is not known, and waits for it. Where that has been so often, or is what
-// too many wait for, it says no at once.
+// ask fetches the keys because one is unknown, and waits for the end of the fetch. It returns false at once if there
+// were too many such fetches lately, or if too many requests wait.
 func (r *remote) ask(ctx context.Context) bool {
 	round, ok := r.join()
 	if !ok {
@@ -204,7 +200,7 @@ func (r *remote) join() (round <-chan struct{}, ok bool) {
 	return r.round, true
 }
 
-// fetch takes what is published now, if it is any good.
+// fetch replaces the current set by the published one, if that is good.
 func (r *remote) fetch(ctx context.Context) {
 	set, leftOut, err := r.get(ctx)
 	if err == nil && len(set) == 0 {
@@ -214,21 +210,21 @@ func (r *remote) fetch(ctx context.Context) {
 		return
 	}
 	r.mu.Lock()
-	was := r.failing
+	failed := r.failing
 	r.failing = err != nil
 	r.mu.Unlock()
 	if err != nil {
-		r.complain(err, was)
+		r.logFailure(err, failed)
 		return
 	}
-	if was || r.current.Load() == nil {
+	if failed || r.current.Load() == nil {
 		r.log.Info().Int("keys", len(set)).Int("others", leftOut).Msg("fetched the keys of tokens")
 	}
 	r.current.Store(&set)
 }
 
-// complain is loud about the first failure only.
-func (r *remote) complain(err error, again bool) {
+// logFailure logs a failed fetch: as a warning the first time, and for debugging if the one before had failed, too.
+func (r *remote) logFailure(err error, again bool) {
 	event := r.log.Debug()
 	if !again {
 		event = r.log.Warn()
@@ -250,7 +246,7 @@ func (r *remote) get(ctx context.Context) (keySet, int, error) {
 	request.Header.Set("Accept", "application/jwk-set+json, application/json")
 	response, err := r.client.Do(request)
 	if err != nil {
-		return nil, 0, urlless(err)
+		return nil, 0, withoutURL(err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
@@ -259,15 +255,15 @@ func (r *remote) get(ctx context.Context) (keySet, int, error) {
 	content, err := io.ReadAll(io.LimitReader(response.Body, maxSet+1))
 	switch {
 	case err != nil:
-		return nil, 0, urlless(err)
+		return nil, 0, withoutURL(err)
 	case len(content) > maxSet:
 		return nil, 0, fmt.Errorf("the answer is larger than %d bytes", maxSet)
 	}
 	return parsePublished(content)
 }
 
-// urlless is the error without the URL, which may have a password in it.
-func urlless(err error) error {
+// withoutURL returns the error without the URL, which may contain a password.
+func withoutURL(err error) error {
 	var failed *url.Error
 	if errors.As(err, &failed) {
 		err = failed.Err

@@ -5,11 +5,12 @@ import (
 	"strings"
 )
 
-// subprotocolPrefix is before a token among the subprotocols, the one thing that a browser can send with a WebSocket.
+// subprotocolPrefix marks the subprotocol that holds a token. A page in a browser cannot set other headers of a
+// WebSocket.
 const subprotocolPrefix = "bearer."
 
-// tokenOf is the token of a request; nil: it has none. Which of two is meant cannot be known, so there is an
-// error. Authorization of another kind is somebody else's, such as a proxy's.
+// tokenOf returns the token of a request, or nil if there is none. Several tokens are an error, because it is not clear
+// which one counts. An Authorization header of another scheme is ignored: it is for somebody else, such as a proxy.
 func tokenOf(r *http.Request) (*string, error) {
 	headers := r.Header.Values("Authorization")
 	var tokens []string

@@ -13,19 +13,18 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Files of a secret or of keys are no larger than this.
-const maxFile = 1 << 20 // bytes
+const (
+	maxFile   = 1 << 20 // bytes of a file with a secret or with keys
+	maxSecret = 4096    // bytes, so that it fits into a header
+)
 
-// maxSecret is more than anybody needs, and fits into a header.
-const maxSecret = 4096 // bytes
-
-// A secret is known by its hash alone.
+// A secret is kept as its hash.
 type secret struct {
-	file string // empty: it was given
+	file string // empty: the secret comes from Config.Secret
 	hash atomic.Pointer[[sha256.Size]byte]
 }
 
-// newSecret gives nil where there is none.
+// newSecret returns nil if there is no secret.
 func newSecret(cfg *Config) (*secret, error) {
 	switch {
 	case cfg.Secret != "" && cfg.SecretFile != "":
@@ -44,7 +43,7 @@ func newSecret(cfg *Config) (*secret, error) {
 	}
 }
 
-// read takes what the file holds now. With an error the secret stays as it was.
+// read sets the secret to the content of the file. On an error the secret stays as it was.
 func (s *secret) read(log zerolog.Logger) error {
 	content, open, err := readFile(s.file)
 	if err != nil {
@@ -59,7 +58,8 @@ func (s *secret) read(log zerolog.Logger) error {
 	return nil
 }
 
-// set refuses what no header can carry, or not as it stands. The error begins with a verb.
+// set sets the secret. It refuses a value that a header cannot carry unchanged. The text of the error begins with a
+// verb.
 func (s *secret) set(value string) error {
 	switch {
 	case strings.TrimSpace(value) == "":
@@ -76,13 +76,13 @@ func (s *secret) set(value string) error {
 	return nil
 }
 
-// is takes the same time for any wrong secret.
+// is reports whether sent is the secret. It takes the same time for each wrong value.
 func (s *secret) is(sent string) bool {
 	hash := sha256.Sum256([]byte(sent))
 	return subtle.ConstantTimeCompare(hash[:], s.hash.Load()[:]) == 1
 }
 
-// readFile gives the content of a file, and whether everybody on this machine may read it. The error has no path.
+// readFile returns the content of a file, and whether every user of this machine may read it. The error has no path.
 func readFile(name string) (content []byte, open bool, err error) {
 	f, err := os.Open(name)
 	if err != nil {

@@ -22,15 +22,15 @@ import (
 
 const (
 	maxToken = 8 << 10          // bytes
-	leeway   = 30 * time.Second // that clocks may differ by
+	leeway   = 30 * time.Second // by which clocks may differ
 )
 
-// tokens judges tokens by the keys there are.
+// tokens checks tokens.
 type tokens struct {
-	given  keySet // by Config.Key
-	file   string // empty: none
-	read   atomic.Pointer[keySet]
-	remote *remote // nil: none
+	given  keySet                 // of Config.Key
+	file   string                 // empty: there is none
+	read   atomic.Pointer[keySet] // of the file
+	remote *remote                // nil: there is none
 
 	claim                        string
 	issuers, audiences, accepted []string
@@ -78,11 +78,12 @@ func newTokens(ctx context.Context, cfg *Config) (*tokens, error) {
 	return t, nil
 }
 
-// givenKeys takes for a secret what is neither PEM nor JSON, nor seems to be meant so.
+// givenKeys returns the keys of Config.Key. A text that is neither PEM nor JSON is a secret, unless noSecret refuses
+// it.
 func givenKeys(text string) (keySet, error) {
 	trimmed := strings.TrimSpace(text)
 	if strings.HasPrefix(trimmed, "{") || strings.Contains(trimmed, "-----BEGIN") {
-		return parseKeys([]byte(strings.ReplaceAll(trimmed, `\n`, "\n"))) // as environments often have it
+		return parseKeys([]byte(strings.ReplaceAll(trimmed, `\n`, "\n"))) // environment variables often have \n for a new line
 	}
 	if err := noSecret(trimmed); err != nil {
 		return nil, err
@@ -94,8 +95,8 @@ func givenKeys(text string) (keySet, error) {
 	return keySet{k}, nil
 }
 
-// noSecret refuses what others know and what was meant to be something else: whoever knows the secret of HS256 can
-// make any token.
+// noSecret refuses texts that are not secret, or that seem to be given by mistake: anybody who knows the secret of
+// HS256 can make any token.
 func noSecret(text string) error {
 	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
 	if err == nil && isPublic(der) {
@@ -112,7 +113,7 @@ func noSecret(text string) error {
 	return nil
 }
 
-// usable says what is wrong with a set that no token could be checked with.
+// usable returns an error if no token can be checked with a set.
 func (t *tokens) usable(set keySet) error {
 	for _, k := range set {
 		if slices.Contains(t.accepted, k.algorithm.String()) {
@@ -122,7 +123,7 @@ func (t *tokens) usable(set keySet) error {
 	return fmt.Errorf("has no key for the algorithms allowed, %s", strings.Join(t.accepted, ", "))
 }
 
-// readFile takes the keys that the file holds now. With an error they stay as they were.
+// readFile replaces the keys of the file by its content. On an error they stay as they were.
 func (t *tokens) readFile() error {
 	if t.file == "" {
 		return nil
@@ -152,8 +153,8 @@ func (t *tokens) reload() error {
 	return t.readFile()
 }
 
-// judge says whose token this is.
-func (t *tokens) judge(ctx context.Context, token string) (Identity, error) {
+// check returns whose token this is.
+func (t *tokens) check(ctx context.Context, token string) (Identity, error) {
 	payload, err := t.verify(ctx, token)
 	if err != nil {
 		return Identity{}, err
@@ -165,7 +166,7 @@ func (t *tokens) judge(ctx context.Context, token string) (Identity, error) {
 	return t.identity(claims)
 }
 
-// verify gives what the token says, once somebody is found who may have signed it.
+// verify returns the payload of a token whose signature is that of a known key. It may fetch new keys for that.
 func (t *tokens) verify(ctx context.Context, token string) ([]byte, error) {
 	if len(token) > maxToken {
 		return nil, refused(fmt.Sprintf("the token is longer than %d bytes", maxToken))
@@ -175,10 +176,10 @@ func (t *tokens) verify(ctx context.Context, token string) ([]byte, error) {
 		return nil, err
 	}
 	keys := t.find(algorithm, id)
-	payload, ok := check(token, keys)
+	payload, ok := verifyWith(keys, token)
 	if !ok && t.mayCome(algorithm, id) && t.remote.ask(ctx) {
 		keys = t.find(algorithm, id)
-		payload, ok = check(token, keys)
+		payload, ok = verifyWith(keys, token)
 	}
 	switch {
 	case ok:
@@ -192,12 +193,13 @@ func (t *tokens) verify(ctx context.Context, token string) ([]byte, error) {
 	}
 }
 
-// mayCome tells whether the URL might publish such a key by now.
+// mayCome reports whether the URL may have published this key since the last fetch.
 func (t *tokens) mayCome(algorithm jwa.SignatureAlgorithm, id string) bool {
 	return t.remote != nil && algorithm != jwa.HS256() && !t.remote.knows(algorithm, id)
 }
 
-// header is what a token says of its signature. Nothing it says is believed: it only chooses among what is allowed.
+// header returns what a token says about its signature. The daemon does not trust it: it only selects among the
+// allowed algorithms and the known keys.
 func (t *tokens) header(token string) (algorithm jwa.SignatureAlgorithm, id string, err error) {
 	malformed := refused("the token is malformed")
 	if strings.Count(token, ".") != 2 {
@@ -232,7 +234,7 @@ func (t *tokens) find(algorithm jwa.SignatureAlgorithm, id string) []key {
 	return found
 }
 
-func check(token string, keys []key) (payload []byte, ok bool) {
+func verifyWith(keys []key, token string) (payload []byte, ok bool) {
 	for _, k := range keys {
 		if payload, err := jws.Verify([]byte(token), jws.WithKey(k.algorithm, k.value), jws.WithCompact()); err == nil {
 			return payload, true
@@ -241,7 +243,7 @@ func check(token string, keys []key) (payload []byte, ok bool) {
 	return nil, false
 }
 
-// identity judges the claims of a token that is genuine.
+// identity checks the claims of a token with a valid signature.
 func (t *tokens) identity(claims jwt.Token) (Identity, error) {
 	expires, ok := claims.Expiration()
 	if !ok {
@@ -269,7 +271,8 @@ func (t *tokens) identity(claims jwt.Token) (Identity, error) {
 	return Identity{Tenant: tenant, Expires: expires.Add(leeway)}, nil
 }
 
-// isFor says no to a token that is for somebody, where nobody said that it is this daemon.
+// isFor reports whether a token is for this daemon. Without Config.Audiences, a token with an audience is for
+// somebody else.
 func (t *tokens) isFor(claims jwt.Token) bool {
 	audience, _ := claims.Audience()
 	if len(t.audiences) == 0 {

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// reserved are ranges that nobody serves the public from, or that stand for other addresses, each with what is
-// said of it. The first that holds an address counts.
+// reserved are the ranges of addresses that are not public, or that stand for other addresses. Each has the word for
+// it that error messages use. The first range that contains an address counts.
 var reserved = []struct {
 	prefix netip.Prefix
 	what   string
@@ -40,17 +40,18 @@ var reserved = []struct {
 	{netip.MustParsePrefix("3fff::/20"), "reserved"},
 }
 
-// public is where addresses of IPv6 are that anybody may have.
+// public is the range of the public addresses of IPv6.
 var public = netip.MustParsePrefix("2000::/3")
 
-// nat64 holds an IPv4 address in its last 4 bytes, which is where it leads.
+// nat64 is the range of addresses that lead to the IPv4 address in their last 4 bytes.
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
 func within(addr netip.Addr, networks []netip.Prefix) bool {
 	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// outside says why an address may not be connected to; empty where it may. networks are exceptions.
+// outside returns the reason why the daemon may not connect to an address, or an empty string if it may. It always
+// may connect to an address in networks.
 func outside(addr netip.Addr, networks []netip.Prefix) string {
 	addr = addr.Unmap()
 	if !addr.IsValid() || addr.Zone() != "" {

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 )
 
-// Counted is a connection that says at its end, once, how many bytes went each way.
+// Counted returns a connection that calls closed once, when it is closed, with the bytes that went each way.
 func Counted(c *net.TCPConn, closed func(sent, received int64)) net.Conn {
 	return &counted{TCPConn: c, closed: closed}
 }

@@ -22,32 +22,32 @@ type Policy struct {
 
 // A Dialer opens connections. Its zero value is ready; its methods may be called from any goroutine.
 type Dialer struct {
-	Timeout  time.Duration // for a name to be resolved and a connection to be made; 0: 10 s
-	Resolver *net.Resolver // nil: one that asks the system's servers of DNS
+	Timeout  time.Duration // to resolve a name and connect; 0: 10 s
+	Resolver *net.Resolver // nil: one that asks the system's DNS servers
 
-	addresses func() ([]net.Addr, error) // this machine's; nil: as they are
+	addresses func() ([]net.Addr, error) // of this machine; nil: net.InterfaceAddrs
 }
 
-// An Error says why there is no connection, in words for the script that wanted it.
+// An Error says why there is no connection. Its message is for the script.
 type Error struct {
-	Code    string // as Node has it, such as EACCES or ECONNREFUSED
+	Code    string // one of Node's, such as EACCES or ECONNREFUSED
 	Message string
 	Outcome Outcome
 }
 
 func (e *Error) Error() string { return e.Message }
 
-// An Outcome is what a wish for a connection came to.
+// An Outcome is what became of a request for a connection.
 type Outcome string
 
 const (
 	Connected Outcome = "connected"
 	Refused   Outcome = "refused" // by the policy
 	Failed    Outcome = "failed"  // to resolve or to connect
-	Dropped   Outcome = "dropped" // its call ended before
+	Dropped   Outcome = "dropped" // because its call ended first
 )
 
-// outsideError is what the kernel was not even asked for.
+// outsideError means that the daemon may not connect to an address.
 type outsideError struct {
 	addr netip.Addr
 	what string
@@ -55,7 +55,7 @@ type outsideError struct {
 
 func (e *outsideError) Error() string { return fmt.Sprintf("%v is %s", e.addr, e.what) }
 
-// Dial connects to a host that a policy lists, by name or address. Errors are of type *Error.
+// Dial connects to a host if the policy lists it. The host is a name or an address. Errors are of type *Error.
 func (d *Dialer) Dial(ctx context.Context, p *Policy, host string, port int) (*net.TCPConn, error) {
 	place := net.JoinHostPort(clip(host), strconv.Itoa(port))
 	name, err := canonical(unbracketed(host))
@@ -64,11 +64,11 @@ func (d *Dialer) Dial(ctx context.Context, p *Policy, host string, port int) (*n
 	}
 	dialer := net.Dialer{
 		Timeout: cmp.Or(d.Timeout, 10*time.Second), Resolver: cmp.Or(d.Resolver, resolver(new(net.Dialer).DialContext)),
-		Control: func(_, address string, _ syscall.RawConn) error { return d.judge(p, address) },
+		Control: func(_, address string, _ syscall.RawConn) error { return d.check(p, address) },
 	}
 	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(name, strconv.Itoa(port)))
 	if err == nil {
-		return conn.(*net.TCPConn), nil // as it was asked for
+		return conn.(*net.TCPConn), nil // the network is tcp
 	}
 	return nil, explain(ctx, p, place, host, err)
 }
@@ -82,8 +82,8 @@ func (p *Policy) lists(name string, port int) bool {
 	return false
 }
 
-// judge is asked with the address that is about to be connected to.
-func (d *Dialer) judge(p *Policy, address string) error {
+// check returns an error if the dialer may not connect to an address.
+func (d *Dialer) check(p *Policy, address string) error {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return fmt.Errorf("%q is no address: %w", address, err)
@@ -105,13 +105,13 @@ func (d *Dialer) judge(p *Policy, address string) error {
 	}
 	for _, own := range all {
 		if n, ok := own.(*net.IPNet); ok && n.IP.Equal(addr.AsSlice()) {
-			return &outsideError{addr, "this machine's"} // what listens there is as near as on loopback
+			return &outsideError{addr, "this machine's"} // a service there is as exposed as on loopback
 		}
 	}
 	return nil
 }
 
-// explain says what went wrong as Node would, and nothing of the daemon's resolver.
+// explain turns an error of Go into the one that Node would have. It tells nothing about the resolver of the daemon.
 func explain(ctx context.Context, p *Policy, place, host string, err error) *Error {
 	var out *outsideError
 	var dns *net.DNSError
@@ -146,7 +146,7 @@ func explain(ctx context.Context, p *Policy, place, host string, err error) *Err
 	return failed("ECONNREFUSED")
 }
 
-// clip keeps a host that a script made up from filling errors and logs.
+// clip shortens a host. A script may invent a long one, which would fill errors and logs.
 func clip(host string) string {
 	const most = 100
 	if len(host) > most {

@@ -1,4 +1,4 @@
-// Package egress opens connections for scripts. It decides by name what may be asked for, and by address what is
-// connected to: a name may resolve to anything, and to something else a moment later, so the address is judged
-// where the kernel is about to be told of it.
+// Package egress opens connections for scripts. The name of a host decides whether a script may ask for it. The
+// address decides whether the daemon connects: a name may resolve to any address, and to another one a moment later.
+// So the address is checked just before the kernel connects to it.
 package egress

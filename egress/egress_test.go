@@ -169,11 +169,11 @@ func TestAddressesOfThisMachine(t *testing.T) {
 	own := net.IPNet{IP: net.IPv4(93, 184, 216, 34), Mask: net.CIDRMask(24, 32)}
 	d := &Dialer{addresses: func() ([]net.Addr, error) { return []net.Addr{&own}, nil }}
 	for address, want := range map[string]bool{"93.184.216.34:80": false, "[::ffff:93.184.216.34]:80": false, "93.184.216.35:80": true} {
-		if err := d.judge(&Policy{}, address); (err == nil) != want {
+		if err := d.check(&Policy{}, address); (err == nil) != want {
 			t.Errorf("%s: got %v", address, err)
 		}
 	}
-	if err := d.judge(&Policy{Networks: []netip.Prefix{netip.MustParsePrefix("93.184.216.34/32")}}, "93.184.216.34:80"); err != nil {
+	if err := d.check(&Policy{Networks: []netip.Prefix{netip.MustParsePrefix("93.184.216.34/32")}}, "93.184.216.34:80"); err != nil {
 		t.Error(err)
 	}
 	var said *Error

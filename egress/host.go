@@ -8,20 +8,20 @@ import (
 	"strings"
 )
 
-// A Host is an entry of a list of hosts: NAME or *.NAME, and perhaps a port. The zero value is none.
+// A Host is an entry of a list of hosts: NAME or *.NAME, with or without a port. The zero value matches nothing.
 type Host struct {
-	name string // in the form of canonical; without the star
-	wild bool   // all names below it, and not it
+	name string // in the form of canonical, without the star
+	wild bool   // stands for all names below name, and not for name itself
 	port int    // 0: 80 and 443
 }
 
-// Ports of a Host that names none.
+// The ports of a Host without a port.
 const (
 	portHTTP  = 80
 	portHTTPS = 443
 )
 
-// ParseHost takes an entry of a list. The error says what one looks like.
+// ParseHost parses an entry of a list. The error says what an entry looks like.
 func ParseHost(text string) (Host, error) {
 	name, port := text, ""
 	if i := strings.LastIndexByte(text, ':'); i >= 0 && (text[0] == '[' || strings.Count(text, ":") == 1) && !strings.HasSuffix(text, "]") {
@@ -51,7 +51,7 @@ func ParseHost(text string) (Host, error) {
 	return h, nil
 }
 
-// unbracketed is an IPv6 address without the brackets that a port needs.
+// unbracketed takes the brackets off an IPv6 address.
 func unbracketed(name string) string {
 	if inner, ok := strings.CutPrefix(name, "["); ok {
 		if inner, ok = strings.CutSuffix(inner, "]"); ok && strings.Contains(inner, ":") {
@@ -75,7 +75,7 @@ func (h Host) String() string {
 	return s + ":" + strconv.Itoa(h.port)
 }
 
-// matches judges a name in canonical form.
+// matches reports whether the entry stands for a name, which is in canonical form, and a port.
 func (h Host) matches(name string, port int) bool {
 	if h.port != port && (h.port != 0 || port != portHTTP && port != portHTTPS) {
 		return false
@@ -90,8 +90,8 @@ const maxName = 253 // characters, by the rules of DNS
 
 var errNoHost = errors.New("a host is a name such as api.example.com (in letters, digits, - and _; others as xn--…), *.example.com or an IP address, and perhaps :PORT")
 
-// canonical brings the name of a host into the form in which they are compared: lower case, without the last
-// dot, an address as Go writes it. What some resolvers take for an address, such as 127.1 or 0x7f000001, is no host.
+// canonical returns the form of a host in which hosts are compared: lower case, without the last dot, an address as
+// Go writes it. Some resolvers take names such as 127.1 or 0x7f000001 for addresses. Such a name is an error.
 func canonical(name string) (string, error) {
 	if addr, err := netip.ParseAddr(name); err == nil {
 		if addr.Zone() != "" {
@@ -116,8 +116,8 @@ func canonical(name string) (string, error) {
 	return name, nil
 }
 
-// isNumber says of the last part of a name whether it makes the whole an address, by the rules of inet_aton and
-// of URLs.
+// isNumber reports whether the last part of a name makes the whole name an address, by the rules of inet_aton and of
+// URLs.
 func isNumber(label string) bool {
 	if hex, ok := strings.CutPrefix(label, "0x"); ok {
 		return strings.Trim(hex, "0123456789abcdef") == ""
@@ -125,7 +125,7 @@ func isNumber(label string) bool {
 	return strings.Trim(label, "0123456789") == ""
 }
 
-// isName says of a canonical name that it is no address.
+// isName reports whether a canonical name is not an address.
 func isName(name string) bool {
 	_, err := netip.ParseAddr(name)
 	return err != nil

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 )
 
-// ParseNetwork takes a range of addresses such as 10.1.0.0/16 or fd00::/8. The error says what one looks like.
+// ParseNetwork parses a range of addresses, such as 10.1.0.0/16 or fd00::/8. The error says what a range looks like.
 func ParseNetwork(text string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(text)
 	switch {

@@ -5,13 +5,14 @@ import (
 	"net"
 )
 
-// resolver asks the servers of DNS by itself, and ends what it asks when ctx ends. The system's own goes on for
-// seconds with a thread for each name, Go's with a socket, and a script can give up thousands of them a second.
+// resolver returns a resolver that asks the DNS servers itself and closes its sockets when ctx ends. The resolver of
+// the system would go on for seconds with a thread for each name, and Go's with a socket. A script can start and
+// abandon thousands of lookups a second.
 func resolver(dial func(ctx context.Context, network, address string) (net.Conn, error)) *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
 		if err == nil {
-			context.AfterFunc(ctx, func() { _ = conn.Close() }) // for each question there is a context that ends behind it
+			context.AfterFunc(ctx, func() { _ = conn.Close() }) // each lookup has a context of its own, which ends with it
 		}
 		return conn, err
 	}}

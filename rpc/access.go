@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/jsd-project/jsd/loopback"
 )
 
 // An access decides from where a request may come in, by nothing but itself and where it arrived, and has
@@ -71,14 +73,7 @@ func CheckHost(name string) error {
 // IsLoopbackHost judges a Host header, with or without port: whether it names this machine to itself.
 func IsLoopbackHost(host string) bool {
 	name, ok := hostName(host)
-	if !ok {
-		return false
-	}
-	if strings.EqualFold(name, "localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(name)
-	return err == nil && addr.Zone() == "" && addr.Unmap().IsLoopback()
+	return ok && loopback.Is(name)
 }
 
 // hostName is a Host header without its port, if it has the form of one.

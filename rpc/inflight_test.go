@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
 	"github.com/jsd-project/jsd/call"
@@ -255,8 +256,8 @@ func TestLogLinePerCall(t *testing.T) {
 	}
 }
 
-func TestNoLogs(t *testing.T) {
-	r := start(t, func(c *Config) { c.NoLogs = true })
+func TestLogOfFaultsAlone(t *testing.T) {
+	r := start(t, func(c *Config) { c.Log = c.Log.Level(zerolog.WarnLevel) })
 	p := r.dial()
 	p.send(request1(`1`, "throw"))
 	p.receive()

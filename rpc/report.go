@@ -92,9 +92,6 @@ func (s *Server) logCall(r *Report, err error) {
 	if r.Fault {
 		level = zerolog.ErrorLevel
 	}
-	if s.cfg.NoLogs && level == zerolog.InfoLevel {
-		return
-	}
 	event := s.cfg.Log.WithLevel(level)
 	switch {
 	case r.Fault:

@@ -221,7 +221,8 @@ func TestTraceOfACall(t *testing.T) {
 func TestTraceparent(t *testing.T) {
 	for value, valid := range map[string]bool{
 		traced:                                  true,
-		traced[:53] + "ff":                      true,
+		traced[:53] + "03":                      true,
+		traced[:53] + "ff":                      false, // flags that version 00 reserves
 		"cc" + traced[2:]:                       true,
 		"cc" + traced[2:] + "-what-comes-later": true,
 		"cc" + traced[2:] + ".what-comes-later": false,

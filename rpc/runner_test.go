@@ -252,6 +252,8 @@ func (r *runner) OpenSession(ctx context.Context, tenant string, c call.Call) (c
 func (s *fakeSession) Done() <-chan struct{} { return s.done }
 func (s *fakeSession) Close()                { s.end.Do(func() { close(s.done) }) }
 
+func (s *fakeSession) Start(job *call.Call, done call.Done) call.Running { panic("rpc does not start calls yet") }
+
 func (s *fakeSession) Execute(ctx ctx, c call.Call) (result, error) {
 	select {
 	case s.turn <- struct{}{}:

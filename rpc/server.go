@@ -64,8 +64,7 @@ type Config struct {
 	PingInterval    time.Duration // and how long the answer may take, and a frame, a body or its reply without haste; default 30 s
 	CloseGrace      time.Duration // for a peer to take its last replies and answer a close; default 5 s
 
-	Log    zerolog.Logger
-	NoLogs bool // no line per call
+	Log zerolog.Logger
 
 	// Observe is told of every call when it has ended, before the client is. It is called by many goroutines
 	// at once, and calls wait for it. nil: nobody is told.

@@ -1,9 +1,13 @@
 package rpc
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
+
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // A traceparent says which trace a call is a part of, in the form of the W3C's Trace Context; empty
@@ -24,8 +28,8 @@ func (*traceparent) schema() schema { return schema{"type": "string"} }
 
 const (
 	traceparentHeader = "traceparent"
-	traceparentLength = len("00-0123456789abcdef0123456789abcdef-0123456789abcdef-01")
-	traceparentMost   = 512 // of versions to come, that may be longer
+	traceparentLength = len("00-0123456789abcdef0123456789abcdef-0123456789abcdef-01") // in version 00
+	traceparentMost   = 512                                                            // in later versions
 )
 
 // traceparentOf is what a header says, which must come once.
@@ -36,31 +40,29 @@ func traceparentOf(header http.Header) string {
 	return ""
 }
 
-// validTraceparent gives a traceparent back, or nothing where it is none: version, trace, parent and flags in
-// lower-case hex, of which neither trace nor parent is all zero. What a later version has behind these is
-// left alone.
+// validTraceparent returns value if it is a traceparent, else an empty string. It parses a value only where a client
+// sent one.
 func validTraceparent(value string) string {
-	if len(value) < traceparentLength || len(value) > traceparentMost {
-		return ""
-	}
-	version, trace, parent, flags := value[:2], value[3:35], value[36:52], value[53:55]
-	rest := value[traceparentLength:]
-	switch {
-	case value[2] != '-' || value[35] != '-' || value[52] != '-',
-		strings.Trim(version+trace+parent+flags, "0123456789abcdef") != "",
-		strings.Trim(trace, "0") == "" || strings.Trim(parent, "0") == "",
-		version == "ff", version == "00" && rest != "", rest != "" && rest[0] != '-':
+	if len(value) > traceparentMost || strings.HasPrefix(value, "00") && len(value) != traceparentLength || !spanContext(value).IsValid() {
 		return ""
 	}
 	return value
 }
 
-// traceID is that of a traceparent, if there is one.
-func traceID(trace string) string {
-	if trace == "" {
+func spanContext(value string) trace.SpanContext {
+	if value == "" {
+		return trace.SpanContext{}
+	}
+	ctx := propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{traceparentHeader: value})
+	return trace.SpanContextFromContext(ctx)
+}
+
+// traceID is the trace's id in hex, or empty for an empty traceparent.
+func traceID(value string) string {
+	if value == "" {
 		return ""
 	}
-	return trace[3:35]
+	return spanContext(value).TraceID().String()
 }
 
 // traceOf is the trace of a request: the one it names, else its connection's.

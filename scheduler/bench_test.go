@@ -16,11 +16,13 @@ type idler struct{ done chan struct{} }
 func (idler) ID() string              { return "idler" }
 func (c idler) Done() <-chan struct{} { return c.done }
 func (idler) Close() error            { return nil }
-func (idler) Execute(context.Context, call.Call) (call.Result, error) {
-	return call.Result{}, nil
+func (idler) Start(_ *call.Call, done call.Done) call.Running {
+	done(call.Result{}, nil)
+	return over{}
 }
-func (idler) OpenSessionContext(context.Context, call.Call) (call.Session, error) {
-	return nil, call.ErrNoSession
+func (idler) OpenSession(_ *call.Call, done func(call.Session, call.Result, error)) call.Running {
+	done(nil, call.Result{}, call.ErrNoSession)
+	return over{}
 }
 
 func startIdler(context.Context, string) (Container, error) { return idler{make(chan struct{})}, nil }
@@ -50,7 +52,7 @@ func BenchmarkWarmCall(b *testing.B) {
 		defer s.Close(b.Context())
 		names := names(tenants)
 		run := func(name string) {
-			if _, err := s.Run(b.Context(), name, call.Call{}); err != nil {
+			if _, err := execute(b.Context(), s, name, call.Call{}); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -68,6 +70,8 @@ func BenchmarkWarmCall(b *testing.B) {
 	})
 }
 
+func ignore(call.Result, error) {}
+
 // BenchmarkTurn is one place changing hands: a tenant's only call ends, its idle container gives
 // way, the next one is given to the first of all waiting tenants, and the old one waits again.
 func BenchmarkTurn(b *testing.B) {
@@ -76,18 +80,17 @@ func BenchmarkTurn(b *testing.B) {
 		s.state = open
 		s.base.starting = 1 // no real starts: the loop plays the part of the container's goroutine
 		for _, name := range names(tenants) {
-			if _, err := s.enqueueLocked(s.tenantLocked(name, plain), plain); err != nil {
+			if _, err := s.enqueueLocked(s.tenantLocked(name, plain), request{done: ignore}); err != nil {
 				b.Fatal(err)
 			}
 		}
 		for b.Loop() {
-			c := s.started(s.base, idler{})
+			c := s.started(s.base, idler{}) // which runs the call
 			name := c.tenant.name
-			s.release(c, time.Now())
 			s.mu.Lock()
 			c.place.leave()
 			s.base.starting = 1
-			_, err := s.enqueueLocked(s.tenantLocked(name, plain), plain)
+			_, err := s.enqueueLocked(s.tenantLocked(name, plain), request{done: ignore})
 			s.mu.Unlock()
 			if err != nil || s.base.turns.length() != tenants || !c.retired {
 				b.Fatalf("%v, %d in turns", err, s.base.turns.length())

@@ -214,7 +214,7 @@ func TestClassIsAskedForAnewWhenATenantComesBack(t *testing.T) {
 		for range 2 {
 			for range 3 {
 				for _, once := range []bool{false, true} {
-					if _, err := s.Run(t.Context(), "a", call.Call{OneShot: once}); err != nil {
+					if _, err := execute(t.Context(), s, "a", call.Call{OneShot: once}); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -1,13 +1,14 @@
 package scheduler
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 var decisionSizes = []int{10, 1_000, 100_000}
@@ -50,14 +51,16 @@ func newWarm(tb testing.TB, tenants int) *Scheduler {
 }
 
 // decide is all that the scheduler does for a call of a tenant with a container: to look it up, take a slot
-// of it and give it back. It is Run without the call.
+// of it and give it back. The call itself ends at once.
 func decide(tb testing.TB, s *Scheduler, tenant string) {
-	c, _, err := s.slot(context.Background(), tenant, plain)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	s.release(c, time.Now())
+	s.Start(tenant, &nothing, func(_ call.Result, err error) {
+		if err != nil {
+			tb.Error(err)
+		}
+	})
 }
+
+var nothing call.Call
 
 // drawn are the names of callers in the order in which they call. Each is a string of its own, one behind
 // the other, as the name comes with a call and need not be fetched from far away.

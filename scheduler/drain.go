@@ -26,25 +26,46 @@ func (s *Scheduler) Close(ctx context.Context) error {
 		cut = nil
 	}
 	s.state = closed
-	s.mu.Unlock()
+	s.refuseAllLocked()
+	s.unlock()
 	close(s.quit)
 	s.cancel()
 	s.live.Wait()
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	return errors.Join(append([]error{cut}, s.closeErrs...)...)
 }
 
 // drain is false when another Close came first.
 func (s *Scheduler) drain() bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	if s.state >= draining {
 		return false
 	}
 	s.state = draining
 	s.settleLocked()
 	return true
+}
+
+// refuseAllLocked ends all waits.
+func (s *Scheduler) refuseAllLocked() {
+	refuse := func(l *list[*waiter]) {
+		for w := l.front(); w != nil; w = l.front() {
+			s.withdrawLocked(w, ErrClosed)
+		}
+	}
+	for _, t := range s.tenants {
+		for ; t != nil; t = t.once {
+			refuse(&t.waiting)
+			for _, c := range t.containers {
+				refuse(&c.waiting)
+			}
+		}
+	}
+	for k := s.leaving.first; k != nil; k = k.next {
+		refuse(&k.item.waiting)
+	}
 }
 
 // settleLocked notices the end of the last call while draining.

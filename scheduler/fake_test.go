@@ -30,37 +30,54 @@ type fake struct {
 func (f *fake) ID() string            { return f.id }
 func (f *fake) Done() <-chan struct{} { return f.done }
 
-func (f *fake) Execute(ctx context.Context, job call.Call) (call.Result, error) {
-	return f.perform(ctx, job, nil)
+// A fakeCall is one that runs in a fake.
+type fakeCall struct {
+	cancel    sync.Once
+	cancelled chan struct{}
 }
 
-// perform runs a call, in the session if there is one.
-func (f *fake) perform(ctx context.Context, job call.Call, in *fakeSession) (call.Result, error) {
-	res := call.Result{Container: f.id}
+func (c *fakeCall) Cancel() { c.cancel.Do(func() { close(c.cancelled) }) }
+
+func (f *fake) Start(job *call.Call, done call.Done) call.Running {
+	return f.start(job, nil, done)
+}
+
+// start runs a call, in the session if there is one.
+func (f *fake) start(job *call.Call, in *fakeSession, done call.Done) call.Running {
+	c := &fakeCall{cancelled: make(chan struct{})}
 	if err := f.begin(job, in); err != nil {
-		return res, err
+		done(call.Result{}, err)
+		return c
 	}
-	defer f.end(in)
+	go func() {
+		err := f.perform(job.Timeout, c, in)
+		f.end(in)
+		done(call.Result{}, err)
+	}()
+	return c
+}
+
+func (f *fake) perform(length time.Duration, c *fakeCall, in *fakeSession) error {
 	var ended <-chan struct{}
 	if in != nil {
 		ended = in.done
 	}
 	select {
-	case <-time.After(job.Timeout):
-		return res, nil
-	case <-ctx.Done():
-		return res, ctx.Err()
+	case <-time.After(length):
+		return nil
+	case <-c.cancelled:
+		return &call.Failure{Code: call.Cancelled}
 	case <-f.done:
-		return res, &call.LostError{Started: true, Cause: errKilled}
+		return &call.LostError{Started: true, Cause: errKilled}
 	case <-ended:
 		if f.isDead() {
-			return res, &call.LostError{Started: true, Cause: errKilled}
+			return &call.LostError{Started: true, Cause: errKilled}
 		}
-		return res, &call.Failure{Code: call.Cancelled}
+		return &call.Failure{Code: call.Cancelled}
 	}
 }
 
-func (f *fake) begin(job call.Call, in *fakeSession) error {
+func (f *fake) begin(job *call.Call, in *fakeSession) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if in != nil && in.over {
@@ -158,18 +175,28 @@ type fakeSession struct {
 	done    chan struct{}
 	running bool
 	over    bool
+	last    chan struct{} // closed when its last call so far is done
 }
 
 // sessionEnds is how long a session goes on after Close.
 const sessionEnds = 20 * time.Millisecond
 
-func (f *fake) OpenSessionContext(ctx context.Context, job call.Call) (call.Session, error) {
+func (f *fake) OpenSession(job *call.Call, done func(call.Session, call.Result, error)) call.Running {
 	f.mu.Lock()
 	f.opened = true
 	f.mu.Unlock()
-	if _, err := f.perform(ctx, job, nil); err != nil {
-		return nil, err
-	}
+	plain := *job
+	plain.OneShot = false // it stands for nothing
+	return f.start(&plain, nil, func(res call.Result, err error) {
+		if err != nil {
+			done(nil, res, err)
+			return
+		}
+		done(f.open(), res, nil)
+	})
+}
+
+func (f *fake) open() *fakeSession {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := &fakeSession{f: f, done: make(chan struct{})}
@@ -179,11 +206,21 @@ func (f *fake) OpenSessionContext(ctx context.Context, job call.Call) (call.Sess
 	} else {
 		f.sessions = append(f.sessions, s)
 	}
-	return s, nil
+	return s
 }
 
-func (s *fakeSession) Execute(ctx context.Context, job call.Call) (call.Result, error) {
-	return s.f.perform(ctx, job, s)
+func (s *fakeSession) Start(job *call.Call, done call.Done) call.Running {
+	return s.f.start(job, s, done)
+}
+
+func (s *fakeSession) Execute(context.Context, call.Call) (call.Result, error) { panic("not used") }
+
+// follow gives what is closed when the call before in the session is done, and notes that mine is closed when this one is.
+func (s *fakeSession) follow(mine chan struct{}) (before <-chan struct{}) {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	before, s.last = s.last, mine
+	return before
 }
 
 func (s *fakeSession) Done() <-chan struct{} { return s.done }

@@ -60,7 +60,7 @@ func (s *Scheduler) keep() {
 // look does what is due and says when to look again.
 func (s *Scheduler) look() time.Time {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	now := time.Now()
 	s.alarm = now // what is found below needs no wake-up
 	s.recycleLocked(now)

@@ -51,7 +51,7 @@ func (s *Scheduler) started(k *class, given Container) *container {
 	c := &container{Container: given, class: k, born: now, end: make(chan struct{})}
 	c.place.item, c.inWorn.item = c, c
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	k.starting--
 	c.failures, k.failures, k.startErr = k.failures, 0, nil
 	k.trialOverLocked(nil)
@@ -72,7 +72,7 @@ func (s *Scheduler) startFailed(k *class, err error) {
 		s.balanceLocked(time.Now()) // its place, and its part of the starts at once, are for others now
 	}
 	failures, retry := k.failures, time.Until(k.retryAt)
-	s.mu.Unlock()
+	s.unlock()
 	if stopped {
 		return
 	}
@@ -85,7 +85,7 @@ func (s *Scheduler) startFailed(k *class, err error) {
 
 func (s *Scheduler) died(c *container) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	if c.retired {
 		s.endLocked(c) // it was on its way out with calls or sessions, or a call found it dead first
 		return
@@ -100,7 +100,7 @@ func (s *Scheduler) died(c *container) {
 
 func (s *Scheduler) shutDown(c *container) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	s.retireLocked(c, whyShutdown)
 	s.endLocked(c) // also one that was retired before, and has calls or sessions
 }
@@ -108,7 +108,7 @@ func (s *Scheduler) shutDown(c *container) {
 // closed frees the container's place, now that nothing of it is left.
 func (s *Scheduler) closed(c *container, err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	c.place.leave()
 	s.closing--
 	if err != nil && s.state == closed {

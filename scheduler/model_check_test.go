@@ -163,16 +163,16 @@ func (m *model) checkCalls() {
 		}
 		queuedIn := 0
 		for _, c := range t.containers {
-			lined, behind := m.checkSessions(c)
+			lined := m.checkSessions(c)
 			if c.tenant != t || waiting+lined > 0 && c.running < c.slots {
 				m.Errorf("%s has %d waiters and %d calls in %s, and %d that wait for it", name, waiting, c.running, c.ID(), lined)
 			}
-			queuedIn += lined + behind
+			queuedIn += lined
 		}
 		for _, c := range s.leaving.items(m.T) {
 			if c.tenant == t {
-				lined, behind := m.checkSessions(c)
-				queuedIn += lined + behind
+				lined := m.checkSessions(c)
+				queuedIn += lined
 				if lined > 0 && c.running < c.slots {
 					m.Errorf("%d calls wait for %s, which has %d", lined, c.ID(), c.running)
 				}
@@ -210,7 +210,7 @@ func (m *model) checkCalls() {
 	if sum := s.totalLocked(); queued != s.queued || running != s.running || containers != sum.owned {
 		m.Errorf("counted %d queued, %d running, %d owned; are %d, %d, %d", s.queued, s.running, sum.owned, queued, running, containers)
 	}
-	if left := m.sent - m.answered.Load(); int64(queued+running) != left {
+	if left := m.sent - m.answered.Load() - m.behind.Load(); int64(queued+running) != left {
 		m.Errorf("%d calls without an answer, %d in the table", left, queued+running)
 	}
 }
@@ -238,25 +238,20 @@ func (m *model) checkTurn(t *tenant, waiting int) (inTurns int) {
 	return 1
 }
 
-// checkSessions: a container is held by the sessions that are in it, each with one call in line or
-// running, and others only behind that one. It gives how many calls wait, in line and behind.
-func (m *model) checkSessions(c *container) (lined, behind int) {
+// checkSessions: a container is held by the sessions that are in it, each with one call in line or running. It gives how
+// many calls wait.
+func (m *model) checkSessions(c *container) (lined int) {
 	running := 0
 	sessions := c.sessions.items(m.T)
 	for _, ss := range sessions {
-		waiting := ss.waiting.items(m.T)
-		behind += len(waiting)
-		if ss.lined != nil {
+		switch {
+		case ss.lined != nil:
 			lined++
-			if ss.lined.place.in != &c.waiting || ss.lined.session != ss || ss.running {
+			if ss.lined.place.in != &c.waiting || ss.lined.session != ss || !ss.inFlight || ss.over {
 				m.Errorf("a session in %s is confused: %+v", c.ID(), ss)
 			}
-		}
-		if ss.running {
+		case ss.inFlight:
 			running++
-		}
-		if len(waiting) > 0 && (ss.over || ss.lined == nil && !ss.running) {
-			m.Errorf("%d calls wait in a session in %s for nothing, over: %v", len(waiting), c.ID(), ss.over)
 		}
 	}
 	if inLine := len(c.waiting.items(m.T)); inLine != lined {
@@ -278,7 +273,7 @@ func (m *model) checkSessions(c *container) (lined, behind int) {
 		m.Errorf("%s has %d sessions with %d calls; counted %d with %d, %d calls in all", c.ID(),
 			len(f.sessions), inSessions, len(sessions), running, c.running)
 	}
-	return lined, behind
+	return lined
 }
 
 // checkEnded: what is on its way out has nothing that waits, and no sessions that are not on theirs.

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"sync"
 	"testing/synctest"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 func (m *model) open() {
 	tenant := m.tenant()
 	m.call(tenant, func(ctx context.Context, job call.Call) (call.Result, error) {
-		given, res, err := m.s.OpenSession(ctx, tenant, job)
+		given, res, err := tryOpen(ctx, m.s, tenant, job)
 		if err == nil {
 			m.mu.Lock()
 			m.sessions = append(m.sessions, given.(*session))
@@ -35,7 +36,12 @@ func (m *model) someSession() *session {
 
 func (m *model) sendInSession() {
 	if ss := m.someSession(); ss != nil {
-		m.call(ss.container.tenant.name, ss.Execute)
+		m.call(ss.container.tenant.name, func(ctx context.Context, job call.Call) (call.Result, error) {
+			m.behind.Add(1)
+			begun := sync.OnceFunc(func() { m.behind.Add(-1) })
+			defer begun()
+			return executeIn(ctx, ss, job, begun)
+		})
 	}
 }
 

@@ -49,6 +49,7 @@ type model struct {
 	updated  bool
 	sent     int64
 	answered atomic.Int64
+	behind   atomic.Int64 // calls of sessions that the scheduler has not got yet, behind others of their session
 
 	mu       sync.Mutex
 	cold     map[string]int // calls that were said to be the first, by container
@@ -200,7 +201,7 @@ func (m *model) send() {
 	once := m.rnd.IntN(4) == 0
 	m.call(tenant, func(ctx context.Context, job call.Call) (call.Result, error) {
 		job.OneShot = once
-		return m.s.Run(ctx, tenant, job)
+		return execute(ctx, m.s, tenant, job)
 	})
 }
 
@@ -226,8 +227,8 @@ func (m *model) call(tenant string, run func(context.Context, call.Call) (call.R
 			if took := time.Since(began); res.Queue != took-job.Timeout {
 				m.Errorf("queue %v, but a call of %v took %v", res.Queue, job.Timeout, took)
 			}
-		case errors.As(err, &lost), errors.Is(err, context.DeadlineExceeded):
-		case errors.As(err, &failed), errors.Is(err, call.ErrNoSession): // of a session that ended
+		case errors.As(err, &lost):
+		case errors.As(err, &failed), errors.Is(err, call.ErrNoSession): // cancelled, or of a session that ended
 		case errors.As(err, &busy):
 			if busy.RetryAfter <= 0 || busy.Reason != RateSpent && busy.RetryAfter < shortestRetry || busy.RetryAfter > time.Hour {
 				m.Errorf("retry after %v", busy.RetryAfter)

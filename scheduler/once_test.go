@@ -183,32 +183,19 @@ func TestRetryAfterCountsAContainerForEachOnceThatWaits(t *testing.T) {
 // or waits for one.
 func TestOnceContainerThatItsCallerDidNotUseIsStillGood(t *testing.T) {
 	in(t, Config{Max: 1, Spare: 1}, func(t *testing.T, w *world, s *Scheduler) {
-		gone, cancel := context.WithCancel(t.Context())
-		cancel()
-		c, _, err := s.acquire(t.Context(), "a", once)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.mu.Lock()
-		first, err := s.enqueueLocked(s.tenantLocked("a", once), once)
-		s.returnLocked(c, time.Now()) // grants it to the one that is about to go
-		s.mu.Unlock()
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := hold(t, s, "a", once)
+		gone, end := waiting(t, s, "a", once)
 		next := sendOnce(t.Context(), s, "a", 0)
-		if _, err := s.giveUp(gone, first); !errors.Is(err, context.Canceled) {
-			t.Error(err)
+		cancelBetween(s, gone, func() { s.returnLocked(c, time.Now()) })
+		if o := <-end; !wasCancelled(o.err) {
+			t.Error(o.err)
 		}
 		if o := well(t, next); o.took != 0 || o.container != c.ID() || !o.cold {
 			t.Errorf("next ran in %s after %v, cold: %v", o.container, o.took, o.cold)
 		}
 		time.Sleep(time.Second)
 
-		c, _, err = s.acquire(t.Context(), "a", once)
-		if err != nil {
-			t.Fatal(err)
-		}
+		c = hold(t, s, "a", once)
 		s.mu.Lock()
 		s.returnLocked(c, time.Now())
 		s.mu.Unlock()
@@ -227,14 +214,14 @@ func TestOnceGivenToADeadContainerRunsInAnotherOfItsOwn(t *testing.T) {
 			dead := s.claimLocked(tenant, once)
 			dead.Container.(*fake).die()
 			s.mu.Unlock()
-			c, queue, err := s.reacquire(t.Context(), dead, once)
-			if err != nil || c == dead || c.tenant.of == nil {
-				t.Fatalf("got %v, %v", c, err)
+			o := well(t, moved(s, dead, once, 0))
+			if want := time.Duration(2-spare) * 300 * time.Millisecond; o.queue != want || o.container == dead.ID() {
+				t.Errorf("waited %v, want %v", o.queue, want)
 			}
-			if want := time.Duration(2-spare) * 300 * time.Millisecond; queue != want {
-				t.Errorf("waited %v, want %v", queue, want)
+			run(t, s, "a", 0)
+			if all := w.containers(); !all[1].once || all[1].id != o.container || len(s.tenants["a"].containers) != 1 {
+				t.Errorf("ran in %s, which others ran in", o.container)
 			}
-			s.release(c, time.Now())
 			wantStats(t, s, "deaths", func(st Stats) int { return int(st.Deaths) }, 1)
 		})
 	}

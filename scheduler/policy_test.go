@@ -125,7 +125,7 @@ func TestWaitingIsWeighted(t *testing.T) {
 			for range 2 { // so that there is always one that waits
 				go func() {
 					for {
-						if _, err := s.Run(t.Context(), tenant, call.Call{Script: []byte(tenant), Timeout: 100 * time.Millisecond}); err != nil {
+						if _, err := execute(t.Context(), s, tenant, call.Call{Script: []byte(tenant), Timeout: 100 * time.Millisecond}); err != nil {
 							return
 						}
 						w.mu.Lock()
@@ -214,7 +214,7 @@ func TestSessionsDoNotShutOutThoseWithoutAny(t *testing.T) {
 		for i := range 3 {
 			openSession(t, s, fmt.Sprint("t", i))
 		}
-		_, _, err := s.OpenSession(t.Context(), "t3", call.Call{Script: []byte("t3")})
+		_, _, err := tryOpen(t.Context(), s, "t3", call.Call{})
 		busyBecause(t, err, HeldFull)
 		last := openSession(t, s, "t0") // whose container is held already
 		for i := range 10 {

@@ -240,11 +240,9 @@ func TestCallGivenToADeadContainerRunsInAnother(t *testing.T) {
 		s.takeLocked(dead, plain)
 		dead.Container.(*fake).die()
 		s.mu.Unlock()
-		c, _, err := s.reacquire(t.Context(), dead, plain)
-		if err != nil || c == dead {
-			t.Fatalf("got %v, %v", c, err)
+		if o := well(t, moved(s, dead, plain, 0)); o.container == dead.ID() {
+			t.Error("ran in the dead one")
 		}
-		s.release(c, time.Now())
 		wantStats(t, s, "deaths", func(st Stats) int { return int(st.Deaths) }, 1)
 		time.Sleep(time.Second)
 		wantStats(t, s, "closing", func(st Stats) int { return st.Closing }, 0)
@@ -255,20 +253,16 @@ func TestCallGivenToADeadContainerRunsInAnother(t *testing.T) {
 // turns with all the containers it may have.
 func TestCallGivenToADeadContainerGoesBeforeThoseThatWait(t *testing.T) {
 	in(t, Config{Max: 4, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
-		dead, _, err := s.acquire(t.Context(), "a", plain)
-		if err != nil {
-			t.Fatal(err)
-		}
+		dead := hold(t, s, "a", plain)
 		next := send(t.Context(), s, "a", 0)
 		time.Sleep(time.Second)
-		c, _, err := s.reacquire(t.Context(), dead, plain) // before its goroutine sees the death
-		if err != nil {
-			t.Fatal(err)
-		}
+		first := moved(s, dead, plain, time.Second) // before its goroutine sees the death
 		wantStats(t, s, "waiting for a container", func(st Stats) int { return st.TenantsWaiting }, 0)
-		s.release(c, time.Now())
-		if o := <-next; o.err != nil {
-			t.Error(o.err)
+		if o := well(t, first); o.took != time.Second {
+			t.Errorf("took %v", o.took)
+		}
+		if o := well(t, next); o.took != 2*time.Second {
+			t.Errorf("the next took %v", o.took)
 		}
 	})
 }
@@ -277,10 +271,7 @@ func TestCallGivenToADeadContainerGoesBeforeThoseThatWait(t *testing.T) {
 // must be started then, not only when the dead one is closed.
 func TestContainerFoundDeadByItsCallIsReplacedAtOnce(t *testing.T) {
 	in(t, Config{Max: 2, Min: 1}, func(t *testing.T, w *world, s *Scheduler) {
-		c, _, err := s.acquire(t.Context(), "a", plain)
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := hold(t, s, "a", plain)
 		s.mu.Lock() // keeps the container's goroutine out
 		c.Container.(*fake).die()
 		s.returnLocked(c, time.Now())

@@ -1,8 +1,10 @@
 package scheduler
 
 import (
-	"context"
+	"sync/atomic"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // A kind says what a call wants besides a slot.
@@ -14,44 +16,145 @@ const (
 	opens      // a session: it holds the container
 )
 
-// A waiter is a call that waits for a slot. It is in its tenant's queue until it is granted one or
-// gives up, and whichever comes first under the mutex is what happened. One of a session is in the
-// session's queue, and then in its container's.
+// A waiter is a call that waits for a slot. It is in its tenant's queue, or one of a session in its container's, until it is
+// granted a slot, refused or cancelled, and whichever comes first under the mutex is what happened.
 type waiter struct {
-	tenant  *tenant
-	kind    kind
-	session *session      // that it is a call in, or nil
-	since   time.Time     // when it came into the queue it is in
-	longest time.Duration // that it waits
-	place   link[*waiter]
-	granted chan grant // has room for one, so that granting never blocks
+	request
+	scheduler *Scheduler
+	tenant    *tenant
+	session   *session      // that it is a call in, or nil
+	since     time.Time     // when it came into the queue
+	queued    time.Duration // that it has waited, in all
+	moved     bool          // it was given a container that was dead
+	place     link[*waiter]
+	timer     *time.Timer // for its queue time
+
+	container *container // in which it was granted a slot
+	err       error      // or why there is none
+	cancelled atomic.Bool
+	running   call.Running // once it was started
 }
 
-// A grant is what a waiter came to: a slot that was taken for it, or why there will be none.
-type grant struct {
-	container *container
-	err       error
-}
-
-func newWaiter(t *tenant, k kind) *waiter {
-	w := &waiter{tenant: t, kind: k, since: time.Now(), longest: t.policy.QueueTime, granted: make(chan grant, 1)}
+func newWaiter(s *Scheduler, t *tenant, r request) *waiter {
+	w := &waiter{request: r, scheduler: s, tenant: t, since: time.Now()}
 	w.place.item = w
 	return w
 }
 
+// Cancel is described at call.Running.
+func (w *waiter) Cancel() {
+	s := w.scheduler
+	s.mu.Lock()
+	w.cancelled.Store(true)
+	if w.place.in != nil {
+		s.withdrawLocked(w, errCancelled())
+	}
+	running := w.running
+	s.unlock()
+	if running != nil {
+		running.Cancel()
+	}
+}
+
+func errCancelled() error { return &call.Failure{Code: call.Cancelled} }
+
+// expire ends a wait that got nothing within the queue time.
+func (w *waiter) expire() {
+	s := w.scheduler
+	s.mu.Lock()
+	defer s.unlock()
+	if w.place.in != nil {
+		s.count.refused++
+		s.withdrawLocked(w, s.busyLocked(w.tenant, QueueTimeSpent)) // judged while it is in line: its own wait counts
+	}
+}
+
+// proceed starts a waiter that was granted a slot, and answers one that was refused.
+func (w *waiter) proceed() {
+	s, c := w.scheduler, w.container
+	switch {
+	case w.err != nil:
+		w.answer(call.Result{Queue: w.queued}, w.err)
+		return
+	case w.cancelled.Load():
+		s.giveBack(w)
+		w.answer(call.Result{Queue: w.queued}, errCancelled())
+		return
+	case w.session == nil && !w.moved && c.dead():
+		s.elsewhere(w, c)
+		return
+	}
+	var running call.Running
+	if w.session != nil {
+		running = w.session.begin(w.job, w.queued, w.done)
+	} else {
+		running = s.startIn(c, &w.request, w.queued)
+	}
+	s.mu.Lock()
+	w.running = running
+	s.mu.Unlock()
+	if w.cancelled.Load() {
+		running.Cancel()
+	}
+}
+
+// giveBack returns a slot that its waiter does not use, so that it goes to whoever is next.
+func (s *Scheduler) giveBack(w *waiter) {
+	s.mu.Lock()
+	defer s.unlock()
+	switch {
+	case w.session != nil:
+		w.session.inFlight = false
+	case w.kind == opens:
+		w.container.opening--
+		s.lingerLocked(w.container)
+	}
+	s.returnLocked(w.container, time.Now())
+}
+
+func (s *Scheduler) grantLocked(w *waiter, c *container) {
+	w.container = c
+	s.decideLocked(w)
+}
+
+func (s *Scheduler) refuseLocked(w *waiter, err error) {
+	w.err = err
+	if w.session != nil {
+		w.session.inFlight, w.session.lined = false, nil
+	}
+	s.decideLocked(w)
+}
+
+// decideLocked leaves a waiter that is in no queue any more to unlock.
+func (s *Scheduler) decideLocked(w *waiter) {
+	w.queued += time.Since(w.since)
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+	s.decided = append(s.decided, w)
+}
+
+// withdrawLocked refuses a waiter that is in a queue.
+func (s *Scheduler) withdrawLocked(w *waiter, err error) {
+	s.dequeueLocked(w)
+	s.refuseLocked(w, err)
+	s.forgetLocked(w.tenant)
+	s.settleLocked()
+}
+
 // enqueueLocked lets a call wait, or refuses it where too many do.
-func (s *Scheduler) enqueueLocked(t *tenant, k kind) (*waiter, error) {
-	if err := s.refuseLocked(t); err != nil {
+func (s *Scheduler) enqueueLocked(t *tenant, r request) (*waiter, error) {
+	if err := s.boundLocked(t); err != nil {
 		return nil, err
 	}
-	w := newWaiter(t, k)
+	w := newWaiter(s, t, r)
 	t.waiting.push(&w.place)
 	s.queuedLocked(w)
 	return w, nil
 }
 
-// refuseLocked says why no more calls of the tenant may wait, if so.
-func (s *Scheduler) refuseLocked(t *tenant) error {
+// boundLocked says why no more calls of the tenant may wait, if so.
+func (s *Scheduler) boundLocked(t *tenant) error {
 	var err error
 	switch {
 	case t.queued >= t.policy.Queue:
@@ -78,6 +181,14 @@ func (s *Scheduler) queuedLocked(w *waiter) {
 	}
 	s.lineUpLocked(t)
 	s.balanceLocked(time.Now())
+	s.timeLocked(w)
+}
+
+// timeLocked bounds the wait of one that was not served at once.
+func (s *Scheduler) timeLocked(w *waiter) {
+	if w.place.in != nil {
+		w.timer = time.AfterFunc(w.tenant.policy.QueueTime, w.expire)
+	}
 }
 
 // dispatchLocked gives free slots of a container to those that wait for them, its tenant's calls and
@@ -96,15 +207,15 @@ func (s *Scheduler) dispatchLocked(c *container) {
 		}
 		s.dequeueLocked(w)
 		if w.kind == opens && c.place.in != &s.held && !s.mayHoldLocked(w.tenant) {
-			w.granted <- grant{err: s.heldFullLocked()}
+			s.refuseLocked(w, s.heldFullLocked())
 			s.settleLocked()
 			continue
 		}
 		s.takeLocked(c, w.kind)
 		if w.session != nil {
-			w.session.lined, w.session.running = nil, true
+			w.session.lined = nil
 		}
-		w.granted <- grant{container: c}
+		s.grantLocked(w, c)
 	}
 }
 
@@ -120,57 +231,4 @@ func (s *Scheduler) dequeueLocked(w *waiter) {
 	if w.tenant.turn.in != nil {
 		s.lineUpLocked(w.tenant)
 	}
-}
-
-// wait returns with a slot and how long it took, or with why there is none.
-func (s *Scheduler) wait(ctx context.Context, w *waiter) (*container, time.Duration, error) {
-	timer := time.NewTimer(w.longest)
-	defer timer.Stop()
-	select {
-	case g := <-w.granted:
-		return g.container, time.Since(w.since), g.err
-	case <-ctx.Done():
-	case <-timer.C:
-	case <-s.quit:
-	}
-	c, err := s.giveUp(ctx, w)
-	return c, time.Since(w.since), err
-}
-
-// giveUp ends a wait that got nothing in time. A slot that was granted meanwhile is used, unless
-// the caller is gone: then it goes to whoever is next.
-func (s *Scheduler) giveUp(ctx context.Context, w *waiter) (*container, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if w.place.in == nil {
-		g := <-w.granted
-		c := g.container
-		switch {
-		case g.err != nil || ctx.Err() == nil:
-			return c, g.err
-		case w.session != nil:
-			w.session.nextLocked()
-		case w.kind == opens:
-			c.opening--
-			s.lingerLocked(c)
-		}
-		s.returnLocked(c, time.Now())
-		return nil, ctx.Err()
-	}
-	err := ctx.Err()
-	switch {
-	case err != nil:
-	case s.state == closed:
-		err = ErrClosed
-	default:
-		s.count.refused++
-		err = s.busyLocked(w.tenant, QueueTimeSpent) // judged while it is in line: its own wait counts
-	}
-	s.dequeueLocked(w)
-	if ss := w.session; ss != nil && ss.lined == w {
-		ss.nextLocked()
-	}
-	s.forgetLocked(w.tenant)
-	s.settleLocked()
-	return nil, err
 }

@@ -146,7 +146,7 @@ func TestCallerThatGivesUpStopsWaiting(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		waits, next := send(ctx, s, "a", time.Second), send(t.Context(), s, "a", time.Second)
-		if o := <-waits; !errors.Is(o.err, context.DeadlineExceeded) || o.took != time.Second {
+		if o := <-waits; !wasCancelled(o.err) || o.took != time.Second {
 			t.Errorf("%v after %v", o.err, o.took)
 		}
 		if o := <-running; o.err != nil {
@@ -162,9 +162,9 @@ func TestCallerThatIsGoneBeforeDoesNothing(t *testing.T) {
 	in(t, Config{Max: 1}, func(t *testing.T, w *world, s *Scheduler) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		o := <-send(ctx, s, "a", 0)
-		if starts, _ := w.count(); !errors.Is(o.err, context.Canceled) || starts != 0 {
-			t.Errorf("%v, %d starts", o.err, starts)
+		_, err := s.Run(ctx, "a", call.Call{})
+		if starts, _ := w.count(); !errors.Is(err, context.Canceled) || starts != 0 {
+			t.Errorf("%v, %d starts", err, starts)
 		}
 	})
 }
@@ -173,7 +173,7 @@ func TestContainerStartedForACallerThatGaveUpIsKept(t *testing.T) {
 	in(t, Config{Max: 2}, func(t *testing.T, w *world, s *Scheduler) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		if o := <-send(ctx, s, "a", 0); !errors.Is(o.err, context.DeadlineExceeded) {
+		if o := <-send(ctx, s, "a", 0); !wasCancelled(o.err) {
 			t.Error(o.err)
 		}
 		time.Sleep(time.Second)
@@ -187,22 +187,12 @@ func TestContainerStartedForACallerThatGaveUpIsKept(t *testing.T) {
 // A slot may be granted in the moment its caller gives up: then it goes to the next one.
 func TestSlotGrantedToACallerThatIsGoneGoesToTheNext(t *testing.T) {
 	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
-		held, _, err := s.acquire(t.Context(), "a", plain)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.mu.Lock()
-		gone, err := s.enqueueLocked(s.tenantLocked("a", plain), plain)
-		s.mu.Unlock()
-		if err != nil {
-			t.Fatal(err)
-		}
+		held := hold(t, s, "a", plain)
+		gone, end := waiting(t, s, "a", plain)
 		next := send(t.Context(), s, "a", 0)
-		s.release(held, time.Now()) // grants it to the one that is about to go
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if _, err := s.giveUp(ctx, gone); !errors.Is(err, context.Canceled) {
-			t.Error(err)
+		cancelBetween(s, gone, func() { s.releaseLocked(held, time.Now(), time.Now()) })
+		if o := <-end; !wasCancelled(o.err) || o.container != "" {
+			t.Errorf("%v, in %q", o.err, o.container)
 		}
 		if o := <-next; o.err != nil || o.took != 0 {
 			t.Errorf("next: %v after %v", o.err, o.took)
@@ -213,22 +203,13 @@ func TestSlotGrantedToACallerThatIsGoneGoesToTheNext(t *testing.T) {
 // Or in the moment its queue time is spent: then it is in time.
 func TestSlotGrantedAsTheQueueTimeEndsIsUsed(t *testing.T) {
 	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
-		held, _, err := s.acquire(t.Context(), "a", plain)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.mu.Lock()
-		late, err := s.enqueueLocked(s.tenantLocked("a", plain), plain)
-		s.mu.Unlock()
-		if err != nil {
-			t.Fatal(err)
-		}
+		held := hold(t, s, "a", plain)
+		late, end := waiting(t, s, "a", plain)
 		s.release(held, time.Now())
-		c, err := s.giveUp(t.Context(), late)
-		if err != nil || c != held {
-			t.Fatalf("got %v, %v", c, err)
+		late.expire()
+		if o := well(t, end); o.container != held.ID() {
+			t.Errorf("ran in %s", o.container)
 		}
-		s.release(c, time.Now())
 	})
 }
 
@@ -249,8 +230,8 @@ func TestRunDoesNotAnswerForTheScript(t *testing.T) {
 	in(t, Config{Max: 1, Spare: 1}, func(t *testing.T, w *world, s *Scheduler) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := s.Run(ctx, "a", call.Call{Script: []byte("a"), Timeout: time.Minute}); !errors.Is(err, context.DeadlineExceeded) {
-			t.Error(err)
+		if o := <-send(ctx, s, "a", time.Minute); !wasCancelled(o.err) || o.container == "" {
+			t.Errorf("%v, in %q", o.err, o.container)
 		}
 		wantStats(t, s, "running", func(st Stats) int { return st.Running }, 0)
 	})

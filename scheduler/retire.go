@@ -138,7 +138,7 @@ func (s *Scheduler) setAgeLocked(c *container, most time.Duration) {
 
 func (s *Scheduler) aged(c *container) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	s.wearLocked(c, whyOld)
 	s.balanceLocked(time.Now())
 }

@@ -38,7 +38,7 @@ func (s *Scheduler) Try(ctx context.Context, class string) error {
 	try := &trial{since: time.Now(), over: make(chan struct{})}
 	k.trial = try
 	s.balanceLocked(try.since)
-	s.mu.Unlock()
+	s.unlock()
 	select {
 	case <-try.over:
 		return try.err
@@ -46,7 +46,7 @@ func (s *Scheduler) Try(ctx context.Context, class string) error {
 	case <-s.quit:
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	if s.state == closed {
 		k.trialOverLocked(ErrClosed)
 	} else {
@@ -61,7 +61,7 @@ func (s *Scheduler) Try(ctx context.Context, class string) error {
 // with its sessions until they end. It costs a look at each tenant, so it is for changes that people make.
 func (s *Scheduler) Update() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	now := time.Now()
 	s.setCommonLocked()
 	for _, t := range s.tenants {

@@ -53,8 +53,8 @@ var ErrClosed = errors.New("shutting down: no new calls")
 // Container is what the scheduler needs of a started container.
 type Container interface {
 	ID() string
-	Execute(ctx context.Context, job call.Call) (call.Result, error)
-	OpenSessionContext(ctx context.Context, job call.Call) (call.Session, error)
+	Start(job *call.Call, done call.Done) call.Running
+	OpenSession(job *call.Call, done func(call.Session, call.Result, error)) call.Running
 	Done() <-chan struct{} // closed as soon as it has died or was closed
 	Close() error          // ends it with its calls and sessions, waits until nothing of it is left; idempotent
 }
@@ -142,7 +142,8 @@ type Scheduler struct {
 	alarm     time.Time // when keep looks again at the latest, zero: when woken
 	meanRun   mean      // how long calls run
 	count     counters
-	closeErrs []error // of containers closed by Close
+	decided   []*waiter // since the mutex was locked; see unlock
+	closeErrs []error   // of containers closed by Close
 }
 
 type state int
@@ -174,7 +175,7 @@ func New(cfg Config) *Scheduler {
 // be called once, and wants a Close later.
 func (s *Scheduler) Open() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	if s.state != fresh {
 		return
 	}
@@ -183,22 +184,27 @@ func (s *Scheduler) Open() {
 	s.balanceLocked(time.Now())
 }
 
-// Run executes a call in a container of the tenant, or with call.OneShot in one that runs nothing else,
-// after waiting for one if need be. Its errors are those of Container.Execute, then with Container, Queue
-// and Cold in the result all the same; and without a Container ctx's if the caller gave up while waiting, a *call.BusyError, or ErrClosed. A
-// script that may have started is never started again.
-func (s *Scheduler) Run(ctx context.Context, tenant string, job call.Call) (call.Result, error) {
+// Start runs a call in a container of the tenant, or with job.OneShot in one that runs nothing else, and calls done with what
+// it came to. Where no slot is free the call waits for one. The errors are the container's, then with Container, Queue and
+// Cold in the result all the same; and without a Container a Failure with the code Cancelled where the call was cancelled
+// while it waited, a *call.BusyError, or ErrClosed. A script that may have started is never started again.
+func (s *Scheduler) Start(tenant string, job *call.Call, done call.Done) call.Running {
 	k := plain
 	if job.OneShot {
 		k = once
 	}
-	c, queue, err := s.slot(ctx, tenant, k)
-	if err != nil {
-		return call.Result{Queue: queue}, err
-	}
-	cold := c.used.CompareAndSwap(false, true)
-	defer s.release(c, time.Now())
-	res, err := c.Execute(ctx, job)
-	res.Container, res.Queue, res.Cold = c.ID(), queue, cold
-	return res, err
+	return s.start(tenant, request{kind: k, job: job, done: done})
+}
+
+// OpenSession opens a session in the container of the tenant that its calls without OneShot run in, after waiting for a slot
+// as Start does. It counts as a call until done is called. The errors are Start's, and the result says Container, Queue and
+// Cold as Start's does, beside a session too. job.OneShot stands for nothing here.
+//
+// The session's Start waits for a slot of that container, no longer than the queue time and in line with the tenant's other
+// calls: first come, first served. The time it waited is in Queue. Its errors are those of the container, and, before
+// the call has a slot, a Failure with the code Cancelled, a *call.BusyError, ErrClosed, or call.ErrNoSession where the
+// session has ended. A session has one call in flight; its caller keeps the order. Done and Close are the container's; the
+// container is held until Done is closed.
+func (s *Scheduler) OpenSession(tenant string, job *call.Call, done func(call.Session, call.Result, error)) call.Running {
+	return s.start(tenant, request{kind: opens, job: job, opened: done})
 }

@@ -1,16 +1,13 @@
 package scheduler
 
 import (
-	"context"
 	"errors"
 	"time"
 
 	"github.com/jsd-project/jsd/call"
 )
 
-// A session is one in a container of a tenant. It has one call at a time in line for a slot or in one;
-// those behind it wait here, so that they take no slots from others. A call that ends leaves its
-// slot to whoever is next: the session's next call lines up anew.
+// A session is one in a container of a tenant. It has one call in flight, which waits for a slot of the container or has one.
 type session struct {
 	call.Session
 	scheduler *Scheduler
@@ -18,46 +15,22 @@ type session struct {
 	place     link[*session] // in its container's
 
 	// Scheduler.mu guards what follows.
-	running bool          // a call has a slot
-	lined   *waiter       // the one in its container's queue, or nil
-	waiting list[*waiter] // those behind it
-	over    bool          // takes no calls any more
+	inFlight bool    // a call waits or has a slot
+	lined    *waiter // the call that waits, or nil
+	over     bool    // takes no calls any more
 }
+
+// errInFlight is a bug of whoever keeps the order of a session's calls.
+var errInFlight = errors.New("a session was given a call before the one in it was done")
 
 // errEnded is why a session that was opened in a container on its way out is lost.
 var errEnded = errors.New("container ended as a session was opened")
-
-// OpenSession opens a session in the container of the tenant that its calls without Once run in, after
-// waiting for one as Run does. It counts as a call until it returns, and its errors are Run's, with the
-// same in the result: beside a session that is Container, Queue and Cold, too. call.OneShot stands for nothing here.
-//
-// The session's Execute waits for a slot of that container, no longer than the queue time from its beginning,
-// and in line with the tenant's other calls: first come, first served, where a call behind another of
-// its session comes when that one has ended. The time it waited is in Queue. Its errors are the
-// container's, and while it waits ctx's if the caller gave up, a *call.BusyError, ErrClosed, or
-// call.ErrNoSession where the session ended. Done and Close are the container's; the container
-// is held until Done is closed.
-func (s *Scheduler) OpenSession(ctx context.Context, tenant string, job call.Call) (call.Session, call.Result, error) {
-	job.OneShot = false
-	c, queue, err := s.slot(ctx, tenant, opens)
-	if err != nil {
-		return nil, call.Result{Queue: queue}, err
-	}
-	res := call.Result{Container: c.ID(), Queue: queue, Cold: c.used.CompareAndSwap(false, true)}
-	began := time.Now()
-	given, err := c.OpenSessionContext(ctx, job)
-	ss, err := s.opened(c, given, err, began)
-	if err != nil {
-		return nil, res, err
-	}
-	return ss, res, nil
-}
 
 // opened releases the slot of a call that opened a session, which from then on holds the container.
 func (s *Scheduler) opened(c *container, given call.Session, err error, began time.Time) (*session, error) {
 	now := time.Now()
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	c.opening--
 	if err == nil && c.ended {
 		err = &call.LostError{Started: true, Cause: errEnded} // the session ends with it
@@ -81,7 +54,7 @@ func (s *Scheduler) opened(c *container, given call.Session, err error, began ti
 // ended follows the end of a session, which holds its container no more.
 func (s *Scheduler) ended(ss *session) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	ss.overLocked()
 	ss.place.leave()
 	s.sessions--
@@ -96,45 +69,44 @@ func (s *Scheduler) ended(ss *session) {
 	}
 }
 
-// Execute is described at OpenSession.
-func (ss *session) Execute(ctx context.Context, job call.Call) (call.Result, error) {
-	queue, err := ss.acquire(ctx)
-	if err != nil {
-		return call.Result{Queue: queue}, err
+// Start is described at Scheduler.OpenSession.
+func (ss *session) Start(job *call.Call, done call.Done) call.Running {
+	s := ss.scheduler
+	s.mu.Lock()
+	w, err := ss.claimLocked(request{kind: plain, job: job, done: done})
+	s.unlock()
+	switch {
+	case err != nil:
+		done(call.Result{}, err)
+		return over{}
+	case w != nil:
+		return w
+	default:
+		return ss.begin(job, 0, done)
 	}
-	defer ss.release(time.Now())
-	res, err := ss.Session.Execute(ctx, job)
-	res.Container, res.Queue = ss.container.ID(), queue
-	return res, err
 }
 
-// Close ends the session with the call that runs; those that wait get call.ErrNoSession.
+// begin starts a call that has a slot.
+func (ss *session) begin(job *call.Call, queue time.Duration, done call.Done) call.Running {
+	began := time.Now()
+	return ss.Session.Start(job, func(res call.Result, err error) {
+		ss.release(began)
+		res.Container, res.Queue = ss.container.ID(), queue
+		done(res, err)
+	})
+}
+
+// Close ends the session with the call that runs; one that waits gets call.ErrNoSession.
 func (ss *session) Close() {
 	s := ss.scheduler
 	s.mu.Lock()
 	ss.overLocked()
-	s.mu.Unlock()
+	s.unlock()
 	ss.Session.Close()
 }
 
-// acquire takes a slot for a call, and says how long that was waited for.
-func (ss *session) acquire(ctx context.Context) (time.Duration, error) {
-	if err := ctx.Err(); err != nil {
-		return 0, err
-	}
-	began := time.Now()
-	ss.scheduler.mu.Lock()
-	w, err := ss.claimLocked()
-	ss.scheduler.mu.Unlock()
-	if w == nil {
-		return 0, err
-	}
-	_, _, err = ss.scheduler.wait(ctx, w)
-	return time.Since(began), err
-}
-
 // claimLocked takes a slot, or gives what waits for one.
-func (ss *session) claimLocked() (*waiter, error) {
+func (ss *session) claimLocked(r request) (*waiter, error) {
 	s, c := ss.scheduler, ss.container
 	t := c.tenant
 	switch {
@@ -142,27 +114,27 @@ func (ss *session) claimLocked() (*waiter, error) {
 		return nil, ErrClosed
 	case ss.over:
 		return nil, call.ErrNoSession
+	case ss.inFlight:
+		return nil, errInFlight
 	}
 	if err := s.meterLocked(t); err != nil {
 		return nil, err
 	}
-	first := !ss.running && ss.lined == nil
-	if first && c.running < c.slots { // nobody waits for it: then it would have been given away
-		ss.running = true
+	if c.running < c.slots { // nobody waits for it: then it would have been given away
+		ss.inFlight = true
 		s.takeLocked(c, plain)
 		return nil, nil
 	}
-	if err := s.refuseLocked(t); err != nil {
+	if err := s.boundLocked(t); err != nil {
 		return nil, err
 	}
-	w := newWaiter(t, plain)
+	w := newWaiter(s, t, r)
 	w.session = ss
-	ss.waiting.push(&w.place)
+	ss.inFlight, ss.lined = true, w
+	c.waiting.push(&w.place)
 	s.queued++
 	t.queued++
-	if first {
-		ss.nextLocked()
-	}
+	s.timeLocked(w)
 	return w, nil
 }
 
@@ -171,37 +143,19 @@ func (ss *session) release(began time.Time) {
 	now := time.Now()
 	s := ss.scheduler
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	ss.nextLocked()
+	ss.inFlight = false
 	s.releaseLocked(ss.container, began, now)
+	s.unlock()
 }
 
-// nextLocked lets the next call line up, now that the one before has ended or gave up. It does not look
-// for a free slot.
-func (ss *session) nextLocked() {
-	ss.running, ss.lined = false, ss.waiting.front()
-	if w := ss.lined; w != nil {
-		w.place.leave()
-		w.since = time.Now()
-		ss.container.waiting.push(&w.place)
-	}
-}
-
-// overLocked refuses calls from now on, and those that wait.
+// overLocked refuses calls from now on, and the one that waits.
 func (ss *session) overLocked() {
 	if ss.over {
 		return
 	}
 	ss.over = true
-	refuse := func(w *waiter) {
+	if w := ss.lined; w != nil {
 		ss.scheduler.dequeueLocked(w)
-		w.granted <- grant{err: call.ErrNoSession}
-	}
-	if ss.lined != nil {
-		refuse(ss.lined)
-		ss.lined = nil
-	}
-	for w := ss.waiting.front(); w != nil; w = ss.waiting.front() {
-		refuse(w)
+		ss.scheduler.refuseLocked(w, call.ErrNoSession)
 	}
 }

@@ -23,14 +23,12 @@ func TestSessionThatEndsRefusesItsCalls(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 2})}, func(t *testing.T, w *world, s *Scheduler) {
 				ss, other := openSession(t, s, "a"), openSession(t, s, "a")
-				running, behind := sendIn(t.Context(), ss, time.Hour), sendIn(t.Context(), ss, 0)
+				running := sendIn(t.Context(), ss, time.Hour)
 				beside, lined := sendIn(t.Context(), other, time.Second), send(t.Context(), s, "a", 0)
 				test.end(ss)
 				synctest.Wait()
-				for _, ch := range []<-chan outcome{behind, sendIn(t.Context(), ss, 0)} {
-					if o := <-ch; !errors.Is(o.err, call.ErrNoSession) || o.took != 0 {
-						t.Errorf("%v after %v", o.err, o.took)
-					}
+				if err := startNow(ss); !errors.Is(err, call.ErrNoSession) {
+					t.Error(err)
 				}
 				var failed *call.Failure
 				if o := <-running; !errors.As(o.err, &failed) || o.took != test.over {
@@ -65,16 +63,13 @@ func TestCallInLineForASessionThatEndsIsRefused(t *testing.T) {
 func TestCallerThatIsGoneAsItsSessionEndsIsRefused(t *testing.T) {
 	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		ss := openSession(t, s, "a")
-		sendIn(t.Context(), ss, time.Second)
-		s.mu.Lock()
-		late, err := ss.claimLocked()
-		s.mu.Unlock()
-		if err != nil {
-			t.Fatal(err)
-		}
+		hold(t, s, "a", plain)
+		late, end := waitingIn(t, ss)
 		ss.Close()
-		if c, err := s.giveUp(t.Context(), late); c != nil || !errors.Is(err, call.ErrNoSession) {
-			t.Errorf("got %v, %v", c, err)
+		late.expire()
+		late.Cancel()
+		if o := <-end; !errors.Is(o.err, call.ErrNoSession) {
+			t.Error(o.err)
 		}
 	})
 }
@@ -106,14 +101,8 @@ func TestDeathOfAContainerEndsItsSessions(t *testing.T) {
 
 func TestSessionOpenedInAContainerOnItsWayOutIsLost(t *testing.T) {
 	in(t, Config{Max: 1, Spare: 1}, func(t *testing.T, w *world, s *Scheduler) {
-		c, _, err := s.acquire(t.Context(), "a", opens)
-		if err != nil {
-			t.Fatal(err)
-		}
-		given, err := c.OpenSessionContext(t.Context(), call.Call{Script: []byte("a")})
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := hold(t, s, "a", opens)
+		given := c.Container.(*fake).open()
 		s.Stop("a")
 		var lost *call.LostError
 		if _, err := s.opened(c, given, nil, time.Now()); !errors.As(err, &lost) || !lost.Started {
@@ -126,18 +115,12 @@ func TestSessionOpenedInAContainerOnItsWayOutIsLost(t *testing.T) {
 // A container that had been retired for its calls dies while it opens a session: nobody may think that it is open.
 func TestSessionOpenedInARetiredContainerThatDiedIsLost(t *testing.T) {
 	in(t, Config{Max: 3, Spare: 1, Policy: all(Policy{MaxCalls: 1})}, func(t *testing.T, w *world, s *Scheduler) {
-		c, _, err := s.slot(t.Context(), "a", opens)
-		if err != nil {
-			t.Fatal(err)
-		}
-		given, err := c.Container.OpenSessionContext(t.Context(), call.Call{Script: []byte("a")})
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := hold(t, s, "a", opens)
+		given := c.Container.(*fake).open()
 		c.Container.(*fake).die()
 		time.Sleep(w.closing)
 		synctest.Wait()
-		_, err = s.opened(c, given, nil, time.Now())
+		_, err := s.opened(c, given, nil, time.Now())
 		var lost *call.LostError
 		if !errors.As(err, &lost) {
 			t.Errorf("%v, after its container was closed", err)
@@ -161,16 +144,16 @@ func TestCloseDoesNotWaitForIdleSessions(t *testing.T) {
 }
 
 func TestCloseWaitsForCallsOfSessionsAlsoThoseThatWait(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1}, func(t *testing.T, w *world, s *Scheduler) {
-		ss := openSession(t, s, "a")
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
+		ss, other := openSession(t, s, "a"), openSession(t, s, "a")
 		calls := []<-chan outcome{
-			opening(t.Context(), s, "a", 3*time.Second), sendIn(t.Context(), ss, time.Second), sendIn(t.Context(), ss, time.Second),
+			opening(t.Context(), s, "a", 3*time.Second), sendIn(t.Context(), ss, time.Second), sendIn(t.Context(), other, time.Second),
 		}
 		began, done := time.Now(), make(chan error, 1)
 		go func() { done <- s.Close(t.Context()) }()
 		synctest.Wait()
-		if o := <-sendIn(t.Context(), ss, 0); !errors.Is(o.err, ErrClosed) {
-			t.Errorf("new call: %v", o.err)
+		if err := startNow(ss); !errors.Is(err, ErrClosed) {
+			t.Errorf("new call: %v", err)
 		}
 		if o := <-opening(t.Context(), s, "a", 0); !errors.Is(o.err, ErrClosed) {
 			t.Errorf("new session: %v", o.err)
@@ -178,16 +161,16 @@ func TestCloseWaitsForCallsOfSessionsAlsoThoseThatWait(t *testing.T) {
 		for _, ch := range calls {
 			well(t, ch)
 		}
-		if err := <-done; err != nil || time.Since(began) != 3*time.Second+w.closing {
+		if err := <-done; err != nil || time.Since(began) != 5*time.Second+w.closing {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
 	})
 }
 
 func TestCloseCutsOffCallsOfSessionsWhenItsTimeIsSpent(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1}, func(t *testing.T, w *world, s *Scheduler) {
-		ss := openSession(t, s, "a")
-		open, running, behind := opening(t.Context(), s, "a", time.Hour), sendIn(t.Context(), ss, time.Hour), sendIn(t.Context(), ss, 0)
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 2})}, func(t *testing.T, w *world, s *Scheduler) {
+		ss, other := openSession(t, s, "a"), openSession(t, s, "a")
+		open, running, waits := opening(t.Context(), s, "a", time.Hour), sendIn(t.Context(), ss, time.Hour), sendIn(t.Context(), other, 0)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := s.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -199,8 +182,7 @@ func TestCloseCutsOffCallsOfSessionsWhenItsTimeIsSpent(t *testing.T) {
 				t.Errorf("running: %v after %v", o.err, o.took)
 			}
 		}
-		// Whichever its caller sees first, the end of waiting or that of the session.
-		if o := <-behind; !errors.Is(o.err, ErrClosed) && !errors.Is(o.err, call.ErrNoSession) {
+		if o := <-waits; !errors.Is(o.err, ErrClosed) || o.took != time.Second {
 			t.Errorf("waiting: %v", o.err)
 		}
 	})

@@ -36,7 +36,7 @@ func TestOpeningASessionWaitsAsCallsDo(t *testing.T) {
 		if o := <-opening(t.Context(), s, "a", 0); !errors.As(o.err, &busy) || busy.Reason != QueueTenantFull {
 			t.Errorf("beyond the bound: %v", o.err)
 		}
-		if o := <-gaveUp; !errors.Is(o.err, context.DeadlineExceeded) || o.took != time.Second {
+		if o := <-gaveUp; !wasCancelled(o.err) || o.took != time.Second {
 			t.Errorf("gave up: %v after %v", o.err, o.took)
 		}
 		if o := <-spent; !errors.As(o.err, &busy) || busy.Reason != QueueTimeSpent || o.took != 30*time.Second {
@@ -53,7 +53,7 @@ func TestSessionThatDoesNotOpenHoldsNothing(t *testing.T) {
 	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{IdleTimeout: time.Minute})}, func(t *testing.T, w *world, s *Scheduler) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if o := <-opening(ctx, s, "a", time.Hour); !errors.Is(o.err, context.DeadlineExceeded) {
+		if o := <-opening(ctx, s, "a", time.Hour); !wasCancelled(o.err) {
 			t.Error(o.err)
 		}
 		want := Stats{Tenants: 1, Idle: 1, Calls: 1, Starts: 1}
@@ -65,7 +65,7 @@ func TestSessionThatDoesNotOpenHoldsNothing(t *testing.T) {
 
 func TestSessionIgnoresOnce(t *testing.T) {
 	in(t, Config{Max: 2, Spare: 2}, func(t *testing.T, w *world, s *Scheduler) {
-		ss, _, err := s.OpenSession(t.Context(), "a", call.Call{Script: []byte("a"), OneShot: true})
+		ss, _, err := tryOpen(t.Context(), s, "a", call.Call{OneShot: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,21 +135,11 @@ func TestContainerWithASessionIsNotTurnedOver(t *testing.T) {
 // A slot may be granted in the moment its caller gives up.
 func TestSlotForASessionWhoseCallerIsGoneHoldsNothing(t *testing.T) {
 	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
-		held, _, err := s.acquire(t.Context(), "a", plain)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.mu.Lock()
-		gone, err := s.enqueueLocked(s.tenantLocked("a", plain), opens)
-		s.mu.Unlock()
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.release(held, time.Now())
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if _, err := s.giveUp(ctx, gone); !errors.Is(err, context.Canceled) {
-			t.Error(err)
+		held := hold(t, s, "a", plain)
+		gone, end := waiting(t, s, "a", opens)
+		cancelBetween(s, gone, func() { s.releaseLocked(held, time.Now(), time.Now()) })
+		if o := <-end; !wasCancelled(o.err) {
+			t.Error(o.err)
 		}
 		wantStats(t, s, "idle", func(st Stats) int { return st.Idle }, 1)
 	})
@@ -161,14 +151,20 @@ func TestSessionGivenADeadContainerOpensInAnother(t *testing.T) {
 		dead := s.claimLocked(s.tenantLocked("a", plain), opens)
 		dead.Container.(*fake).die()
 		s.mu.Unlock()
-		c, _, err := s.reacquire(t.Context(), dead, opens)
-		if err != nil || c == dead || c.opening != 1 || dead.opening != 0 {
-			t.Fatalf("got %v, %v", c, err)
+		end := moved(s, dead, opens, 10*time.Second)
+		time.Sleep(time.Second) // for a start, at most
+		s.mu.Lock()
+		c := s.tenants["a"].containers[0]
+		if c == dead || c.opening != 1 || dead.opening != 0 {
+			t.Errorf("opens in %s, %d in it, %d in the dead one", c.ID(), c.opening, dead.opening)
 		}
-		if _, err := s.opened(c, nil, errKilled, time.Now()); !errors.Is(err, errKilled) {
-			t.Error(err)
+		s.mu.Unlock()
+		c.Container.(*fake).die()
+		var lost *call.LostError
+		if o := <-end; !errors.As(o.err, &lost) || o.container != c.ID() {
+			t.Errorf("%v, in %s", o.err, o.container)
 		}
-		wantStats(t, s, "idle", func(st Stats) int { return st.Idle }, 1)
+		wantStats(t, s, "opening", func(st Stats) int { return st.Running }, 0)
 	})
 }
 

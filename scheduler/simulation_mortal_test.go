@@ -28,17 +28,21 @@ type mortal struct {
 	death *time.Timer
 }
 
-func (f *mortal) Execute(ctx context.Context, job call.Call) (call.Result, error) {
-	c := ctx.Value(callKey{}).(*simCall)
+func (f *mortal) Start(job *call.Call, done call.Done) call.Running {
+	c := job.Client.(*simClient).call
 	c.began = time.Now()
 	c.executed++
 	f.m.mu.Lock()
 	f.of = groupOf(c.tenant)
 	f.m.mu.Unlock()
-	if c.crash {
-		defer time.AfterFunc(c.length/2, f.die).Stop()
+	if !c.crash {
+		return f.fake.Start(job, done)
 	}
-	return f.fake.Execute(ctx, job)
+	crash := time.AfterFunc(c.length/2, f.die)
+	return f.fake.Start(job, func(res call.Result, err error) {
+		crash.Stop()
+		done(res, err)
+	})
 }
 
 func (f *mortal) Close() error {

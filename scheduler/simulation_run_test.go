@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -202,13 +201,18 @@ func (m *simulation) sendFlood(f flood, d demand, over <-chan struct{}, callers 
 	}
 }
 
-type callKey struct{}
+// A simClient tells a container which call it runs.
+type simClient struct {
+	call.Client
+	call *simCall
+}
 
 func (m *simulation) call(c *simCall) {
 	tenant := tenantOf(c.tenant)
-	ctx := context.WithValue(m.Context(), callKey{}, c)
 	c.sent = time.Now()
-	res, err := m.s.Run(ctx, tenant, call.Call{Script: []byte(tenant), Timeout: c.length, OneShot: c.once})
+	res, err := execute(m.Context(), m.s, tenant, call.Call{
+		Script: []byte(tenant), Timeout: c.length, OneShot: c.once, Client: &simClient{call: c},
+	})
 	c.answered++
 	var busy *call.BusyError
 	var gone *call.LostError

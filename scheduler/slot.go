@@ -1,45 +1,96 @@
 package scheduler
 
 import (
-	"context"
 	"slices"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
-// slot gives a container with a slot taken for the caller, who must release it, and how long that was
-// waited for.
-func (s *Scheduler) slot(ctx context.Context, tenant string, k kind) (*container, time.Duration, error) {
-	c, queue, err := s.acquire(ctx, tenant, k)
-	if err == nil && c.dead() {
-		// It died after it was chosen, or just before its goroutine could say so. Nothing was sent,
-		// so the call may go elsewhere; only once, lest it chase containers that keep dying.
-		var more time.Duration
-		c, more, err = s.reacquire(ctx, c, k)
-		queue += more
-	}
-	return c, queue, err
+// A request is what a caller asks for: a call, or a session to be opened.
+type request struct {
+	kind   kind
+	job    *call.Call
+	done   call.Done                              // of a call
+	opened func(call.Session, call.Result, error) // of a session
 }
 
-// acquire is slot, but the container may have died.
-func (s *Scheduler) acquire(ctx context.Context, name string, k kind) (*container, time.Duration, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, 0, err
+// answer is the end of a request that did not reach a container.
+func (r *request) answer(res call.Result, err error) {
+	if r.kind == opens {
+		r.opened(nil, res, err)
+	} else {
+		r.done(res, err)
 	}
+}
+
+// over is what Start returns for a call that has ended already.
+type over struct{}
+
+func (over) Cancel() {}
+
+// start takes a slot for the request and begins it there, or lets it wait for one.
+func (s *Scheduler) start(name string, r request) call.Running {
 	s.mu.Lock()
 	if s.state != open {
 		s.mu.Unlock()
-		return nil, 0, ErrClosed
+		r.answer(call.Result{}, ErrClosed)
+		return over{}
 	}
-	c, w, err := s.admitLocked(name, k)
+	c, w, err := s.admitLocked(name, r)
+	s.unlock()
+	switch {
+	case err != nil:
+		r.answer(call.Result{}, err)
+		return over{}
+	case w != nil:
+		return w
+	case !c.dead():
+		return s.startIn(c, &r, 0)
+	}
+	// It died after it was chosen, or just before its goroutine could say so. Nothing was sent, so the call may go elsewhere.
+	w = newWaiter(s, c.tenant, r)
+	s.elsewhere(w, c)
+	return w
+}
+
+// startIn begins a request in a container in which it has a slot.
+func (s *Scheduler) startIn(c *container, r *request, queue time.Duration) call.Running {
+	cold, began := c.used.CompareAndSwap(false, true), time.Now()
+	if r.kind == opens {
+		opened := r.opened
+		return c.OpenSession(r.job, func(given call.Session, res call.Result, err error) {
+			ss, err := s.opened(c, given, err, began)
+			res.Container, res.Queue, res.Cold = c.ID(), queue, cold
+			if err != nil {
+				opened(nil, res, err)
+			} else {
+				opened(ss, res, nil)
+			}
+		})
+	}
+	done := r.done
+	return c.Start(r.job, func(res call.Result, err error) {
+		s.release(c, began)
+		res.Container, res.Queue, res.Cold = c.ID(), queue, cold
+		done(res, err)
+	})
+}
+
+// unlock releases the mutex, and then starts the calls that were granted a slot under it and answers those that were
+// refused one. Every section that may do either ends with it.
+func (s *Scheduler) unlock() {
+	decided := s.decided
+	s.decided = nil
 	s.mu.Unlock()
-	if w == nil {
-		return c, 0, err
+	for _, w := range decided {
+		w.proceed()
 	}
-	return s.wait(ctx, w)
 }
 
 // admitLocked gives a slot, what waits for one, or why there is neither.
-func (s *Scheduler) admitLocked(name string, k kind) (*container, *waiter, error) {
+func (s *Scheduler) admitLocked(name string, r request) (*container, *waiter, error) {
+	k := r.kind
 	t := s.tenantLocked(name, k)
 	if err := s.meterLocked(t); err != nil {
 		return nil, nil, err
@@ -51,7 +102,7 @@ func (s *Scheduler) admitLocked(name string, k kind) (*container, *waiter, error
 		s.forgetLocked(t)
 		return nil, nil, s.heldFullLocked()
 	}
-	w, err := s.enqueueLocked(t, k)
+	w, err := s.enqueueLocked(t, r)
 	return nil, w, err
 }
 
@@ -75,10 +126,13 @@ func (s *Scheduler) mayWaitToHoldLocked(t *tenant) bool {
 	return t.freest(nil) == nil && slices.ContainsFunc(t.containers, held)
 }
 
-// reacquire gives back a slot in a dead container for one elsewhere. The call keeps its rank, so it
-// goes in front of its tenant's queue, and past the bounds, which it was judged by already.
-func (s *Scheduler) reacquire(ctx context.Context, dead *container, k kind) (*container, time.Duration, error) {
+// elsewhere gives back a waiter's slot in a dead container for one elsewhere; only once, lest the call chase containers that
+// keep dying. The call keeps its rank, so it goes in front of its tenant's queue, and past the bounds, which it was judged
+// by already.
+func (s *Scheduler) elsewhere(w *waiter, dead *container) {
 	s.mu.Lock()
+	defer s.unlock()
+	k := w.request.kind
 	s.running--
 	dead.running--
 	if k == opens {
@@ -87,31 +141,40 @@ func (s *Scheduler) reacquire(ctx context.Context, dead *container, k kind) (*co
 	}
 	s.retireLocked(dead, whyDied)
 	t := s.tenantLocked(dead.tenant.name, k)
-	if c := s.claimLocked(t, k); c != nil {
-		s.balanceLocked(time.Now())
-		s.mu.Unlock()
-		return c, 0, nil
-	}
-	if k == opens && !s.mayWaitToHoldLocked(t) {
-		defer s.mu.Unlock()
+	w.tenant, w.since, w.moved = t, time.Now(), true
+	refuse := func(err error) {
+		s.refuseLocked(w, err)
 		s.forgetLocked(t)
 		s.balanceLocked(time.Now())
 		s.settleLocked()
-		return nil, 0, s.heldFullLocked()
 	}
-	w := newWaiter(t, k)
+	switch {
+	case s.state == closed:
+		refuse(ErrClosed)
+		return
+	case w.cancelled.Load():
+		refuse(errCancelled())
+		return
+	}
+	if c := s.claimLocked(t, k); c != nil {
+		s.grantLocked(w, c)
+		s.balanceLocked(time.Now())
+		return
+	}
+	if k == opens && !s.mayWaitToHoldLocked(t) {
+		refuse(s.heldFullLocked())
+		return
+	}
 	t.waiting.pushFront(&w.place)
 	s.queuedLocked(w)
-	s.mu.Unlock()
-	return s.wait(ctx, w)
 }
 
 // release gives back the slot of a call that has ended.
 func (s *Scheduler) release(c *container, began time.Time) {
 	now := time.Now()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.releaseLocked(c, began, now)
+	s.unlock()
 }
 
 func (s *Scheduler) releaseLocked(c *container, began, now time.Time) {

@@ -122,9 +122,6 @@ func (t *tenant) stateLocked(now time.Time) TenantState {
 		for _, c := range t.containers {
 			of.Running += c.running
 			waits(&c.waiting)
-			for k := c.sessions.first; k != nil; k = k.next {
-				waits(&k.item.waiting)
-			}
 		}
 	}
 	of.OldestWait = now.Sub(oldest)

@@ -10,14 +10,14 @@ import (
 func TestSnapshot(t *testing.T) {
 	in(t, Config{Max: 5, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		time.Sleep(time.Minute)
-		ss := openSession(t, s, "held")
+		ss, other := openSession(t, s, "held"), openSession(t, s, "held")
 		run(t, s, "idle", 0)
 		send(t.Context(), s, "busy", time.Hour)
 		time.Sleep(time.Second)
 		send(t.Context(), s, "busy", time.Second)
 		time.Sleep(time.Second)
 		sendIn(t.Context(), ss, time.Hour)
-		sendIn(t.Context(), ss, time.Hour) // behind that one
+		sendIn(t.Context(), other, time.Hour) // waits for its slot
 		time.Sleep(3 * time.Second)
 		snap := s.Snapshot()
 		if snap.Stats != s.Stats() {
@@ -30,7 +30,7 @@ func TestSnapshot(t *testing.T) {
 			}
 			got[c.Tenant] = fmt.Sprint(c.State, " ", c.Running, " ", c.Sessions)
 		}
-		want := map[string]string{"": "spare 0 0", "held": "held 1 1", "idle": "idle 0 0", "busy": "busy 1 0"}
+		want := map[string]string{"": "spare 0 0", "held": "held 1 2", "idle": "idle 0 0", "busy": "busy 1 0"}
 		if !reflect.DeepEqual(got, want) || len(snap.Containers) != len(want) {
 			t.Errorf("got %v\nwant %v", got, want)
 		}

@@ -7,7 +7,7 @@ import "time"
 // in a session. It does not wait until the containers are gone. A tenant without any is no error.
 func (s *Scheduler) Stop(tenant string) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	if t := s.tenants[tenant]; t != nil {
 		if t.once != nil {
 			s.stopLocked(t.once)

@@ -235,7 +235,32 @@ func sendOnce(ctx context.Context, s *Scheduler, tenant string, length time.Dura
 
 func begin(ctx context.Context, s *Scheduler, tenant string, job call.Call) <-chan outcome {
 	job.Script = []byte(tenant)
-	return inBackground(func() (call.Result, error) { return s.Run(ctx, tenant, job) })
+	return inBackground(func() (call.Result, error) { return execute(ctx, s, tenant, job) })
+}
+
+// execute runs a call, which is cancelled when ctx ends.
+func execute(ctx context.Context, s *Scheduler, tenant string, job call.Call) (call.Result, error) {
+	_, res, err := until(ctx, func(done func(call.Session, call.Result, error)) call.Running {
+		return s.Start(tenant, &job, func(res call.Result, err error) { done(nil, res, err) })
+	})
+	return res, err
+}
+
+// until waits for what a call comes to, which is cancelled when ctx ends.
+func until(ctx context.Context, start func(done func(call.Session, call.Result, error)) call.Running) (ss call.Session, res call.Result, err error) {
+	over := make(chan struct{})
+	running := start(func(given call.Session, r call.Result, e error) {
+		ss, res, err = given, r, e
+		close(over)
+	})
+	defer context.AfterFunc(ctx, running.Cancel)()
+	<-over
+	return ss, res, err
+}
+
+func wasCancelled(err error) bool {
+	var failed *call.Failure
+	return errors.As(err, &failed) && failed.Code == call.Cancelled
 }
 
 func inBackground(job func() (call.Result, error)) <-chan outcome {
@@ -252,26 +277,55 @@ func inBackground(job func() (call.Result, error)) <-chan outcome {
 // openSession opens a session, which must succeed.
 func openSession(t *testing.T, s *Scheduler, tenant string) *session {
 	t.Helper()
-	ss, _, err := s.OpenSession(t.Context(), tenant, call.Call{Script: []byte(tenant)})
+	ss, _, err := tryOpen(t.Context(), s, tenant, call.Call{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return ss.(*session)
 }
 
+func tryOpen(ctx context.Context, s *Scheduler, tenant string, job call.Call) (call.Session, call.Result, error) {
+	job.Script = []byte(tenant)
+	return until(ctx, func(done func(call.Session, call.Result, error)) call.Running {
+		return s.OpenSession(tenant, &job, done)
+	})
+}
+
 // opening opens a session in the background, which takes that long.
 func opening(ctx context.Context, s *Scheduler, tenant string, length time.Duration) <-chan outcome {
 	return inBackground(func() (call.Result, error) {
-		_, res, err := s.OpenSession(ctx, tenant, call.Call{Script: []byte(tenant), Timeout: length})
+		_, res, err := tryOpen(ctx, s, tenant, call.Call{Timeout: length})
 		return res, err
 	})
 }
 
-// sendIn runs a call in a session in the background.
+// sendIn runs a call in a session in the background, when those before it are done.
 func sendIn(ctx context.Context, ss *session, length time.Duration) <-chan outcome {
 	return inBackground(func() (call.Result, error) {
-		return ss.Execute(ctx, call.Call{Script: []byte(ss.container.tenant.name), Timeout: length})
+		return executeIn(ctx, ss, call.Call{Script: []byte(ss.container.tenant.name), Timeout: length}, func() {})
 	})
+}
+
+// executeIn keeps the order of a session's calls, as rpc does. It says when the call goes to the scheduler.
+func executeIn(ctx context.Context, ss *session, job call.Call, begins func()) (call.Result, error) {
+	mine, came := make(chan struct{}), time.Now()
+	before := ss.Session.(*fakeSession).follow(mine)
+	if before != nil {
+		select {
+		case <-before:
+		case <-ctx.Done():
+			go func() { <-before; close(mine) }()
+			return call.Result{}, &call.Failure{Code: call.Cancelled}
+		}
+	}
+	defer close(mine)
+	begins()
+	waited := time.Since(came)
+	_, res, err := until(ctx, func(done func(call.Session, call.Result, error)) call.Running {
+		return ss.Start(&job, func(res call.Result, err error) { done(nil, res, err) })
+	})
+	res.Queue += waited
+	return res, err
 }
 
 // run runs a call that must succeed.
@@ -305,3 +359,81 @@ func wantStats(t *testing.T, s *Scheduler, what string, got func(Stats) int, wan
 
 func spares(st Stats) int { return st.Spare }
 func ready(st Stats) int  { return st.Spare + st.Idle + st.Busy }
+
+// hold takes a slot that is free, for a call that the test itself plays; free gives it back.
+func hold(t *testing.T, s *Scheduler, tenant string, k kind) *container {
+	t.Helper()
+	s.mu.Lock()
+	defer s.unlock()
+	c := s.claimLocked(s.tenantLocked(tenant, k), k)
+	if c == nil {
+		t.Fatal("no slot is free")
+	}
+	return c
+}
+
+// waiting gives a call that waits, for a test to grant it a slot; what it comes to goes to the channel.
+func waiting(t *testing.T, s *Scheduler, tenant string, k kind) (*waiter, <-chan outcome) {
+	t.Helper()
+	ch := make(chan outcome, 1)
+	r, began := request{kind: k, job: &call.Call{Script: []byte(tenant), OneShot: k == once}}, time.Now()
+	r.done = func(res call.Result, err error) {
+		ch <- outcome{container: res.Container, queue: res.Queue, cold: res.Cold, took: time.Since(began), err: err}
+	}
+	r.opened = func(_ call.Session, res call.Result, err error) { r.done(res, err) }
+	s.mu.Lock()
+	defer s.unlock()
+	w, err := s.enqueueLocked(s.tenantLocked(tenant, k), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w, ch
+}
+
+// cancelBetween cancels a waiter in the moment between the grant of a slot, which give makes, and the start.
+func cancelBetween(s *Scheduler, w *waiter, give func()) {
+	s.mu.Lock()
+	give()
+	decided := s.decided
+	s.decided = nil
+	s.mu.Unlock()
+	w.Cancel()
+	for _, w := range decided {
+		w.proceed()
+	}
+}
+
+// waitingIn is waiting for a call in a session.
+func waitingIn(t *testing.T, ss *session) (*waiter, <-chan outcome) {
+	t.Helper()
+	ch := make(chan outcome, 1)
+	r := request{job: &call.Call{Script: []byte(ss.container.tenant.name)}}
+	r.done = func(res call.Result, err error) { ch <- outcome{container: res.Container, err: err} }
+	ss.scheduler.mu.Lock()
+	defer ss.scheduler.unlock()
+	w, err := ss.claimLocked(r)
+	if w == nil || err != nil {
+		t.Fatalf("got %v, %v", w, err)
+	}
+	return w, ch
+}
+
+// moved plays a call of that length that finds its container dead after it was given a slot in it.
+func moved(s *Scheduler, dead *container, k kind, length time.Duration) <-chan outcome {
+	ch := make(chan outcome, 1)
+	name, began := dead.tenant.name, time.Now()
+	r := request{kind: k, job: &call.Call{Script: []byte(name), Timeout: length, OneShot: k == once}}
+	r.done = func(res call.Result, err error) {
+		ch <- outcome{container: res.Container, queue: res.Queue, cold: res.Cold, took: time.Since(began), err: err}
+	}
+	r.opened = func(_ call.Session, res call.Result, err error) { r.done(res, err) }
+	s.elsewhere(newWaiter(s, dead.tenant, r), dead)
+	return ch
+}
+
+// startNow runs a call in a session as it is, whatever else is in it, and gives its error.
+func startNow(ss *session) error {
+	ch := make(chan error, 1)
+	ss.Start(&call.Call{Script: []byte(ss.container.tenant.name)}, func(_ call.Result, err error) { ch <- err })
+	return <-ch
+}

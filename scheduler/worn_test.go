@@ -24,7 +24,7 @@ func flow(t *testing.T, s *Scheduler, tenant string, length time.Duration) (stop
 				return
 			default:
 			}
-			res, err := s.Run(t.Context(), tenant, call.Call{Script: []byte(tenant), Timeout: length})
+			res, err := execute(t.Context(), s, tenant, call.Call{Script: []byte(tenant), Timeout: length})
 			if err != nil {
 				t.Errorf("call of %s: %v", tenant, err)
 				return

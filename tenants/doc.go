@@ -1,8 +1,8 @@
-// Package tenants says what each tenant may have: a file of policies, with defaults behind it.
+// Package tenants has the limits of each tenant: those of a file, and the defaults for what the file does not say.
 //
 //	flags ─► defaults ◄─ the file's defaults ◄─ the file's entry of a tenant
 //	                          │                        │
 //	                          └── Of("anybody")        └── Of("acme")
 //
-// A file is taken as a whole or not at all: one that something is wrong with changes nothing.
+// A file with an error changes nothing.
 package tenants

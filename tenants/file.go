@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"syscall"
 	"time"
 	"unicode/utf8"
@@ -18,14 +17,14 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// A file may be as long as this, since the parser needs time by the square of the keys of a mapping: a
-// second for 10,000 tenants with some limits each, ten for what no file would be.
+// The bounds of a file. The time that the parser takes grows by the square of the keys of a mapping: it is a second
+// for 10,000 tenants with some limits each, and 10 seconds at the bounds.
 const (
 	maxFile = 1 << 20 // bytes
 	maxKeys = 40_000
 )
 
-// A FileError is what keeps a file from being taken.
+// A FileError is an error in the file.
 type FileError struct {
 	File   string
 	Line   int // 0: the file as a whole
@@ -46,17 +45,17 @@ func at(t *token.Token, err error) error {
 	return &FileError{Line: t.Position.Line, Column: t.Position.Column, Err: err}
 }
 
-// readTime bounds the wait for what is no file on a disk, such as a pipe that nobody writes to.
+// readTime bounds the wait for a file that is not on a disk, such as a pipe that nobody writes to.
 const readTime = 2 * time.Second
 
-// read gives the file's content, if it may be one of ours.
+// read returns the content of a file, if it is within the bounds.
 func read(file string) ([]byte, error) {
-	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // to open a pipe would wait, too
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // without it, opening a pipe waits
 	if err != nil {
 		return nil, pathless(err)
 	}
 	defer f.Close()
-	_ = f.SetReadDeadline(time.Now().Add(readTime)) // files on a disk have none, and need none
+	_ = f.SetReadDeadline(time.Now().Add(readTime)) // files on a disk have no deadline and need none
 	if info, err := f.Stat(); err == nil && info.IsDir() {
 		return nil, errors.New("is a directory")
 	}
@@ -70,7 +69,7 @@ func read(file string) ([]byte, error) {
 	return content, nil
 }
 
-// pathless is the error without the path, which is said before.
+// pathless returns the error without the path, which the message already has.
 func pathless(err error) error {
 	var path *os.PathError
 	if errors.As(err, &path) {
@@ -79,7 +78,7 @@ func pathless(err error) error {
 	return err
 }
 
-// parse takes the content apart; the root is what its one document holds. Errors have no File yet.
+// parse returns the root of the one document of a file. Errors have no File yet.
 func parse(content []byte) (*ast.MappingNode, error) {
 	content = bytes.TrimPrefix(content, []byte("\ufeff"))
 	if line, ok := notText(content); ok {
@@ -109,7 +108,7 @@ func parse(content []byte) (*ast.MappingNode, error) {
 	return nil, errors.New("is empty: write tenants: {} to have no more than the defaults")
 }
 
-// notText finds the line of what is no character of a text.
+// notText returns the first line that is not text in UTF-8.
 func notText(content []byte) (line int, found bool) {
 	for i, l := range bytes.Split(content, []byte("\n")) {
 		if !utf8.Valid(l) || bytes.IndexByte(l, 0) >= 0 {
@@ -119,10 +118,11 @@ func notText(content []byte) (line int, found bool) {
 	return 0, false
 }
 
-// maxDepth is how deep lists and mappings in brackets may lie in each other; none of ours needs so much.
+// maxDepth bounds the nesting of lists and mappings in brackets. No valid file needs as much.
 const maxDepth = 5
 
-// plain refuses what makes a file mean something else than it seems to, or take more than its size to read.
+// plain refuses YAML that means something else than it seems to, or that takes more time to read than its size
+// suggests.
 func plain(tokens token.Tokens) error {
 	depth, colons := 0, 0
 	for i, t := range tokens {
@@ -155,14 +155,14 @@ func plain(tokens token.Tokens) error {
 	return nil
 }
 
-// A section is the values of a mapping.
+// A section is a key of a mapping with its value.
 type section struct {
 	key   string
 	where *token.Token // of the key
 	value ast.Node
 }
 
-// sections takes a mapping apart, in which no key may come twice. Nothing is an empty one.
+// sections returns the keys and values of a mapping. A key that comes twice is an error. A null is an empty mapping.
 func sections(of string, where *token.Token, node ast.Node) ([]section, error) {
 	if _, ok := node.(*ast.NullNode); ok {
 		return nil, nil
@@ -189,12 +189,4 @@ func printable(key string) string {
 		return key
 	}
 	return fmt.Sprintf("%.100q", key)
-}
-
-func keys(all []limit) string {
-	names := make([]string, len(all))
-	for i, l := range all {
-		names[i] = l.key
-	}
-	return strings.Join(names, ", ")
 }

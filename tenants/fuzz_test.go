@@ -10,13 +10,13 @@ func FuzzFile(f *testing.F) {
 	} {
 		f.Add([]byte(content))
 	}
-	r := reader{limits([]string{"javascript"}), Bounds{}}
+	r := reader{[]string{"javascript"}, Bounds{}}
 	f.Fuzz(func(t *testing.T, content []byte) {
 		root, err := parse(content)
 		if err != nil {
 			return
 		}
-		if _, err := r.table(root, usual()); err == nil && len(content) == 0 {
+		if _, err := r.snapshot(root, usual()); err == nil && len(content) == 0 {
 			t.Error("nothing is a file")
 		}
 	})

@@ -11,7 +11,7 @@ import (
 
 // Config is read once, by New.
 type Config struct {
-	Defaults  Policy   // of all tenants that the file says nothing else of
+	Defaults  Policy   // of all tenants that the file says nothing else of; CheckFlags has to have passed them
 	Bounds    Bounds   // no tenant may be given more
 	Languages []string // there are
 	File      string   // empty: none, everybody has the defaults
@@ -19,11 +19,11 @@ type Config struct {
 
 // Policies are the limits of all tenants. Its methods may be called from any goroutine.
 type Policies struct {
-	cfg    Config
-	reader reader
-	table  atomic.Pointer[table]
+	cfg     Config
+	reader  reader
+	current atomic.Pointer[snapshot]
 
-	mu    sync.Mutex // held while the table changes; guards rules
+	mu    sync.Mutex // held while current changes; guards rules
 	rules []Rule
 }
 
@@ -32,15 +32,15 @@ type Rule func(context.Context, *Policy) error
 
 // New reads the file. The error names it, with line and column.
 func New(cfg Config) (*Policies, error) {
-	cfg.Defaults = cfg.Defaults.completed()
-	ps := &Policies{cfg: cfg, reader: reader{limits(cfg.Languages), cfg.Bounds}}
+	cfg.Defaults.complete()
+	ps := &Policies{cfg: cfg, reader: reader{cfg.Languages, cfg.Bounds}}
 	return ps, ps.Reload(context.Background())
 }
 
-// Of gives the policy of a tenant. It never waits, and costs a look in a table; what it gives is not to
+// Of gives the policy of a tenant. It never waits, and costs a look in a map; what it gives is not to
 // be kept, as the next Reload may change it.
 func (ps *Policies) Of(tenant string) *Policy {
-	t := ps.table.Load()
+	t := ps.current.Load()
 	if p := t.named[tenant]; p != nil {
 		return p
 	}
@@ -48,13 +48,13 @@ func (ps *Policies) Of(tenant string) *Policy {
 }
 
 // Len is how many tenants have an entry of their own.
-func (ps *Policies) Len() int { return len(ps.table.Load().entries) }
+func (ps *Policies) Len() int { return len(ps.current.Load().entries) }
 
 // All gives every policy there is: first that of the tenants without an entry, under the empty name,
 // then the others in the order of the file.
 func (ps *Policies) All() iter.Seq2[string, *Policy] {
 	return func(yield func(string, *Policy) bool) {
-		for e := range ps.table.Load().all() {
+		for e := range ps.current.Load().all() {
 			if !yield(e.tenant, e.policy) {
 				return
 			}
@@ -62,7 +62,7 @@ func (ps *Policies) All() iter.Seq2[string, *Policy] {
 	}
 }
 
-func (t *table) all() iter.Seq[*entry] {
+func (t *snapshot) all() iter.Seq[*entry] {
 	return func(yield func(*entry) bool) {
 		if !yield(&t.defaults) {
 			return
@@ -80,7 +80,7 @@ func (t *table) all() iter.Seq[*entry] {
 func (ps *Policies) Require(ctx context.Context, rule Rule) error {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	if err := ps.judge(ctx, ps.table.Load(), rule); err != nil {
+	if err := ps.judge(ctx, ps.current.Load(), rule); err != nil {
 		return err
 	}
 	ps.rules = append(ps.rules, rule)
@@ -98,14 +98,14 @@ func (ps *Policies) Reload(ctx context.Context) error {
 	if err := ps.judge(ctx, t, ps.rules...); err != nil {
 		return err
 	}
-	ps.table.Store(t)
+	ps.current.Store(t)
 	return nil
 }
 
-func (ps *Policies) read() (*table, error) {
+func (ps *Policies) read() (*snapshot, error) {
 	defaults := ps.cfg.Defaults
 	if ps.cfg.File == "" {
-		return &table{defaults: entry{policy: &defaults}}, nil
+		return &snapshot{defaults: entry{policy: &defaults}}, nil
 	}
 	content, err := read(ps.cfg.File)
 	if err != nil {
@@ -115,10 +115,10 @@ func (ps *Policies) read() (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ps.reader.table(root, defaults)
+	return ps.reader.snapshot(root, defaults)
 }
 
-func (ps *Policies) judge(ctx context.Context, t *table, rules ...Rule) error {
+func (ps *Policies) judge(ctx context.Context, t *snapshot, rules ...Rule) error {
 	for e := range t.all() {
 		for _, rule := range rules {
 			err := rule(ctx, e.policy)

@@ -2,8 +2,6 @@ package tenants
 
 import (
 	"os"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,24 +28,5 @@ func TestExampleInTheREADME(t *testing.T) {
 	ps := open(t, example.String())
 	if ps.Len() != 2 || ps.Of("acme").Memory != 512 || ps.Of("visitors").Reuse != ReuseCall || ps.Of("other").MaxTimeout != 20*time.Second {
 		t.Errorf("got %+v, %+v, %+v", ps.Of("acme"), ps.Of("visitors"), ps.Of("other"))
-	}
-}
-
-func TestKeysInOperations(t *testing.T) {
-	page, err := os.ReadFile("../docs/operations.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got, want []string
-	for _, row := range regexp.MustCompile("(?m)^\\| (?:`--[a-z-]+`|-) \\| `(\\w+)` \\|").FindAllStringSubmatch(string(page), -1) {
-		got = append(got, row[1])
-	}
-	for _, l := range limits(nil) {
-		want = append(want, l.key)
-	}
-	slices.Sort(got)
-	slices.Sort(want)
-	if !slices.Equal(got, want) {
-		t.Errorf("the table has\n%v, there are\n%v", got, want)
 	}
 }

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/jsd-project/jsd/containers/process"
+	"github.com/jsd-project/jsd/daemon"
+	"github.com/jsd-project/jsd/tenants"
 )
 
 // What jsd doctor ends with when there is more to it than "all works".
@@ -31,7 +33,8 @@ const portTime = 2 * time.Second
 type doctorCommand struct {
 	JSON   bool   `name:"json" help:"Print the same as JSON."`
 	Listen string `default:"127.0.0.1:8765" env:"JSD_LISTEN" placeholder:"ADDRESS:PORT" help:"Where serve is to listen (${default})."`
-	sandboxFlags
+	tenants.Container
+	daemon.Process
 }
 
 // Help is what stands behind the flags in --help.
@@ -137,7 +140,7 @@ func (c *doctorCommand) examineMemory() finding {
 	if c.Memory <= 0 {
 		return finding{"memory", stateMissing, "--memory has to be above 0", ""}
 	}
-	total := machineMemory()
+	total := daemon.MachineMemory()
 	if total == 0 {
 		return finding{"memory", stateWarn, "the system does not say how much there is", "set --max-containers"}
 	}

@@ -142,7 +142,7 @@ func describeRuntimes(info system.Info, wanted string, judged error) finding {
 func (c *doctorCommand) describeImage(ctx context.Context, engine *moby.Client, judged error) (f finding, makeable bool) {
 	f = finding{Name: "image", State: stateOK, Found: c.Image}
 	ours := c.Image == docker.DefaultImage
-	makes := `"jsd image build" makes it, as the first start does`
+	makes := `"jsd image build" makes it, as the first start does; where no registry answers, "make image" in jsd's sources does`
 	image, err := engine.ImageInspect(ctx, c.Image)
 	if errdefs.IsNotFound(err) {
 		f.State, f.Found, f.Remedy = stateMissing, c.Image+" is not on the engine", "pull or build it"

@@ -11,6 +11,9 @@ import (
 	moby "github.com/moby/moby/client"
 
 	"github.com/jsd-project/jsd/containers/docker"
+	"github.com/jsd-project/jsd/daemon"
+	"github.com/jsd-project/jsd/jsdtest"
+	"github.com/jsd-project/jsd/tenants"
 )
 
 // line is what the report says of one thing, as state and text.
@@ -39,7 +42,7 @@ func withoutEngine(t *testing.T) {
 
 func TestDoctorWithoutAnEngine(t *testing.T) {
 	withoutEngine(t)
-	t.Setenv("JSD_NODE", fakeNode(t))
+	t.Setenv("JSD_NODE", jsdtest.FakeNode(t))
 	got := command(t, "", "doctor")
 	if got.status != statusProcessOnly || !strings.Contains(got.out, "plain processes only") || got.err != "" {
 		t.Errorf("got %+v", got)
@@ -53,7 +56,7 @@ func TestDoctorWithNothing(t *testing.T) {
 	withoutEngine(t)
 	for _, arguments := range [][]string{
 		{"--node", filepath.Join(t.TempDir(), "node")},
-		{"--node", fakeNode(t), "--packages", filepath.Join(t.TempDir(), "none")},
+		{"--node", jsdtest.FakeNode(t), "--packages", filepath.Join(t.TempDir(), "none")},
 	} {
 		got := command(t, "", append([]string{"doctor"}, arguments...)...)
 		if got.status != statusNothing || !strings.Contains(got.out, "No script can be run here.") {
@@ -65,7 +68,7 @@ func TestDoctorWithNothing(t *testing.T) {
 // With an engine, doctor and serve have to be of one opinion.
 func TestDoctorWithAnEngine(t *testing.T) {
 	d := start(t, "docker") // and the image is there
-	got := command(t, "", "doctor", "--listen", d.listener.Addr().String())
+	got := command(t, "", "doctor", "--listen", d.Address())
 	if got.status != 0 || !strings.Contains(got.out, "Scripts can be run in containers.") {
 		t.Errorf("got %+v", got)
 	}
@@ -75,20 +78,20 @@ func TestDoctorWithAnEngine(t *testing.T) {
 	wantLine(t, got.out, "container", stateOK, "with jsd's seccomp profile")
 	wantLine(t, got.out, "port", stateOK, "is served by jsd")
 
-	got = command(t, "", "doctor", "--node", fakeNode(t), "--runtime", "no-such-runtime")
+	got = command(t, "", "doctor", "--node", jsdtest.FakeNode(t), "--runtime", "no-such-runtime")
 	if got.status != statusProcessOnly {
 		t.Errorf("got %+v", got)
 	}
 	wantLine(t, got.out, "runtimes", stateMissing, "no-such-runtime is not among")
 
-	got = command(t, "", "doctor", "--node", fakeNode(t), "--image", "jsd-test:no-such-image")
+	got = command(t, "", "doctor", "--node", jsdtest.FakeNode(t), "--image", "jsd-test:no-such-image")
 	if got.status != statusProcessOnly {
 		t.Errorf("got %+v", got)
 	}
 	wantLine(t, got.out, "image", stateMissing, "pull or build it")
 
 	// What keeps a container from starting shows in no list of what the engine has.
-	got = command(t, "", "doctor", "--node", fakeNode(t), "--pids", "1")
+	got = command(t, "", "doctor", "--node", jsdtest.FakeNode(t), "--pids", "1")
 	if got.status != statusProcessOnly {
 		t.Errorf("got %+v", got)
 	}
@@ -121,7 +124,7 @@ func TestDoctorAndThePort(t *testing.T) {
 
 func TestDoctorSaysTheSameAsJSON(t *testing.T) {
 	withoutEngine(t)
-	arguments := []string{"doctor", "--node", fakeNode(t), "--packages", folder(t, "a/package.json", "{}")}
+	arguments := []string{"doctor", "--node", jsdtest.FakeNode(t), "--packages", folder(t, "a/package.json", "{}")}
 	plain := command(t, "", arguments...)
 	got := command(t, "", append(arguments, "--json")...)
 	var r report
@@ -140,8 +143,8 @@ func TestDoctorSaysTheSameAsJSON(t *testing.T) {
 }
 
 func TestDoctorMemory(t *testing.T) {
-	for memory, state := range map[int]string{1: stateOK, machineMemory(): stateWarn, 0: stateMissing} {
-		c := doctorCommand{sandboxFlags: sandboxFlags{Memory: memory}}
+	for memory, state := range map[int]string{1: stateOK, daemon.MachineMemory(): stateWarn, 0: stateMissing} {
+		c := doctorCommand{Container: tenants.Container{Memory: memory}}
 		if got := c.examineMemory(); got.State != state {
 			t.Errorf("%d MiB: %+v", memory, got)
 		}

@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/jsd-project/jsd/daemon"
+	"github.com/jsd-project/jsd/tenants"
 )
 
 // What jsd exec ends with, for the shell. README.md and its --help list them.
@@ -40,9 +43,10 @@ type execCommand struct {
 	Secret string `env:"JSD_SECRET,SECRET" placeholder:"SECRET" help:"What that daemon wants in x-runtime-secret. Better given by the environment."`
 	Token  string `env:"JSD_TOKEN" placeholder:"TOKEN" help:"Token that says whose the script is, for a daemon that takes them. Better given by the environment."`
 
-	Driver       string `group:"Without --daemon" default:"auto" enum:"auto,docker,process" env:"JSD_DRIVER" help:"docker, process (no isolation), or auto: docker where an engine answers."`
-	sandboxFlags `group:"Without --daemon"`
-	networkFlags `group:"Without --daemon"`
+	Driver            string `group:"Without --daemon" default:"auto" enum:"auto,docker,process" env:"JSD_DRIVER" help:"docker, process (no isolation), or auto: docker where an engine answers."`
+	tenants.Container `group:"Without --daemon"`
+	daemon.Process    `group:"Without --daemon"`
+	tenants.Network   `group:"Without --daemon"`
 }
 
 // Help is what stands behind the flags in --help.
@@ -117,12 +121,12 @@ func (c *execCommand) executeAlone(ctx context.Context, params *execParams) (*an
 	// Starting is tried again and again for a daemon's clients; one script better hears why it fails.
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	listener := newMemoryListener()
-	d, err := openOn(ctx, settings, listener, newLog(settings.LogLevel), cancel)
-	if err != nil {
+	listener := daemon.NewMemoryListener()
+	d := daemon.New(settings, daemon.Options{Version: buildVersion(), Log: newLog(settings.LogLevel), Listener: listener, StartFailed: cancel})
+	if err := d.Open(ctx); err != nil {
 		return nil, &statusError{statusJSD, err}
 	}
-	answer, err := newCaller("http://localhost/rpc", "", "", listener.dial).execute(ctx, params)
+	answer, err := newCaller("http://localhost/rpc", "", "", listener.Dial).execute(ctx, params)
 	if err != nil && ctx.Err() != nil {
 		err = &statusError{statusJSD, context.Cause(ctx)}
 	}
@@ -133,8 +137,8 @@ func (c *execCommand) executeAlone(ctx context.Context, params *execParams) (*an
 }
 
 // settings are what `jsd serve` would have here, but for what one script needs less of.
-func (c *execCommand) settings() (*serveCommand, error) {
-	var serve serveCommand
+func (c *execCommand) settings() (*daemon.Settings, error) {
+	var serve daemon.Settings
 	parser, err := kong.New(&serve)
 	if err != nil {
 		return nil, err
@@ -142,18 +146,18 @@ func (c *execCommand) settings() (*serveCommand, error) {
 	if _, err := parser.Parse(nil); err != nil {
 		return nil, err
 	}
-	serve.Driver, serve.sandboxFlags, serve.networkFlags, serve.Tenants = c.Driver, c.sandboxFlags, c.networkFlags, ""
+	serve.Driver, serve.Container, serve.Process, serve.Network, serve.Tenants = c.Driver, c.Container, c.Process, c.Network, ""
 	serve.Listen, serve.AdminListen, serve.Origin, serve.Host = "127.0.0.1:0", "", nil, nil // nothing listens
-	serve.credentialFlags, serve.tlsFlags = credentialFlags{}, tlsFlags{}
+	serve.Credentials, serve.TLS = daemon.Credentials{}, daemon.TLS{}
 	serve.Instance = fmt.Sprintf("exec-%d-%s", os.Getpid(), rand.Text()) // sweeps nobody's containers
 	serve.MinContainers, serve.Spare, serve.MaxContainers, serve.Concurrency = 0, 0, 1, 1
 	if serve.LogLevel == "" {
 		serve.LogLevel = "warn"
 	}
-	if err := serve.resolve(environment); err != nil {
+	if err := serve.Resolve(os.Getenv); err != nil {
 		return nil, err
 	}
-	serve.tracing = false // it is no service
+	serve.Traces = false // it is no service
 	serve.MaxTimeout = max(serve.MaxTimeout, c.Timeout)
 	return &serve, nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/jsd-project/jsd/bundles"
+	"github.com/jsd-project/jsd/daemon"
 )
 
 // readFolder gives the files of a folder by path, and the entry among them. What stays behind is said
@@ -88,7 +89,7 @@ func (r *folderReader) read(name string) error {
 		return err
 	}
 	r.files[name] = text
-	if r.size += len(text); r.size > maxFrame {
+	if r.size += len(text); r.size > daemon.MaxFrame {
 		return errTooMuch
 	}
 	if len(r.files) > bundles.MaxFiles {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jsd-project/jsd/bundles"
+	"github.com/jsd-project/jsd/daemon"
 )
 
 func TestExecBadInput(t *testing.T) {
@@ -27,7 +28,7 @@ func TestExecBadInput(t *testing.T) {
 	if err := os.Symlink("a.js", "folder/link.js"); err != nil {
 		t.Fatal(err)
 	}
-	write(t, "huge.js", strings.Repeat(" ", maxFrame+1))
+	write(t, "huge.js", strings.Repeat(" ", daemon.MaxFrame+1))
 	t.Setenv("JSD_DAEMON", "127.0.0.1:1") // bad input is found before anybody is asked
 	for _, c := range []struct {
 		name, want string
@@ -144,7 +145,7 @@ jsd: left out of DIR (not a regular file): pipe
 func TestFolderHasBounds(t *testing.T) {
 	large := folder(t, "main.js", "1")
 	for i := range 3 {
-		write(t, filepath.Join(large, fmt.Sprint(i)), strings.Repeat(" ", maxFrame/3+1))
+		write(t, filepath.Join(large, fmt.Sprint(i)), strings.Repeat(" ", daemon.MaxFrame/3+1))
 	}
 	many := folder(t, "main.js", "1")
 	for i := range bundles.MaxFiles {

@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/jsd-project/jsd/daemon"
 )
 
 // execParams are the params of runtime.execute.
@@ -108,11 +110,11 @@ func readText(name string) (string, error) {
 
 // textOf reads no more than a daemon could take.
 func textOf(name string, from io.Reader) (string, error) {
-	content, err := io.ReadAll(io.LimitReader(from, maxFrame+1))
+	content, err := io.ReadAll(io.LimitReader(from, daemon.MaxFrame+1))
 	switch {
 	case err != nil:
 		return "", err
-	case len(content) > maxFrame:
+	case len(content) > daemon.MaxFrame:
 		return "", fmt.Errorf("%s: %w", name, errTooMuch)
 	case !utf8.Valid(content):
 		return "", fmt.Errorf("%s: %w", name, errNotText)
@@ -121,7 +123,7 @@ func textOf(name string, from io.Reader) (string, error) {
 }
 
 var (
-	errTooMuch = fmt.Errorf("more than %d MiB, which no daemon takes", maxFrame>>20)
+	errTooMuch = fmt.Errorf("more than %d MiB, which no daemon takes", daemon.MaxFrame>>20)
 	errNotText = errors.New("not UTF-8 text")
 )
 

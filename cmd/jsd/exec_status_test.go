@@ -6,12 +6,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jsd-project/jsd/jsdtest"
 )
 
 // What a daemon answers, by itself or by whatever else listens there, and what the shell gets of it.
@@ -109,38 +110,30 @@ func TestExecWithNowhereToWrite(t *testing.T) {
 	}
 }
 
-// startJSD starts jsd as a process of its own.
-func startJSD(t *testing.T, arguments ...string) (*exec.Cmd, *bytes.Buffer) {
+// run starts jsd as a process of its own.
+func run(t *testing.T, arguments ...string) *jsdtest.Process {
 	t.Helper()
-	said := &bytes.Buffer{}
-	jsd := exec.Command(os.Args[0], arguments...)
-	jsd.Env = append(os.Environ(), asCommand+"=1", "JSD_DAEMON=")
-	jsd.Stdout, jsd.Stderr = said, said
-	if err := jsd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = jsd.Process.Kill() })
-	return jsd, said
+	return jsdtest.Launch(t, jsdtest.Command(t, arguments...))
 }
 
 func TestUsageEndsWithTwo(t *testing.T) {
 	for _, arguments := range [][]string{{"exec"}, {"exec", "a", "b"}, {"exec", "-", "--no-such-flag"}, {"no-such-command"}} {
-		jsd, said := startJSD(t, arguments...)
-		_ = jsd.Wait()
-		if jsd.ProcessState.ExitCode() != statusUsage || said.Len() == 0 {
-			t.Errorf("%v: %v, %s", arguments, jsd.ProcessState, said)
+		jsd := run(t, arguments...)
+		<-jsd.Ended
+		if jsd.Status() != statusUsage || jsd.Printed()+jsd.Log() == "" {
+			t.Errorf("%v: status %d", arguments, jsd.Status())
 		}
 	}
 }
 
 func TestHelpNamesEachStatus(t *testing.T) {
-	jsd, said := startJSD(t, "exec", "--help")
-	if err := jsd.Wait(); err != nil {
-		t.Fatal(err)
+	jsd := run(t, "exec", "--help")
+	if <-jsd.Ended; jsd.Status() != 0 {
+		t.Errorf("status %d", jsd.Status())
 	}
 	for _, status := range []string{"\n    0 ", "\n    1 ", "\n    2 ", "\n    3 ", "\n    4 ", "\n    130 "} {
-		if !strings.Contains(said.String(), status) {
-			t.Errorf("no %q in\n%s", status, said)
+		if !strings.Contains(jsd.Printed(), status) {
+			t.Errorf("no %q in\n%s", status, jsd.Printed())
 		}
 	}
 }
@@ -149,22 +142,17 @@ func TestInterruptedExecLeavesNothing(t *testing.T) {
 	for _, driver := range []string{"docker", "process"} {
 		for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 			t.Run(driver+" "+signal.String(), func(t *testing.T) {
-				if got := command(t, "1", "exec", "-", "--daemon=", "--driver", driver); got.status != 0 { // also where there is no driver
-					t.Fatalf("got %+v", got)
-				}
+				jsdtest.NeedDriver(t, driver)
 				t.Setenv("TMPDIR", t.TempDir())
 				loop := filepath.Join(t.TempDir(), "loop.js")
 				write(t, loop, "for (;;);")
-				jsd, said := startJSD(t, "exec", loop, "--timeout=10m", "--driver", driver)
-				waitStarted(t, driver, jsd.Process.Pid)
-				if err := jsd.Process.Signal(signal); err != nil {
-					t.Fatal(err)
+				jsd := run(t, "exec", loop, "--timeout=10m", "--driver", driver)
+				waitStarted(t, driver, jsd.Cmd.Process.Pid)
+				jsd.End(signal)
+				if said := jsd.Printed() + jsd.Log(); jsd.Status() != statusInterrupted || said != "" {
+					t.Errorf("status %d, %s", jsd.Status(), said)
 				}
-				_ = jsd.Wait()
-				if jsd.ProcessState.ExitCode() != statusInterrupted || said.Len() > 0 {
-					t.Errorf("%v, %s", jsd.ProcessState, said)
-				}
-				nothingLeft(t, driver, jsd.Process.Pid)
+				nothingLeft(t, driver, jsd.Cmd.Process.Pid)
 			})
 		}
 	}
@@ -195,14 +183,11 @@ func TestInterruptedExecCancelsItsCall(t *testing.T) {
 	defer server.Close()
 	file := filepath.Join(t.TempDir(), "a.js")
 	write(t, file, "1")
-	jsd, _ := startJSD(t, "exec", file, "--daemon", server.URL)
+	jsd := run(t, "exec", file, "--daemon", server.URL)
 	<-began
-	if err := jsd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	_ = jsd.Wait()
+	jsd.End(syscall.SIGINT)
 	<-gone
-	if jsd.ProcessState.ExitCode() != statusInterrupted {
-		t.Errorf("%v", jsd.ProcessState)
+	if jsd.Status() != statusInterrupted {
+		t.Errorf("status %d", jsd.Status())
 	}
 }

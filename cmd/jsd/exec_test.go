@@ -3,19 +3,17 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 
-	"github.com/jsd-project/jsd"
-	"github.com/jsd-project/jsd/containers/docker"
-	"github.com/jsd-project/jsd/containers/process"
+	"github.com/jsd-project/jsd/jsdtest"
 )
 
 // outcome is what the shell sees of a command.
@@ -47,48 +45,7 @@ func commandOn(t *testing.T, stdin *os.File, arguments ...string) outcome {
 		return outcome{statusUsage, "", err.Error()}
 	}
 	err = parsed.Run()
-	if !hasDriver(t, err) {
-		t.Skip(err)
-	}
 	return outcome{status(err, &said), out.String(), said.String()}
-}
-
-// hasDriver is false where a driver is missing on this machine and need not be there.
-func hasDriver(t *testing.T, err error) bool {
-	t.Helper()
-	for _, missing := range []error{docker.ErrNoEngine, process.ErrNoNode, process.ErrOldNode} {
-		if errors.Is(err, missing) && os.Getenv("JSD_TEST_REQUIRE") != "all" {
-			return false
-		}
-	}
-	return true
-}
-
-// needImage has the engine hold the runtime image with the agent of this checkout.
-func needImage(t *testing.T) {
-	t.Helper()
-	if _, err := docker.EnsureImage(t.Context(), docker.Build{Files: jsd.Runtime, Progress: t.Output()}); !hasDriver(t, err) {
-		t.Skip(err)
-	} else if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func write(t *testing.T, name, content string) {
-	t.Helper()
-	if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(content), 0o600)); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// folder makes a folder of files, given as name, content, name, content.
-func folder(t *testing.T, files ...string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for i := 0; i < len(files); i += 2 {
-		write(t, filepath.Join(dir, files[i]), files[i+1])
-	}
-	return dir
 }
 
 const execSource = `#!/usr/bin/env -S jsd exec
@@ -155,7 +112,7 @@ func TestExecOnADaemon(t *testing.T) {
 	t.Setenv("JSD_SECRET", "s3cret")
 	for _, c := range execCases {
 		t.Run(c.name, func(t *testing.T) {
-			got := command(t, c.in, append([]string{"exec", "--daemon", d.listener.Addr().String()}, c.arguments...)...)
+			got := command(t, c.in, append([]string{"exec", "--daemon", d.Address()}, c.arguments...)...)
 			if got.status != c.want.status || got.out != c.want.out || !strings.HasPrefix(got.err, c.want.err) {
 				t.Errorf("got %+v, want %+v", got, c.want)
 			}
@@ -182,6 +139,7 @@ func TestExecAlone(t *testing.T) {
 			{"modules", `require("path")`, []string{"--modules=url"}, outcome{1, "", "Error: "}},
 		} {
 			t.Run(driver+" "+c.name, func(t *testing.T) {
+				jsdtest.NeedDriver(t, driver)
 				t.Setenv("TMPDIR", t.TempDir())
 				t.Setenv("JSD_SECRET", "of a daemon")
 				t.Setenv("JSD_LISTEN", "0.0.0.0:1")
@@ -225,7 +183,7 @@ func containersOf(t *testing.T, pid int) int {
 
 func TestExecWithoutADaemon(t *testing.T) {
 	d := start(t, "process", "--secret", "s3cret")
-	address := d.listener.Addr().String()
+	address := d.Address()
 	t.Setenv("DOCKER_HOST", "unix://"+filepath.Join(t.TempDir(), "none"))
 	t.Setenv("JSD_DAEMON", "")
 	t.Setenv("JSD_SECRET", "")
@@ -241,27 +199,16 @@ func TestExecWithoutADaemon(t *testing.T) {
 		{"another page", "404 Not Found", []string{"--daemon", "http://" + address + "/other", "--secret", "s3cret"}},
 		{"no engine", "no Docker engine answers", []string{"--driver", "docker"}},
 		{"no node", "no Node", []string{"--driver", "process", "--node", "no-such-node"}},
-		{"a node that is none", "container did not become ready", []string{"--driver", "process", "--node", fakeNode(t)}},
+		{"a node that is none", "container did not become ready", []string{"--driver", "process", "--node", jsdtest.FakeNode(t)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("JSD_LOG_LEVEL", "off")
-			t.Setenv("JSD_TEST_REQUIRE", "all") // what is missing is missing by intent
 			got := command(t, "1", append([]string{"exec", "-"}, c.arguments...)...)
 			if got.status != statusJSD || got.out != "" || !strings.Contains(got.err, c.want) || strings.Count(got.err, "\n") != 1 {
 				t.Errorf("got %+v, want one line with %q", got, c.want)
 			}
 		})
 	}
-}
-
-// fakeNode passes for a Node until it is to run the agent.
-func fakeNode(t *testing.T) string {
-	t.Helper()
-	name := filepath.Join(t.TempDir(), "node")
-	if err := os.WriteFile(name, []byte("#!/bin/sh\n[ \"$1\" = --version ] && echo v26.0.0\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	return name
 }
 
 func TestEndpoint(t *testing.T) {
@@ -281,5 +228,36 @@ func TestEndpoint(t *testing.T) {
 		if got, err := endpointOf(daemon); got != want || (err == nil) != (want != "") {
 			t.Errorf("%s: got %s, %v; want %s", daemon, got, err, want)
 		}
+	}
+}
+
+func TestExecWithAToken(t *testing.T) {
+	by := jsdtest.NewIssuer(t, "a")
+	file := filepath.Join(t.TempDir(), "keys.json")
+	write(t, file, by.Published(t))
+	certificate, key, _ := jsdtest.SelfSigned(t, time.Hour)
+	d, _ := jsdtest.StartQuiet(t, "--jwt-key-file", file, "--jwt-audience", "jsd", "--tls-cert", certificate, "--tls-key", key)
+	address := "wss://" + d.Address()
+	if got := command(t, "1", "exec", "-", "--daemon", address, "--token", "x"); got.status != statusJSD || !strings.Contains(got.err, "certificate") {
+		t.Errorf("a certificate that nobody vouches for: %+v", got)
+	}
+	if got := command(t, "1", "exec", "-", "--daemon", d.Address(), "--token", "x"); got.status != statusJSD || !strings.Contains(got.err, "Client sent an HTTP request to an HTTPS server") {
+		t.Errorf("without TLS: %+v", got)
+	}
+	run := func(token string) string {
+		jsd := jsdtest.Command(t, "exec", "-", "--daemon", address)
+		jsd.Env = append(jsd.Env, "SSL_CERT_FILE="+certificate, "JSD_TOKEN="+token)
+		jsd.Stdin = strings.NewReader("6 * 7")
+		out, _ := jsd.CombinedOutput()
+		return string(out)
+	}
+	if got := run(by.Token(t, "acme", time.Hour)); got != "42\n" {
+		t.Errorf("got %s", got)
+	}
+	if got := run(by.Token(t, "acme", -time.Hour)); !strings.Contains(got, "401 Unauthorized: the token has expired") {
+		t.Errorf("got %s", got)
+	}
+	if who := whoServes(t.Context(), d.Address()); !strings.HasPrefix(who, "jsd ") {
+		t.Errorf("doctor sees %q there", who)
 	}
 }

@@ -1,214 +1,23 @@
 package main
 
 import (
-	"errors"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
-	"time"
 
-	"github.com/alecthomas/kong"
-	"github.com/rs/zerolog"
-	"go.uber.org/goleak"
-
-	"github.com/jsd-project/jsd/containers/docker"
-	"github.com/jsd-project/jsd/containers/process"
+	"github.com/jsd-project/jsd/jsdtest"
 )
 
-// asCommand makes the test binary jsd itself, for tests of what only a process has.
-const asCommand = "JSD_TEST_AS_COMMAND"
+func TestMain(m *testing.M) { jsdtest.Main(m) }
 
-func TestMain(m *testing.M) {
-	if os.Getenv(asCommand) != "" {
-		main()
-	}
-	goleak.VerifyTestMain(m)
-}
+type (
+	callback = jsdtest.Callback
+	reply    = jsdtest.Reply
+	script   = jsdtest.Script
+)
 
-// settings are serve's with the arguments given, as the command line would make them.
-func settings(t *testing.T, arguments ...string) (*serveCommand, error) {
-	t.Helper()
-	var c serveCommand
-	parser, err := kong.New(&c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := parser.Parse(arguments); err != nil {
-		return nil, err
-	}
-	return &c, c.resolve(func(string) string { return "" })
-}
-
-// start serves with a driver on a free port until the test ends, and checks what is left then.
-func start(t *testing.T, driver string, arguments ...string) *daemon {
-	t.Helper()
-	return startLogged(t, zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel), driver, arguments...)
-}
-
-func startLogged(t *testing.T, log zerolog.Logger, driver string, arguments ...string) *daemon {
-	t.Helper()
-	c, err := settings(t, append([]string{"--listen", "127.0.0.1:0", "--driver", driver, "--drain-timeout", "1s"}, arguments...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := open(t.Context(), c, log)
-	if errors.Is(err, docker.ErrNoEngine) || errors.Is(err, process.ErrNoNode) || errors.Is(err, process.ErrOldNode) {
-		if os.Getenv("JSD_TEST_REQUIRE") == "all" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := d.Close(); err != nil {
-			t.Error("close:", err)
-		}
-		if d.driver.name == "docker" {
-			out, err := exec.Command("docker", "ps", "-aq", "--filter", "label=jsd.instance="+c.Instance).CombinedOutput()
-			if err != nil || len(out) > 0 {
-				t.Errorf("containers left: %s %v", out, err)
-			}
-		}
-	})
-	return d
-}
-
-// everywhere runs a test over each driver in each dialect.
-func everywhere(t *testing.T, test func(*testing.T, *client)) {
-	for _, driver := range []string{"docker", "process"} {
-		t.Run(driver, func(t *testing.T) {
-			d := start(t, driver)
-			for _, dialect := range []string{"json-rpc", "duplex"} {
-				t.Run(dialect, func(t *testing.T) { test(t, dial(t, d.listener.Addr().String(), dialect, nil)) })
-			}
-		})
-	}
-}
-
-func TestClientThatVanishes(t *testing.T) {
-	d := start(t, "process", "--concurrency", "1")
-	gone := dial(t, d.listener.Addr().String(), "json-rpc", nil)
-	for range 3 {
-		gone.start("runtime.execute", with(f("for (;;);"), "timeout", 60000))
-	}
-	stays := dial(t, d.listener.Addr().String(), "json-rpc", nil)
-	_, queued := stays.start("runtime.execute", script{"code": "1"})
-	gone.conn.CloseNow()
-	if got := stays.wait(queued).String(); got != "1" {
-		t.Errorf("got %s, want 1: the calls of a client that is gone hold its tenant's container", got)
-	}
-}
-
-func TestSettingsThatCannotBe(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	for _, c := range []struct {
-		why, want string
-		arguments []string
-	}{
-		{"not loopback", "refusing to serve this address without a credential", []string{"--listen", "0.0.0.0:8765"}},
-		{"no port", "has to be ADDRESS:PORT", []string{"--listen", "localhost"}},
-		{"min over max", "is more than --max-containers", []string{"--min-containers", "5", "--max-containers", "4"}},
-		{"nothing", "--concurrency has to be above 0", []string{"--concurrency", "0"}},
-		{"negative", "--spare may not be negative", []string{"--spare=-1"}},
-		{"a frame that no container takes", "--max-frame", []string{"--max-frame", "99999999"}},
-		{"unknown driver", "must be one of", []string{"--driver", "chroot"}},
-		{"two secrets", "only one of them may be set", []string{"--secret", "a", "--secret-file", "/none"}},
-		{"no secret in the file", "credentials: secret file /dev/null: is empty", []string{"--listen", "127.0.0.1:0", "--secret-file", "/dev/null"}},
-		{"a secret that no header keeps", "the secret begins or ends with a space", []string{"--listen", "127.0.0.1:0", "--secret", "a "}},
-		{"a short key", "a secret for HS256 has at least 32 bytes", []string{"--listen", "127.0.0.1:0", "--jwt-key", "abc"}},
-		{"no key file", "credentials: key file /none: no such file or directory", []string{"--listen", "127.0.0.1:0", "--jwt-key-file", "/none"}},
-		{"keys in the clear", "has to begin with https", []string{"--listen", "127.0.0.1:0", "--jwks-url", "http://issuer.example/keys"}},
-		{"an audience of nothing", "--jwt-audience needs a key of tokens", []string{"--jwt-audience", "jsd"}},
-		{"a claim of nothing", "--jwt-claim needs a key of tokens", []string{"--jwt-claim", "org"}},
-		{"an unknown algorithm", `the algorithm "none" is none of HS256, RS256, ES256, EdDSA`, []string{"--listen", "127.0.0.1:0", "--jwt-key", strings.Repeat("k", 32), "--jwt-algorithms", "HS256,none"}},
-		{"a certificate without its key", "--tls-cert and --tls-key have to come together", []string{"--tls-cert", "/none"}},
-		{"no certificate", "--tls-cert, --tls-key: /none: no such file", []string{"--listen", "127.0.0.1:0", "--tls-cert", "/none", "--tls-key", "/none"}},
-		{"a certificate that is none", "--tls-cert /dev/null, --tls-key /dev/null: failed to find any PEM data", []string{"--listen", "127.0.0.1:0", "--tls-cert", "/dev/null", "--tls-key", "/dev/null"}},
-		{"a host with a port", "--host", []string{"--host", "jsd.example.com:80"}},
-		{"an origin that is none", "--origin", []string{"--listen", "127.0.0.1:0", "--origin", "example"}},
-		{"a port in use", "address already in use; choose another with --listen", []string{"--listen", taken.Addr().String()}},
-		{"a runtime without an engine", "--runtime runsc needs the docker driver", []string{"--listen", "127.0.0.1:0", "--driver", "process", "--runtime", "runsc"}},
-		{"no node", "node", []string{"--listen", "127.0.0.1:0", "--driver", "process", "--node", "no-such-node"}},
-	} {
-		t.Run(c.why, func(t *testing.T) {
-			settings, err := settings(t, c.arguments...)
-			if err == nil {
-				var d *daemon
-				if d, err = open(t.Context(), settings, zerolog.Nop()); err == nil {
-					d.Close()
-				}
-			}
-			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
-				t.Errorf("got %v, want one line with %q", err, c.want)
-			}
-		})
-	}
-}
-
-func TestWithoutAnEngine(t *testing.T) {
-	t.Setenv("DOCKER_HOST", "unix://"+filepath.Join(t.TempDir(), "none"))
-	for _, arguments := range [][]string{
-		{"--driver", "docker"},
-		{"--driver", "auto", "--secret", "s"},
-		{"--driver", "auto", "--runtime", "runsc"},
-		{"--driver", "auto", "--listen", "0.0.0.0:0", "--insecure"},
-	} {
-		c, err := settings(t, append([]string{"--listen", "127.0.0.1:0"}, arguments...)...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := open(t.Context(), c, zerolog.Nop()); !errors.Is(err, docker.ErrNoEngine) {
-			t.Errorf("%v: got %v, want ErrNoEngine", arguments, err)
-		}
-	}
-	if d := start(t, "auto"); d.driver.name != "process" {
-		t.Errorf("auto on loopback takes %s, want process", d.driver.name)
-	}
-}
-
-func TestEnvironmentOfJavascriptd(t *testing.T) {
-	for _, c := range []struct {
-		environment map[string]string
-		arguments   []string
-		listen      string
-		timeout     time.Duration
-		maximum     time.Duration
-		bad         bool
-	}{
-		{map[string]string{"PORT": "9000"}, nil, "127.0.0.1:9000", 3 * time.Second, time.Minute, false},
-		{map[string]string{"PORT": "9000"}, []string{"--secret", "s"}, ":9000", 3 * time.Second, time.Minute, false},
-		{map[string]string{"PORT": "9000"}, []string{"--jwt-key-file", "keys.pem"}, ":9000", 3 * time.Second, time.Minute, false},
-		{map[string]string{"PORT": "9000"}, []string{"--listen", "127.0.0.1:1"}, "127.0.0.1:1", 3 * time.Second, time.Minute, false},
-		{map[string]string{"PORT": "9000", "SECRET": "s"}, []string{"--secret", "s", "--listen", "127.0.0.1:8765"}, "127.0.0.1:8765", 3 * time.Second, time.Minute, false},
-		{map[string]string{"TIMEOUT": "90000"}, []string{"--timeout", "2s"}, "127.0.0.1:8765", 2 * time.Second, time.Minute, false},
-		{map[string]string{"TIMEOUT": "90000"}, nil, "127.0.0.1:8765", 90 * time.Second, 90 * time.Second, false},
-		{map[string]string{"TIMEOUT": "500"}, nil, "127.0.0.1:8765", 500 * time.Millisecond, time.Minute, false},
-		{map[string]string{"TIMEOUT": "soon"}, nil, "", 0, 0, true},
-		{map[string]string{"TIMEOUT": "0"}, nil, "", 0, 0, true},
-	} {
-		var s serveCommand
-		parser, err := kong.New(&s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := parser.Parse(c.arguments); err != nil {
-			t.Fatal(err)
-		}
-		err = s.resolve(func(name string) string { return c.environment[name] })
-		if c.bad != (err != nil) {
-			t.Errorf("%v: error %v", c.environment, err)
-		}
-		if !c.bad && (s.Listen != c.listen || s.Timeout != c.timeout || s.MaxTimeout != c.maximum) {
-			t.Errorf("%v %v: %s %v %v", c.environment, c.arguments, s.Listen, s.Timeout, s.MaxTimeout)
-		}
-	}
-}
+var (
+	eventually = jsdtest.Eventually
+	folder     = jsdtest.Folder
+	list       = jsdtest.List
+	start      = jsdtest.Start
+	write      = jsdtest.Write
+)

@@ -11,10 +11,9 @@ import (
 	"syscall"
 	"text/tabwriter"
 	"time"
-)
 
-// defaultAdmin is where jsd status looks, and what others are told to listen on.
-const defaultAdmin = "127.0.0.1:8766"
+	"github.com/jsd-project/jsd/daemon"
+)
 
 const (
 	statusTime = 10 * time.Second // for the daemon to answer
@@ -43,14 +42,14 @@ func (c *statusCommand) Run(ctx context.Context, s streams) error {
 	if ctx.Err() != nil {
 		return &statusError{statusInterrupted, nil}
 	}
-	var r statusReport
+	var r daemon.Status
 	if err == nil && (json.Unmarshal(body, &r) != nil || r.Version == "") {
 		err = c.notAdmin("what it says is no status")
 	}
 	if err == nil && c.JSON {
 		_, err = s.out.Write(body)
 	} else if err == nil {
-		err = r.print(s.out)
+		err = printStatus(s.out, r)
 	}
 	if err != nil {
 		return &statusError{statusJSD, err}
@@ -63,7 +62,7 @@ func (c *statusCommand) ask(ctx context.Context) ([]byte, error) {
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.Admin+"/status", nil)
 	if err != nil || request.URL.Port() == "" {
-		return nil, fmt.Errorf("--admin %s: has to be ADDRESS:PORT, such as %s", c.Admin, defaultAdmin)
+		return nil, fmt.Errorf("--admin %s: has to be ADDRESS:PORT, such as %s", c.Admin, daemon.DefaultAdmin)
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, CheckRedirect: noRedirect}
 	response, err := client.Do(request)
@@ -89,7 +88,7 @@ func (c *statusCommand) notAdmin(why string) error {
 }
 
 // print writes columns for people.
-func (r statusReport) print(w io.Writer) error {
+func printStatus(w io.Writer, r daemon.Status) error {
 	ready := "ready"
 	if r.NotReady != "" {
 		ready = "not ready: " + r.NotReady

@@ -6,24 +6,26 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/jsd-project/jsd/daemon"
+	"github.com/jsd-project/jsd/jsdtest"
 )
 
 func TestStatus(t *testing.T) {
 	d := start(t, "process", "--admin-listen", "127.0.0.1:0", "--concurrency", "1", "--max-containers", "2", "--spare", "0", "--min-containers", "0")
-	c := dial(t, d.listener.Addr().String(), "json-rpc", nil)
-	c.open("1", "tenant", "shop")
+	c := d.Dial(t, "json-rpc")
+	c.Open("1", "tenant", "shop")
 	begun := make(chan callback, 1)
-	c.answers(func(b callback) { begun <- b })
-	_, runs := c.start("runtime.execute", script{"code": "host.f()", "callbacks": list("f"), "timeout": 60000, "tenant": "acme"})
-	asked := c.begins(runs, begun)
+	c.Answers(func(b callback) { begun <- b })
+	_, runs := c.Start("runtime.execute", script{"code": "host.f()", "callbacks": list("f"), "timeout": 60000, "tenant": "acme"})
+	asked := c.Begins(runs, begun)
 	var waiting []<-chan reply
 	for range 2 {
-		_, answer := c.start("runtime.execute", script{"code": "1", "tenant": "acme"})
+		_, answer := c.Start("runtime.execute", script{"code": "1", "tenant": "acme"})
 		waiting = append(waiting, answer)
 	}
-	eventually(t, "two calls wait", func() bool { return d.scheduler.Stats().Queued == 2 })
-	class := d.defaultClass()
-	address := d.watched.admin.listener.Addr().String()
+	eventually(t, "two calls wait", func() bool { return d.Status().Calls.Waiting == 2 })
+	class, address := d.Status().Tenants[0].Class, d.AdminAddr().String()
 	got := command(t, "", "status", "--admin", address)
 	var lines []string
 	for line := range strings.Lines(got.out) {
@@ -32,7 +34,7 @@ func TestStatus(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"jsd " + buildVersion() + " on " + d.listener.Addr().String() + ", process driver, up ",
+		"jsd test on " + d.Address() + ", process driver, up ",
 		"calls: 1 running, 2 waiting, 1 ended, 0 refused; connections: 1; sessions: 1",
 		"containers: 0 starting, 0 spare, 0 idle, 2 busy, 0 closing; at most 2",
 		"TENANT CLASS CONTAINERS RUNNING WAITING OLDEST", "acme " + class + " 1 1 2 ", "shop " + class + " 1 0 0 -",
@@ -45,17 +47,17 @@ func TestStatus(t *testing.T) {
 	if got.status != 0 || got.err != "" {
 		t.Errorf("status %d, %s", got.status, got.err)
 	}
-	var r statusReport
+	var r daemon.Status
 	got = command(t, "", "status", "--json", "--admin", address)
 	if err := json.Unmarshal([]byte(got.out), &r); err != nil || got.status != 0 {
 		t.Fatalf("%v in %+v", err, got)
 	}
-	if len(r.Tenants) != 2 || r.Tenants[0].Name != "acme" || r.Tenants[0].Waiting != 2 || len(r.Containers) != 2 || r.Instance != d.config.Instance {
+	if len(r.Tenants) != 2 || r.Tenants[0].Name != "acme" || r.Tenants[0].Waiting != 2 || len(r.Containers) != 2 || r.Instance != d.Instance() {
 		t.Errorf("got %+v", r)
 	}
-	asked.resolve(1)
+	asked.Resolve(1)
 	for _, answer := range append(waiting, runs) {
-		c.wait(answer)
+		c.Wait(answer)
 	}
 }
 
@@ -63,10 +65,10 @@ func TestStatusWithoutAnAdminListener(t *testing.T) {
 	d := start(t, "process")
 	strange := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(`{"a":1}`)) }))
 	defer strange.Close()
-	free := freeAddress(t)
+	free := jsdtest.FreeAddress(t)
 	for _, test := range []struct{ address, want string }{
 		{free, "no daemon answers on " + free + ": start one with --admin-listen " + free},
-		{d.listener.Addr().String(), "is not what jsd serves with --admin-listen (404 Not Found)"},
+		{d.Address(), "is not what jsd serves with --admin-listen (404 Not Found)"},
 		{strange.Listener.Addr().String(), "is not what jsd serves with --admin-listen"},
 		{"nowhere", "has to be ADDRESS:PORT"},
 		{"%:1", "has to be ADDRESS:PORT"},
@@ -80,10 +82,10 @@ func TestStatusWithoutAnAdminListener(t *testing.T) {
 
 func TestStatusSaysWhatItLeavesOut(t *testing.T) {
 	var out strings.Builder
-	r := statusReport{NotReady: "no container is ready yet", LeftOut: statusLeftOut{2, 70}, Containers: []statusContainer{
+	r := daemon.Status{NotReady: "no container is ready yet", LeftOut: daemon.StatusLeftOut{Containers: 2, Tenants: 70}, Containers: []daemon.StatusContainer{
 		{ID: "jsd-a", State: "idle", Tenant: "a", Class: "image:2", Age: 3_723_400},
 	}}
-	if err := r.print(&out); err != nil {
+	if err := printStatus(&out, r); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{

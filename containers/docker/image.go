@@ -32,14 +32,14 @@ const (
 // A Build says what to make a runtime image of.
 type Build struct {
 	Tag      string    // DefaultImage where empty
-	Base     string    // image with Node to build on; where empty, the Dockerfile's default if it can be had, else one made here
-	Fresh    bool      // take nothing from earlier builds: pull or make the base again
-	Files    fs.FS     // Dockerfile.runtime, node-agent and scripts/base-image, as embedded in the binary
+	Base     string    // image with Node to build on; where empty, findBase chooses it
+	Fresh    bool      // use nothing of earlier builds, and pull the base again
+	Files    fs.FS     // Dockerfile.runtime and node-agent, as embedded in the binary
 	Progress io.Writer // gets a line for each step; may be nil
 }
 
-// BuildImage makes a runtime image on the engine that New would use. It takes seconds where the base
-// is there, else some minutes.
+// BuildImage makes a runtime image on the engine that New would use. It takes seconds if the engine has the base,
+// else it pulls the base first. The error is ErrNoBase if there is no base.
 func BuildImage(ctx context.Context, b Build) error {
 	engine, err := connect(ctx)
 	if err != nil {
@@ -50,7 +50,7 @@ func BuildImage(ctx context.Context, b Build) error {
 }
 
 // EnsureImage builds the image unless it is there and holds the agent of b.Files. It reports whether
-// it has built one.
+// it has built one. Its errors are those of BuildImage.
 func EnsureImage(ctx context.Context, b Build) (built bool, err error) {
 	b = b.withDefaults()
 	digest, err := AgentDigest(b.Files)
@@ -199,7 +199,7 @@ func (b Build) context() (io.Reader, error) {
 	return &packed, w.Close()
 }
 
-// follow reads the engine's report of a build, a pull or an import to its end. Engines answer 200
+// follow reads the engine's report of a build or a pull to its end. Engines answer 200
 // before they begin, so failure is in the report.
 func follow(report io.Reader, progress io.Writer) error {
 	messages := json.NewDecoder(report)

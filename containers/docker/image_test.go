@@ -3,7 +3,6 @@ package docker
 import (
 	"archive/tar"
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -101,7 +100,7 @@ func TestDefaultBase(t *testing.T) {
 	if base, err := defaultBase(agent("1")); base != "some:base" || err != nil {
 		t.Errorf("got %s, %v", base, err)
 	}
-	if base, err := defaultBase(jsd.Runtime); !strings.HasPrefix(base, "node:") || err != nil {
+	if base, err := defaultBase(jsd.Runtime); !strings.HasPrefix(base, "node:") || localName(base) != "jsd-base:26" || err != nil {
 		t.Errorf("of the real one got %s, %v", base, err)
 	}
 	if _, err := defaultBase(fstest.MapFS{"Dockerfile.runtime": {}}); !errors.Is(err, errNoDefaultBase) {
@@ -150,65 +149,41 @@ func TestBuildThatFailsSaysWhy(t *testing.T) {
 	}
 }
 
-// The script is replaced by one that takes a moment; all around it is real.
-func TestBaseIsImportedWholeOrNotAtAll(t *testing.T) {
-	engine := needEngine(t)
-	files := func(script string) fs.FS {
-		return fstest.MapFS{"scripts/base-image": {Data: []byte(script)}}
-	}
-	const name = "jsd-test-base:1"
-	t.Run("whole", func(t *testing.T) {
-		b := Build{Files: files("echo $1 >version; tar -c version")}.withDefaults()
-		if err := b.makeBase(t.Context(), engine, name); err != nil {
-			t.Fatal(err)
-		}
-		defer removeImage(t, engine, name)
-		image, err := engine.ImageInspect(t.Context(), name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if env := image.Config.Env; len(env) != 1 || env[0] != basePath {
-			t.Errorf("got environment %v", env)
-		}
-	})
-	t.Run("the script fails", func(t *testing.T) {
-		var progress bytes.Buffer
-		b := Build{Files: files("tar -c \"$0\" 2>/dev/null; echo first >&2; echo the reason >&2; exit 1"), Progress: &progress}
-		err := b.makeBase(t.Context(), engine, name)
-		if err == nil || !strings.Contains(err.Error(), "the reason") || !strings.Contains(progress.String(), "first") {
-			t.Errorf("got %v, progress %q", err, progress.String())
-		}
-		if there, err := hasImage(t.Context(), engine, name); there || err != nil {
-			t.Errorf("an image is there: %v, %v", there, err)
-		}
-	})
-	t.Run("given up", func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		b := Build{Files: files("echo begun >&2; sleep 1000"), Progress: writerFunc(func([]byte) { cancel() })}
-		begun := time.Now()
-		if err := b.makeBase(ctx, engine, name); err == nil {
-			t.Error("an image was made")
-		}
-		if took := time.Since(begun); took > scriptEnd {
-			t.Errorf("took %v", took)
-		}
-	})
-}
+// unreachable is a registry that refuses connections.
+const unreachable = "127.0.0.1:1"
 
-type writerFunc func([]byte)
-
-func (f writerFunc) Write(b []byte) (int, error) {
-	f(b)
-	return len(b), nil
-}
-
-func TestBaseThatIsThereIsNotPulled(t *testing.T) {
+func TestBase(t *testing.T) {
 	_, engine := needDriver(t)
-	files := fstest.MapFS{"Dockerfile.runtime": {Data: []byte("ARG BASE=" + DefaultImage + "\n")}}
-	if base, err := (Build{Files: files}).withDefaults().findBase(t.Context(), engine); base != DefaultImage || err != nil {
-		t.Errorf("got %s, %v", base, err)
+	find := func(base string, fresh bool) (string, string, error) {
+		var progress bytes.Buffer
+		files := fstest.MapFS{"Dockerfile.runtime": {Data: []byte("ARG BASE=" + base + "\n")}}
+		found, err := Build{Files: files, Fresh: fresh, Progress: &progress}.findBase(t.Context(), engine)
+		return found, progress.String(), err
 	}
+	expect := func(want, progress string, base string, fresh bool) {
+		t.Helper()
+		if found, said, err := find(base, fresh); found != want || err != nil || (said != "") != (progress != "") || !strings.Contains(said, progress) {
+			t.Errorf("%s, fresh %v: got %s, %q, %v", base, fresh, found, said, err)
+		}
+	}
+	expect(DefaultImage, "", DefaultImage, false)
+
+	const base, local = unreachable + "/node:test-of-a-base", "jsd-base:test"
+	for _, fresh := range []bool{false, true} {
+		_, said, err := find(base, fresh)
+		if !errors.Is(err, ErrNoBase) || !strings.Contains(err.Error(), "make "+local) || !strings.Contains(err.Error(), "--base IMAGE") {
+			t.Errorf("without a base: got %v", err)
+		}
+		if said != "pulling "+base+"\n" {
+			t.Errorf("without a base: said %q", said)
+		}
+	}
+	if _, err := engine.ImageTag(t.Context(), client.ImageTagOptions{Source: DefaultImage, Target: local}); err != nil {
+		t.Fatal(err)
+	}
+	defer removeImage(t, engine, local)
+	expect(local, "", base, false)
+	expect(local, "cannot be pulled", base, true)
 }
 
 // A registry that takes connections and says nothing, as behind a firewall that swallows.

@@ -1,0 +1,99 @@
+package daemon
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/jsd-project/jsd/loopback"
+	"github.com/jsd-project/jsd/rpc"
+)
+
+// An admin serves those who run the daemon, on an address of its own: /metrics, /status, /debug/pprof/.
+// Who is on this machine may read all of it.
+type admin struct {
+	listener net.Listener
+	http     *http.Server
+	served   chan error // closed when nothing is served any more
+}
+
+// DefaultAdmin is where jsd status looks, and where others are told to listen.
+const DefaultAdmin = "127.0.0.1:8766"
+
+// checkAdminListen refuses what others than this machine could reach: there is no credential.
+func checkAdminListen(address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("--admin-listen %s: has to be ADDRESS:PORT, such as %s", address, DefaultAdmin)
+	}
+	if !loopback.Is(host) {
+		return fmt.Errorf("--admin-listen %s: has to be a loopback address, such as %s: there is no credential for what it shows", address, DefaultAdmin)
+	}
+	return nil
+}
+
+func openAdmin(address string) (*admin, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("--admin-listen %s: %w; choose another with --admin-listen", address, err)
+	}
+	return &admin{listener: listener, http: newHTTPServer(nil), served: make(chan error, 1)}, nil
+}
+
+func (a *admin) serve(d *Daemon) {
+	routes := http.NewServeMux()
+	routes.Handle("/metrics", promhttp.HandlerFor(d.watched.metrics.registry, promhttp.HandlerOpts{}))
+	routes.HandleFunc("/status", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(d.Status())
+	})
+	// Not the command line, which may hold the secret.
+	routes.HandleFunc("/debug/pprof/", pprof.Index)
+	routes.HandleFunc("/debug/pprof/cmdline", http.NotFound)
+	routes.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	routes.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	routes.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	routes.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, "jsd %s. /metrics for Prometheus, /status for jsd status, /debug/pprof/ for go tool pprof\n", d.version)
+	})
+	a.http.Handler = endOfBody(forThisMachine(routes))
+	go func() {
+		defer close(a.served)
+		a.served <- a.http.Serve(limitListener(a.listener, adminConnections, d.log))
+	}()
+}
+
+// forThisMachine keeps web pages out, also those whose own name was made to point here. What they may not
+// read they could still make the daemon spend time on.
+func forThisMachine(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		from := r.Header.Get("Sec-Fetch-Site")
+		switch {
+		case !rpc.IsLoopbackHost(r.Host):
+			http.Error(w, "the Host must be localhost or a loopback address", http.StatusForbidden)
+		case r.Header.Get("Origin") != "", from != "" && from != "none" && from != "same-origin":
+			http.Error(w, "this is not for web pages", http.StatusForbidden)
+		case r.Method != http.MethodGet:
+			w.Header().Set("Allow", http.MethodGet)
+			http.Error(w, "only GET", http.StatusMethodNotAllowed)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+func (a *admin) close() error {
+	err := a.http.Close()
+	if a.http.Handler == nil { // it never served
+		return a.listener.Close()
+	}
+	if served := <-a.served; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, fmt.Errorf("serving the admin address: %w", served))
+	}
+	return err
+}

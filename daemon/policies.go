@@ -1,0 +1,48 @@
+package daemon
+
+import (
+	"fmt"
+
+	"github.com/jsd-project/jsd/rpc"
+	"github.com/jsd-project/jsd/tenants"
+)
+
+// keepAll is how many MiB the kept outcomes of all tenants take.
+const keepAll = 512
+
+func (c *Settings) openPolicies() (*tenants.Policies, error) {
+	policies, err := tenants.New(tenants.Config{
+		Defaults: c.Policy, Languages: rpc.Languages(), File: c.Tenants,
+		Bounds: tenants.Bounds{
+			"bundles": int64(c.AllBundles), "keep": int64(max(c.Keep, keepAll)),
+			"connections": int64(c.Connections), "inFlight": int64(c.InFlight), "frame": c.Frame,
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("--tenants %w", err)
+	}
+	return policies, nil
+}
+
+// rpcPolicy is the part of a policy that is judged before a call reaches the scheduler.
+func (d *Daemon) rpcPolicy(tenant string) rpc.Policy {
+	p := d.policies.Of(tenant)
+	return rpc.Policy{
+		Timeout: p.Timeout, MaxTimeout: p.MaxTimeout, CPUBudget: p.CPUBudget,
+		Memory: p.Memory, Languages: p.Languages, Once: p.Reuse == tenants.ReuseCall,
+		Sessions: p.Sessions, SessionIdle: p.SessionIdle, Bundles: int64(p.Bundles) << 20,
+		KeepTime: p.KeepTime, KeepBytes: int64(p.Keep) << 20,
+		Connections: p.Connections, InFlight: p.InFlight, Frame: p.Frame,
+	}
+}
+
+// limits are what runtime.info tells of a tenant's policy.
+func (d *Daemon) limits(tenant string) map[string]int64 {
+	told, p := map[string]int64{}, d.policies.Of(tenant)
+	for _, row := range tenants.PolicyTable() {
+		if row.Info != "" {
+			told[row.Info] = row.Number(p)
+		}
+	}
+	return told
+}

@@ -1,0 +1,92 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/jsd-project/jsd/rpc"
+	"github.com/jsd-project/jsd/scheduler"
+)
+
+// A watched is what lets others look at the daemon, as far as its settings ask for it.
+//
+//	rpc.Server ── Report of each call ──┬─► metrics ◄── /metrics ──┐
+//	Start ── how long ──────────────────┘                          ├── admin ◄── Prometheus, jsd status, pprof
+//	scheduler ◄───────── Stats, Snapshot ────────────── /status ───┘
+//	rpc.Server ── Report of each call ────► traces ──► collector
+type watched struct {
+	metrics *metrics // nil without --admin-listen
+	admin   *admin   // likewise
+	traces  *traces  // nil unless the environment asks for them
+}
+
+// openWatched listens, but does not serve yet. When it fails, nothing is left.
+func openWatched(ctx context.Context, c *Settings, version string, log zerolog.Logger) (w watched, err error) {
+	if c.AdminListen != "" {
+		if w.admin, err = openAdmin(c.AdminListen); err != nil {
+			return watched{}, err
+		}
+		w.metrics = newMetrics(c.MetricsTenants)
+	}
+	if c.Traces {
+		if w.traces, err = openTraces(ctx, version, log); err != nil {
+			return watched{}, errors.Join(err, w.close())
+		}
+	}
+	return w, nil
+}
+
+// observer is what is told of each call; nil where nobody wants to know.
+func (w watched) observer() func(rpc.Report) {
+	switch {
+	case w.metrics != nil && w.traces != nil:
+		return func(r rpc.Report) {
+			w.metrics.call(&r)
+			w.traces.call(&r)
+		}
+	case w.metrics != nil:
+		return func(r rpc.Report) { w.metrics.call(&r) }
+	case w.traces != nil:
+		return func(r rpc.Report) { w.traces.call(&r) }
+	default:
+		return nil
+	}
+}
+
+// timed is a start whose times are measured. One that the daemon's end cut off says nothing.
+func (w watched) timed(start scheduler.Start) scheduler.Start {
+	if w.metrics == nil {
+		return start
+	}
+	return func(ctx context.Context, class string) (scheduler.Container, error) {
+		began := time.Now()
+		c, err := start(ctx, class)
+		if !errors.Is(ctx.Err(), context.Canceled) {
+			w.metrics.start(time.Since(began), err)
+		}
+		return c, err
+	}
+}
+
+// serve begins to answer on the admin address, now that all there is to tell of is there.
+func (w watched) serve(d *Daemon) {
+	if w.admin != nil {
+		w.metrics.register(d)
+		w.admin.serve(d)
+	}
+}
+
+// close sends the traces that are still here, and ends. It waits for both.
+func (w watched) close() error {
+	var err error
+	if w.admin != nil {
+		err = w.admin.close()
+	}
+	if w.traces != nil {
+		w.traces.close()
+	}
+	return err
+}

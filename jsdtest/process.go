@@ -1,0 +1,314 @@
+package jsdtest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// UnderRace is set where the race detector is built in, here and in Binary.
+var UnderRace bool
+
+// Main is TestMain of a package whose tests start daemons: no goroutine may be left at its end.
+func Main(m *testing.M) {
+	_ = os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin") // where an engine's commands are
+	http.DefaultTransport.(*http.Transport).DisableKeepAlives = true
+	// Before a test has a folder of its own for temporary files.
+	built.dir, built.err = os.MkdirTemp("", "jsd-test-")
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
+		_ = os.RemoveAll(built.dir)
+		os.Exit(status)
+	}))
+}
+
+var built struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+// Binary is jsd, built from these sources once for all tests of a package, which has to have Main.
+func Binary(t testing.TB) string {
+	t.Helper()
+	built.once.Do(func() {
+		if built.err != nil {
+			return
+		}
+		build := exec.Command("go", "build", "-buildvcs=false", "-o", built.dir, "github.com/jsd-project/jsd/cmd/jsd")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if UnderRace {
+			build.Args = slices.Insert(build.Args, 2, "-race")
+			build.Env = append(build.Env, "CGO_ENABLED=1")
+		}
+		if out, err := build.CombinedOutput(); err != nil {
+			built.err = fmt.Errorf("%s: %w: %s", build, err, out)
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return filepath.Join(built.dir, "jsd")
+}
+
+// Command is jsd, not started yet, with this process's environment but for the settings of jsd's own in it.
+func Command(t testing.TB, arguments ...string) *exec.Cmd {
+	t.Helper()
+	jsd := exec.Command(Binary(t), arguments...)
+	jsd.Env = append(slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		switch name {
+		case "JSD_NODE", "JSD_TEST_REQUIRE":
+			return false
+		case "SECRET", "PORT", "TIMEOUT", "NOLOGS":
+			return true
+		default:
+			return strings.HasPrefix(name, "JSD_")
+		}
+	}), "GOTRACEBACK=all")
+	return jsd
+}
+
+// A Process is jsd as a process of its own. It is killed at the end of the test that started it, if it has not
+// ended by then.
+type Process struct {
+	T       testing.TB // of the test that asks, which may be another than the one that started it
+	Cmd     *exec.Cmd
+	Address string        // of jsd serve: for clients
+	Admin   string        // likewise: of --admin-listen, if there is one
+	Ended   chan struct{} // closed when it has ended
+	dir     string        // of files with what it prints
+	heard   int           // bytes of the log that Says is through with
+}
+
+// Launch starts a command, whose log it keeps.
+func Launch(t testing.TB, jsd *exec.Cmd) *Process {
+	t.Helper()
+	p := &Process{T: t, Cmd: jsd, Ended: make(chan struct{}), dir: t.TempDir()}
+	for name, to := range map[string]*io.Writer{"out": &jsd.Stdout, "log": &jsd.Stderr} {
+		file, err := os.Create(filepath.Join(p.dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		*to = file
+	}
+	if err := jsd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(p.Ended)
+		_ = jsd.Wait()
+	}()
+	t.Cleanup(func() {
+		_ = jsd.Process.Kill()
+		<-p.Ended
+		log := p.Log()
+		if t.Failed() {
+			t.Logf("jsd's log ends with\n%s", log[max(0, len(log)-6000):])
+		}
+		if strings.Contains(log, "DATA RACE") {
+			t.Error("a data race in jsd")
+		}
+	})
+	return p
+}
+
+// Serve starts jsd serve on a free port, on the engine of the environment or a given one, and returns when it
+// listens.
+func Serve(t testing.TB, on *Engine, flags ...string) *Process {
+	t.Helper()
+	jsd := Command(t, append([]string{"serve", "--listen", "127.0.0.1:0", "--log-level", "debug"}, flags...)...)
+	if on != nil {
+		jsd.Env = append(jsd.Env, "DOCKER_HOST="+on.Host)
+	}
+	p := Launch(t, jsd)
+	p.Listens()
+	return p
+}
+
+var (
+	servesAt = regexp.MustCompile(`serves wss?://(\S+) `)
+	adminAt  = regexp.MustCompile(`profiles on http://(\S+)`)
+)
+
+// Listens waits until jsd serve has told its addresses.
+func (p *Process) Listens() {
+	p.T.Helper()
+	Eventually(p.T, "jsd serves", func() bool {
+		if p.HasEnded() {
+			if log := p.Log(); strings.Contains(log, "no Docker engine") || strings.Contains(log, "no Node") {
+				Missing(p.T, log)
+			} else {
+				p.T.Fatalf("jsd does not serve: %s", log)
+			}
+		}
+		printed := p.Printed()
+		if found := servesAt.FindStringSubmatch(printed); found != nil {
+			p.Address = found[1]
+		}
+		if found := adminAt.FindStringSubmatch(printed); found != nil {
+			p.Admin = found[1]
+		}
+		return strings.Contains(printed, "\ntry: ")
+	})
+}
+
+// HasEnded says whether the process is no more.
+func (p *Process) HasEnded() bool {
+	select {
+	case <-p.Ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// Dial connects a client that speaks one of the dialects, json-rpc and duplex.
+func (p *Process) Dial(t testing.TB, dialect string) *Client {
+	t.Helper()
+	return Dial(t, p.Address, dialect, nil)
+}
+
+// Printed is its standard output.
+func (p *Process) Printed() string { return p.file("out") }
+
+// Log is its standard error.
+func (p *Process) Log() string { return p.file("log") }
+
+func (p *Process) file(name string) string {
+	text, err := os.ReadFile(filepath.Join(p.dir, name))
+	if err != nil {
+		p.T.Error(err)
+	}
+	return string(text)
+}
+
+// Says waits for the next line of the log with a text in it, behind the one that it gave before.
+func (p *Process) Says(text string) (line string) {
+	p.T.Helper()
+	Eventually(p.T, "it says "+text, func() bool {
+		for l := range strings.Lines(p.Log()[p.heard:]) {
+			if !strings.HasSuffix(l, "\n") {
+				break
+			}
+			p.heard += len(l)
+			if strings.Contains(l, text) {
+				line = l
+				return true
+			}
+		}
+		return false
+	})
+	return line
+}
+
+// Signal sends one.
+func (p *Process) Signal(signal os.Signal) {
+	p.T.Helper()
+	if err := p.Cmd.Process.Signal(signal); err != nil {
+		p.T.Fatal(err)
+	}
+}
+
+// End sends a signal and gives how long the process took to end.
+func (p *Process) End(signal syscall.Signal) time.Duration {
+	p.T.Helper()
+	began := time.Now()
+	p.Signal(signal)
+	select {
+	case <-p.Ended:
+	case <-time.After(2 * time.Minute):
+		p.T.Fatalf("jsd goes on after %v", signal)
+	}
+	return time.Since(began)
+}
+
+// Status is its exit status, behind End.
+func (p *Process) Status() int { return p.Cmd.ProcessState.ExitCode() }
+
+// Readiness is the status of /readyz.
+func (p *Process) Readiness() int {
+	p.T.Helper()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	res, err := client.Get("http://" + p.Address + "/readyz")
+	if err != nil {
+		p.T.Fatal(err)
+	}
+	_ = res.Body.Close()
+	return res.StatusCode
+}
+
+// Becomes waits until /readyz gives a status.
+func (p *Process) Becomes(status int) {
+	p.T.Helper()
+	Eventually(p.T, fmt.Sprintf("/readyz gives %d", status), func() bool { return p.Readiness() == status })
+}
+
+// Files counts the process's open files, sockets and pipes among them.
+func (p *Process) Files() int {
+	p.T.Helper()
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.Cmd.Process.Pid))
+	if err != nil {
+		p.T.Fatal(err)
+	}
+	return len(open)
+}
+
+// A LogLine is what tests look for in jsd's log.
+type LogLine struct {
+	Time      time.Time
+	Message   string
+	Container string
+	Tenant    string
+	Why       string
+}
+
+// Lines are those of the log with a message.
+func (p *Process) Lines(message string) []LogLine {
+	p.T.Helper()
+	var found []LogLine
+	for line := range bytes.Lines([]byte(p.Log())) {
+		var l LogLine
+		if json.Unmarshal(line, &l) == nil && l.Message == message {
+			found = append(found, l)
+		}
+	}
+	return found
+}
+
+var (
+	goroutineHead = regexp.MustCompile(`(?m)^goroutine \d+ `)
+	ownFunction   = regexp.MustCompile(`(?m)^(?:github\.com/jsd-project/jsd|main)\S*\(`)
+)
+
+// Goroutines ends the process by having it tell what each of its goroutines is at, and counts those of
+// jsd's own by their outermost function.
+func (p *Process) Goroutines() map[string]int {
+	p.T.Helper()
+	p.End(syscall.SIGQUIT)
+	counts := map[string]int{}
+	_, stacks, _ := strings.Cut(p.Log(), "SIGQUIT: quit")
+	for _, stack := range goroutineHead.Split(stacks, -1) {
+		if own := ownFunction.FindAllString(stack, -1); len(own) > 0 {
+			counts[own[len(own)-1]]++
+		}
+	}
+	if len(counts) == 0 {
+		p.T.Error("jsd did not tell what its goroutines are at")
+	}
+	return counts
+}
