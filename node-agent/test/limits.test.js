@@ -98,8 +98,9 @@ for (const { holds, last, what } of [
   { holds: 0, last: false, what: 'while there is memory, another call starts beside calls that wait' },
   { holds: 100e6, last: true, what: 'without memory for one more worker, another call waits' },
 ]) {
-  test(what, async () => {
+  test(what, async (t) => {
     const full = await start();
+    t.after(() => full.close());
     const ended = [];
     const run = async (name, body) => {
       assert.equal((await full.run(inFunction(body), { timeout: 30_000 })).value, 1);
@@ -110,6 +111,5 @@ for (const { holds, last, what } of [
     await new Promise((resolve) => setTimeout(resolve, 1000)); // by then they hold their memory
     await Promise.all([...waiting, run('comes', 'cb(1)')]);
     assert.equal(ended[0], last ? 'waits' : 'comes');
-    full.close();
   });
 }
