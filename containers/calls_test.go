@@ -1,9 +1,13 @@
 package containers
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -216,4 +220,188 @@ func TestCallTooLongForAFrame(t *testing.T) {
 func deaf(p *peer) {
 	for _, ok := p.next(); ok; _, ok = p.next() {
 	}
+}
+
+// A recorder is a Done that keeps what it is given, in order.
+type recorder chan outcome
+
+func newRecorder() recorder { return make(recorder, 8) }
+
+func (r recorder) done(result call.Result, err error) { r <- outcome{result, err} }
+
+// one gives the only outcome; more than one is a failure of the test, and so is none.
+func (r recorder) one(t *testing.T) outcome {
+	t.Helper()
+	synctest.Wait()
+	if len(r) != 1 {
+		t.Fatalf("%d outcomes", len(r))
+	}
+	return <-r
+}
+
+func minute() *call.Call { return &call.Call{Timeout: time.Minute} }
+
+// Whatever a call waits for, a cancel completes it once, and whatever was answered is not answered again.
+func TestCancelOfAStartedCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := testLimits
+		limits.Concurrency = 1
+		answer := make(chan struct{})
+		c, _ := open(t, limits, func(p *peer) {
+			p.expect(kindCall, `{"id":1,"timeout":60000,"cpu":0}`)
+			p.expect(kindCancel, `{"id":1}`)
+			<-answer
+			p.failure(1, `"code":1003`)
+			p.expect(kindCall, `{"id":2,"timeout":60000,"cpu":0}`) // the call given up while it waited is not sent
+			p.result(2, "2")
+			p.next()
+		})
+		first, second, third := newRecorder(), newRecorder(), newRecorder()
+		running := c.Start(minute(), first.done)
+		waiting := c.Start(minute(), second.done)
+		c.Start(minute(), third.done)
+		for range 2 {
+			waiting.Cancel()
+			running.Cancel()
+		}
+		want := &call.Failure{Code: call.Cancelled}
+		if got := second.one(t); !reflect.DeepEqual(got.err, want) {
+			t.Errorf("the call that waited got %v", got.err)
+		}
+		time.Sleep(cancelAnswer)
+		if got := first.one(t); !reflect.DeepEqual(got.err, want) {
+			t.Errorf("the call that ran got %v", got.err)
+		}
+		close(answer)
+		if got := third.one(t); string(got.result.Value) != "2" || got.err != nil {
+			t.Errorf("the call behind them got %v", got)
+		}
+		for _, r := range []call.Running{running, waiting} {
+			r.Cancel()
+		}
+		synctest.Wait()
+		if len(first)+len(second)+len(third) != 0 {
+			t.Error("a call is done twice")
+		}
+		c.lives(t)
+	})
+}
+
+func TestStartOnADeadLink(t *testing.T) {
+	c, _ := open(t, testLimits, func(p *peer) { p.next() })
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	got := newRecorder()
+	c.Start(minute(), got.done).Cancel()
+	if o := <-got; !isLost(o.err, false) || !errors.Is(o.err, call.ErrClosed) {
+		t.Errorf("got %v", o.err)
+	}
+}
+
+// The daemon sends a session's calls one at a time. Two at once are a fault of its own, which the second one is told of.
+func TestTwoCallsAtOnceInASession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c, _ := openSession(t, testLimits, func(p *peer) {
+			p.expect(kindCall, fmt.Sprintf(inside, 2))
+			time.Sleep(time.Second)
+			p.result(2, "2")
+			p.expect(kindCall, fmt.Sprintf(inside, 3))
+			p.result(3, "3")
+			p.next()
+		})
+		first, second, third := newRecorder(), newRecorder(), newRecorder()
+		start := s.(*openedSession).Start
+		start(minute(), func(result call.Result, err error) {
+			first.done(result, err)
+			start(minute(), third.done)
+		})
+		start(minute(), second.done)
+		if got := second.one(t); got.err != errTwoCalls {
+			t.Errorf("the second got %v", got.err)
+		}
+		time.Sleep(time.Second)
+		if got := first.one(t); string(got.result.Value) != "2" {
+			t.Errorf("the first got %v", got)
+		}
+		if got := third.one(t); string(got.result.Value) != "3" {
+			t.Errorf("the third got %v", got)
+		}
+		c.lives(t)
+	})
+}
+
+// A call that was cancelled is done before the agent has stopped it. The next one in the session waits for that.
+func TestCallBehindACancelledOneInASession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c, _ := openSession(t, testLimits, func(p *peer) {
+			p.expect(kindCall, fmt.Sprintf(inside, 2))
+			p.expect(kindCancel, `{"id":2}`)
+			time.Sleep(time.Second)
+			p.result(2, "2") // it came too late, and the session lives on
+			p.expect(kindCall, fmt.Sprintf(inside, 3))
+			p.result(3, "3")
+			p.next()
+		})
+		first, second := newRecorder(), newRecorder()
+		start := s.(*openedSession).Start
+		start(minute(), first.done).Cancel()
+		time.Sleep(cancelAnswer)
+		if got := first.one(t); !reflect.DeepEqual(got.err, &call.Failure{Code: call.Cancelled}) {
+			t.Errorf("the first got %v", got.err)
+		}
+		start(minute(), second.done)
+		synctest.Wait()
+		if len(second) != 0 {
+			t.Error("the second is done before the agent was")
+		}
+		time.Sleep(time.Second)
+		if got := second.one(t); string(got.result.Value) != "3" {
+			t.Errorf("the second got %v", got)
+		}
+		c.lives(t)
+	})
+}
+
+// One timer does for all calls, whatever their deadlines are and whichever of them comes first.
+func TestDeadlinesOfManyCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := testLimits
+		limits.Concurrency = 8
+		c, _ := open(t, limits, func(p *peer) {
+			for id, _, ok := p.nextCall(); ok && id < 6; id, _, ok = p.nextCall() {
+			}
+			for f, ok := p.next(); ok; f, ok = p.next() {
+				var h cancelHeader
+				if err := json.Unmarshal(f.header, &h); err != nil || f.kind != kindCancel {
+					t.Errorf("got kind %d, header %s", f.kind, f.header)
+				}
+				p.failure(h.ID, `"code":1003`)
+			}
+		})
+		start := time.Now()
+		type end struct {
+			call  int
+			after time.Duration
+		}
+		ends := make(chan end, 8)
+		for i, seconds := range []time.Duration{7, 3, 5, 3, 9, 1} {
+			c.Start(&call.Call{Timeout: seconds * time.Second}, func(_ call.Result, err error) {
+				if !reflect.DeepEqual(err, &call.Failure{Code: call.Timeout, Limit: "wall"}) {
+					t.Errorf("call %d got %v", i, err)
+				}
+				ends <- end{i, time.Since(start) - deadlineGrace}
+			})
+		}
+		got := make([]end, 6)
+		for i := range got {
+			got[i] = <-ends
+		}
+		slices.SortFunc(got, func(a, b end) int { return cmp.Or(cmp.Compare(a.after, b.after), cmp.Compare(a.call, b.call)) })
+		want := []end{{5, time.Second}, {1, 3 * time.Second}, {3, 3 * time.Second}, {2, 5 * time.Second}, {0, 7 * time.Second}, {4, 9 * time.Second}}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %v", got)
+		}
+		c.lives(t)
+	})
 }
