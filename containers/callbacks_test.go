@@ -195,7 +195,11 @@ func TestExecuteWaitsForCallbacks(t *testing.T) {
 		answer func(*peer)
 		want   error
 	}{
-		{name: "a result without them", answer: func(p *peer) { p.result(1, "1") }},
+		{name: "a result without them", answer: func(p *peer) {
+			p.result(1, "1")
+			p.send(kindPrint, `{"id":1,"level":"log"}`, "late") // what comes behind the answer is ignored
+			p.send(kindCallback, `{"id":1,"callback":2,"name":"f"}`, "[]")
+		}},
 		{name: "a client that never answers", answer: func(p *peer) {
 			time.Sleep(time.Minute)
 			p.failure(1, `"code":1002,"limit":"wall"`)
@@ -377,44 +381,6 @@ func TestCallbacksBeyondTheBoundAreRefused(t *testing.T) {
 	}
 }
 
-func TestAgentFarBeyondTheBoundsIsEnded(t *testing.T) {
-	callbacks := func(args string, often int) func(*peer) {
-		return func(p *peer) {
-			for i := range often {
-				p.send(kindCallback, fmt.Sprintf(`{"id":1,"callback":%d,"name":"f"}`, i+1), args)
-			}
-		}
-	}
-	for name, flood := range map[string]func(*peer){
-		"callbacks": callbacks("[]", 4*maxCallbacks),
-		"arguments": callbacks(`["`+strings.Repeat("x", testLimits.Result/2)+`"]`, 10),
-		"lines": func(p *peer) {
-			for range 2*testLimits.ConsoleLines + 2 {
-				p.send(kindPrint, `{"id":1,"level":"log"}`, "")
-			}
-		},
-		"bytes of lines": func(p *peer) {
-			for range 2 {
-				p.send(kindPrint, `{"id":1,"level":"log"}`, strings.Repeat("x", testLimits.Result))
-			}
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c, process := open(t, testLimits, func(p *peer) {
-				p.expect(kindCall, hostedCall)
-				flood(p) // and reads nothing
-				p.next()
-			})
-			_, err := c.Execute(t.Context(), callWith(&client{answer: never}))
-			var lost *call.LostError
-			if !errors.As(err, &lost) || !errors.Is(err, errProtocol) {
-				t.Errorf("got %v", err)
-			}
-			<-process.killed
-		})
-	}
-}
-
 // The replies to an agent that does not read do not fill the memory.
 func TestRepliesThatWaitAreBounded(t *testing.T) {
 	large := []byte(`"` + strings.Repeat("x", maxReply-2) + `"`)
@@ -443,26 +409,4 @@ func TestRepliesThatWaitAreBounded(t *testing.T) {
 			t.Error(err)
 		}
 	})
-}
-
-// What an agent says of a call that has been answered changes nothing.
-func TestFramesOfAnsweredCallsAreIgnored(t *testing.T) {
-	c, _ := open(t, testLimits, func(p *peer) {
-		p.expect(kindCall, hostedCall)
-		p.result(1, "1")
-		p.send(kindPrint, `{"id":1,"level":"log"}`, "late")
-		p.send(kindCallback, `{"id":1,"callback":1,"name":"f"}`, "[]")
-		p.expect(kindCall, `{"id":2,"timeout":60000,"cpu":0}`)
-		p.result(2, "2")
-		p.next()
-	})
-	host := &client{answer: never}
-	for _, job := range []call.Call{callWith(host), {Timeout: time.Minute}} {
-		if _, err := c.Execute(t.Context(), job); err != nil {
-			t.Error(err)
-		}
-	}
-	if host.lines != nil {
-		t.Errorf("printed %q", host.lines)
-	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"reflect"
 	"slices"
 	"sync"
@@ -297,70 +296,6 @@ func TestStartOnADeadLink(t *testing.T) {
 	if o := <-got; !isLost(o.err, false) || !errors.Is(o.err, call.ErrClosed) {
 		t.Errorf("got %v", o.err)
 	}
-}
-
-// The daemon sends a session's calls one at a time. Two at once are a fault of its own, which the second one is told of.
-func TestTwoCallsAtOnceInASession(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, c, _ := openSession(t, testLimits, func(p *peer) {
-			p.expect(kindCall, fmt.Sprintf(inside, 2))
-			time.Sleep(time.Second)
-			p.result(2, "2")
-			p.expect(kindCall, fmt.Sprintf(inside, 3))
-			p.result(3, "3")
-			p.next()
-		})
-		first, second, third := newRecorder(), newRecorder(), newRecorder()
-		start := s.(*openedSession).Start
-		start(minute(), func(result call.Result, err error) {
-			first.done(result, err)
-			start(minute(), third.done)
-		})
-		start(minute(), second.done)
-		if got := second.one(t); got.err != errTwoCalls {
-			t.Errorf("the second got %v", got.err)
-		}
-		time.Sleep(time.Second)
-		if got := first.one(t); string(got.result.Value) != "2" {
-			t.Errorf("the first got %v", got)
-		}
-		if got := third.one(t); string(got.result.Value) != "3" {
-			t.Errorf("the third got %v", got)
-		}
-		c.lives(t)
-	})
-}
-
-// A call that was cancelled is done before the agent has stopped it. The next one in the session waits for that.
-func TestCallBehindACancelledOneInASession(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, c, _ := openSession(t, testLimits, func(p *peer) {
-			p.expect(kindCall, fmt.Sprintf(inside, 2))
-			p.expect(kindCancel, `{"id":2}`)
-			time.Sleep(time.Second)
-			p.result(2, "2") // it came too late, and the session lives on
-			p.expect(kindCall, fmt.Sprintf(inside, 3))
-			p.result(3, "3")
-			p.next()
-		})
-		first, second := newRecorder(), newRecorder()
-		start := s.(*openedSession).Start
-		start(minute(), first.done).Cancel()
-		time.Sleep(cancelAnswer)
-		if got := first.one(t); !reflect.DeepEqual(got.err, &call.Failure{Code: call.Cancelled}) {
-			t.Errorf("the first got %v", got.err)
-		}
-		start(minute(), second.done)
-		synctest.Wait()
-		if len(second) != 0 {
-			t.Error("the second is done before the agent was")
-		}
-		time.Sleep(time.Second)
-		if got := second.one(t); string(got.result.Value) != "3" {
-			t.Errorf("the second got %v", got)
-		}
-		c.lives(t)
-	})
 }
 
 // One timer does for all calls, whatever their deadlines are and whichever of them comes first.

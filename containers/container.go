@@ -194,7 +194,7 @@ func (c *Container) Start(job *call.Call, done call.Done) call.Running {
 // The session lives until it is closed, a call in it ends it, or the container dies. Its calls count
 // as calls of the container while they run.
 func (c *Container) OpenSession(job *call.Call, done func(call.Session, call.Result, error)) call.Running {
-	s := &openedSession{session: newSession(c.sessions), calls: c.calls, turn: make(chan struct{}, 1)}
+	s := &openedSession{session: newSession(c.sessions), calls: c.calls}
 	p := &pendingCall{calls: c.calls, job: job, session: s.session, opens: true}
 	p.done = func(result call.Result, err error) {
 		if err == nil {
@@ -214,7 +214,6 @@ func (c *Container) OpenSession(job *call.Call, done func(call.Session, call.Res
 type openedSession struct {
 	*session
 	calls *calls
-	turn  chan struct{} // one element while Execute is at a call
 }
 
 // Start starts a call in the session. It is for when the call before is done, and an error until then. Where the call before was

@@ -76,7 +76,7 @@ func FuzzLink(f *testing.F) {
 		calls.Go(func() {
 			defer close(opened)
 			var err error
-			if s, err = c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
+			if s, err = c.openSession(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
 				t.Error(err)
 			}
 		})

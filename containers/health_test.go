@@ -231,28 +231,6 @@ func TestAgentThatStopsReading(t *testing.T) {
 	})
 }
 
-func TestPongsNobodyAskedFor(t *testing.T) {
-	for name, say := range map[string]func(*peer){
-		"at once":          func(p *peer) { p.send(kindPong, "{}", "") },
-		"twice":            func(p *peer) { p.nextOrPing(); p.send(kindPong, "{}", ""); p.send(kindPong, "{}", "") },
-		"no header":        func(p *peer) { p.nextOrPing(); p.send(kindPong, "", "") },
-		"a ping of theirs": func(p *peer) { p.send(kindPing, "{}", "") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c := openMetered(t, stopped, func(p *peer) {
-					say(p)
-					ignore(p)
-				})
-				<-c.Done()
-				if _, err := c.Execute(t.Context(), call.Call{}); !errors.Is(err, errProtocol) {
-					t.Errorf("got %v", err)
-				}
-			})
-		})
-	}
-}
-
 func TestMeterThatNeverAnswers(t *testing.T) {
 	hangs := func(ctx context.Context) (time.Duration, error) {
 		<-ctx.Done()
@@ -344,7 +322,7 @@ func TestSlowAgentHasTimeToStop(t *testing.T) {
 				answer(p, opened, ended, pong)
 			},
 			func(t *testing.T, c *Container) error {
-				_, err := c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Second})
+				_, err := c.openSession(t.Context(), call.Call{Timeout: time.Second})
 				return err
 			},
 			&call.Failure{Code: call.Timeout, Limit: "wall"}, time.Second + deadlineGrace,

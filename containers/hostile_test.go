@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,9 +19,118 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// What an agent says that is a word of the link, with each of its fields. The calls of the test are: 1 has a
-// host that streams and may be called back, and stream 1, on which four bytes have come, 2 is plain, 3 has opened
-// session 1, 4 is in that session.
+// An agent may say anything. The scene of these tests is a container with six calls: 1 streams and may call back, and has stream 1, on
+// which four bytes have come; 2 is plain; 3 has opened session 1; 4 is in that session; 5 only streams; 6 is about to open
+// session 2.
+const sceneCalls = 6
+
+var sceneLimits = func() Limits {
+	l := testLimits
+	l.Streams, l.Concurrency = 2, sceneCalls
+	return l
+}()
+
+// A scene is what came of it.
+type scene struct {
+	calls   [sceneCalls + 1]outcome // by id
+	client  *client                 // of call 1
+	network *pipes
+	died    error // what the container died of; nil: it lives on
+}
+
+// sceneValue is what the agent answers a call with, unless it has done so already.
+func sceneValue(id int) string { return fmt.Sprintf(`"value %d"`, id) }
+
+// play has an agent say something in the scene, and then answer the calls but for the one with the id answered.
+func play(t *testing.T, say func(*peer, *pipes), answered int) scene {
+	s := scene{client: &client{answer: never}, network: newPipes()}
+	made, proceed := make(chan struct{}), make(chan struct{})
+	c, process := open(t, sceneLimits, func(p *peer) {
+		for id := range sceneCalls {
+			p.nextCall()
+			if id == 2 {
+				p.result(3, sceneValue(3))
+			}
+		}
+		p.open(1, 1)
+		p.expect(kindOpened, `{"stream":1}`)
+		p.receive(1, 4)
+		close(made)
+		<-proceed
+		say(p, s.network)
+		synctest.Wait()
+		for _, id := range []int{1, 2, 4, 5, 6} {
+			if id != answered {
+				p.result(uint64(id), sceneValue(id))
+			}
+		}
+		for _, ok := p.next(); ok; _, ok = p.next() {
+		}
+	})
+	var servers, calls sync.WaitGroup
+	servers.Go(func() { s.network.serve("four") })
+	record := func(id int) call.Done {
+		calls.Add(1)
+		return func(result call.Result, err error) {
+			s.calls[id] = outcome{result, err}
+			calls.Done()
+		}
+	}
+	var session call.Session
+	opened := func(id int) func(call.Session, call.Result, error) {
+		done := record(id)
+		return func(s call.Session, result call.Result, err error) {
+			session = s
+			done(result, err)
+		}
+	}
+	first := callWith(s.client)
+	first.Network = s.network
+	c.Start(&first, record(1))
+	c.Start(minute(), record(2))
+	c.OpenSession(minute(), opened(3))
+	synctest.Wait()
+	session.(*openedSession).Start(minute(), record(4))
+	c.Start(&call.Call{Timeout: time.Minute, Stream: true, Client: &client{}}, record(5))
+	c.OpenSession(minute(), opened(6))
+	<-made
+	close(proceed)
+	calls.Wait()
+	select {
+	case <-c.Done():
+		s.died = c.link.lost().Cause
+		<-process.killed
+		later := newRecorder()
+		c.Start(minute(), later.done)
+		if o := <-later; !isLost(o.err, false) {
+			t.Errorf("a later call got %v", o.err)
+		}
+	default:
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	close(s.network.dialed)
+	servers.Wait() // no connection outlives the agent
+	return s
+}
+
+// serve says so much on each connection, and takes all that comes, until no more are dialed.
+func (n *pipes) serve(words string) {
+	var each sync.WaitGroup
+	defer each.Wait()
+	for d := range n.dialed {
+		each.Go(func() {
+			if n.deaf {
+				return
+			}
+			_, _ = io.WriteString(d, words)
+			_, _ = io.Copy(io.Discard, d)
+		})
+	}
+}
+
+// Everything that an agent may say by the link's rules, with each of its fields.
 var saidKinds = []struct {
 	name   string
 	kind   kind
@@ -58,6 +168,7 @@ var saidKinds = []struct {
 	{"kind 255", 255, []saidField{{"id", "2", "never"}}, ""},
 }
 
+// A saidField has a value with which the frame is no lie, and a sort, which tells the other such values.
 type saidField struct{ name, right, sort string }
 
 const huge = "18446744073709551616" // 2^64
@@ -73,6 +184,8 @@ var saidValues = map[string]string{
 	"3":                                    "number amount old granted port",
 	"4":                                    "number amount in granted port",
 	"5":                                    "number amount port",
+	"6":                                    "number amount port",
+	"7":                                    "number amount port",
 	"-1":                                   "number",
 	"1.5":                                  "amount",
 	"1e3":                                  "amount",
@@ -105,20 +218,14 @@ var saidValues = map[string]string{
 
 // allowed tells whether a field may have a value, so that the container lives on.
 func (f saidField) allowed(value string) bool {
-	sorts := strings.Fields(saidValues[value])
-	has := func(sort string) bool {
-		for _, s := range sorts {
-			if s == sort {
-				return true
-			}
-		}
-		return false
-	}
+	has := func(sort string) bool { return slices.Contains(strings.Fields(saidValues[value]), sort) }
 	switch f.sort {
-	case "call": // those that run, each of which may be answered
-		return value == "1" || value == "2" || value == "4"
-	case "streamed", "hosted": // or of one that has been answered, which is ignored
-		return value == "1" || value == "3"
+	case "call": // one that runs, and may be answered
+		return slices.Contains([]string{"1", "2", "4", "5", "6"}, value)
+	case "streamed": // or one that has been answered, which is ignored
+		return slices.Contains([]string{"1", "3", "5"}, value)
+	case "hosted":
+		return slices.Contains([]string{"1", "3"}, value)
 	case "code":
 		return has("code") || has("lost")
 	default:
@@ -145,291 +252,159 @@ func TestEveryFieldOfEveryFrame(t *testing.T) {
 					}
 					name := fmt.Sprintf("%s %.30s", field.name, value)
 					says := "{" + strings.Join(header, ",") + "}"
-					synctest.Test(t, func(t *testing.T) { sayUnderWay(t, name, said.kind, says, said.body, field.allowed(value)) })
+					synctest.Test(t, func(t *testing.T) { sayField(t, name, said.kind, says, said.body, field.allowed(value)) })
 				}
 			}
 		})
 	}
 }
 
-// sayUnderWay has an agent say one frame while calls run, and then end them as it should.
-func sayUnderWay(t *testing.T, name string, k kind, header, body string, lives bool) {
-	values := map[uint64]string{1: `"one"`, 2: `"two"`, 3: `"three"`, 4: `"four"`}
-	var answered struct{ ID uint64 } // the call that the frame is an answer to
+func sayField(t *testing.T, name string, k kind, header, body string, lives bool) {
+	var answered struct{ ID int } // the call that the frame is an answer to
 	if k == kindResult || k == kindFailure {
 		_ = json.Unmarshal([]byte(header), &answered)
 	}
-	proceed := make(chan struct{})
-	network := newPipes()
-	c, process := open(t, streamLimits, func(p *peer) {
-		for id := range uint64(4) {
-			p.nextCall()
-			if id == 2 {
-				p.result(3, values[3])
-			}
-		}
-		p.open(1, 1)
-		p.expect(kindOpened, `{"stream":1}`)
-		p.receive(1, 4)
-		<-proceed
-		p.send(k, header, body)
-		synctest.Wait()
-		for _, id := range []uint64{1, 2, 4} {
-			if id != answered.ID {
-				p.result(id, values[id])
-			}
-		}
-		for _, ok := p.next(); ok; _, ok = p.next() {
-		}
-	})
-	results, errs := make([]call.Result, 5), make([]error, 5)
-	var s call.Session
-	var calls sync.WaitGroup
-	host := &client{answer: never}
-	var servers sync.WaitGroup
-	servers.Go(func() { network.serve("four") })
-	run := func(id int, execute func() (call.Result, error)) {
-		calls.Go(func() { results[id], errs[id] = execute() })
-		synctest.Wait()
+	s := play(t, func(p *peer, _ *pipes) { p.send(k, header, body) }, answered.ID)
+	if lives != (s.died == nil) {
+		t.Errorf("%s: the container died of %v", name, s.died)
 	}
-	run(1, func() (call.Result, error) {
-		job := callWith(host)
-		job.Network = network
-		return c.Execute(t.Context(), job)
-	})
-	run(2, func() (call.Result, error) { return c.Execute(t.Context(), call.Call{Timeout: time.Minute}) })
-	run(3, func() (_ call.Result, err error) {
-		s, err = c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute})
-		return call.Result{}, err
-	})
-	run(4, func() (call.Result, error) { return s.Execute(t.Context(), call.Call{Timeout: time.Minute}) })
-	close(proceed)
-	calls.Wait()
-	for id := 1; id <= 4; id++ {
-		value, err := string(results[id].Value), errs[id]
+	for id := 1; id <= sceneCalls; id++ {
+		value, err := string(s.calls[id].result.Value), s.calls[id].err
 		var failure *call.Failure
 		var lost *call.LostError
 		switch {
-		case id == 3:
-			if err != nil {
-				t.Errorf("%s: the session got %v", name, err)
+		case id == 3 || id != answered.ID && lives:
+			if err != nil || value != sceneValue(id) {
+				t.Errorf("%s: call %d got %s, %v", name, id, value, err)
 			}
 		case errors.As(err, &lost) && errors.Is(err, errProtocol) && !lives:
-		case uint64(id) != answered.ID && err == nil && value == values[uint64(id)] && lives:
-		case uint64(id) == answered.ID && k == kindResult && err == nil && value == body:
-		case uint64(id) == answered.ID && k == kindFailure && (errors.As(err, &failure) || lost != nil && lost.Cause == errWorkerDied):
+		case id == answered.ID && k == kindResult && err == nil && value == body:
+		case id == answered.ID && k == kindFailure && (errors.As(err, &failure) || lost != nil && lost.Cause == errWorkerDied):
 		default:
 			t.Errorf("%s: call %d got %s, %v", name, id, value, err)
 		}
 	}
-	select {
-	case <-c.Done():
-		if lives {
-			t.Errorf("%s ended the container: %v", name, c.link.lost())
-		}
-		<-process.killed
-	default:
-		if !lives {
-			t.Errorf("%s: the container lives on", name)
-		}
-	}
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
-	close(network.dialed)
-	servers.Wait()
 }
 
-// serve says so much on each connection, and takes all that comes, until no more are dialed.
-func (n *pipes) serve(words string) {
-	var each sync.WaitGroup
-	defer each.Wait()
-	for d := range n.dialed {
-		each.Go(func() {
-			_, _ = io.WriteString(d, words)
-			_, _ = io.Copy(io.Discard, d)
+// Lies that are more than one field of one frame, or a value that only one field has.
+func TestLies(t *testing.T) {
+	says := func(k kind, header, body string) func(*peer, *pipes) {
+		return func(p *peer, _ *pipes) { p.send(k, header, body) }
+	}
+	raw := func(bytes string) func(*peer, *pipes) { return func(p *peer, _ *pipes) { p.raw(bytes) } }
+	agent := func(say func(*peer)) func(*peer, *pipes) { return func(p *peer, _ *pipes) { say(p) } }
+	callbacks := func(n int, args string) func(*peer, *pipes) {
+		return agent(func(p *peer) {
+			for i := range n {
+				p.send(kindCallback, fmt.Sprintf(`{"id":1,"callback":%d,"name":"f"}`, i+1), args)
+			}
 		})
 	}
-}
-
-// What an agent may not say while call 1 has a host, 2 has none, 3 only streams, call 4 has opened
-// session 1 and call 5 is about to open session 2.
-func TestLiesAboutCallsUnderWay(t *testing.T) {
-	frame := func(k kind, header, body string) func(*peer) {
-		return func(p *peer) { p.send(k, header, body) }
-	}
-	lies := map[string]func(*peer){
-		"a line of no call":                frame(kindPrint, `{"level":"log"}`, "x"),
-		"a line of a call not made":        frame(kindPrint, `{"id":6,"level":"log"}`, "x"),
-		"a line of a call without host":    frame(kindPrint, `{"id":2,"level":"log"}`, "x"),
-		"a line of no level":               frame(kindPrint, `{"id":1}`, "x"),
-		"a line of an unknown level":       frame(kindPrint, `{"id":1,"level":"trace"}`, "x"),
-		"a line that is too long":          frame(kindPrint, `{"id":1,"level":"log"}`, strings.Repeat("x", testLimits.Result+1)),
-		"a line with a long header":        frame(kindPrint, `{"id":1,"level":"log","x":"`+strings.Repeat("x", HeaderRoom)+`"}`, "x"),
-		"a line without a header":          frame(kindPrint, "", "x"),
-		"callback of no call":              frame(kindCallback, `{"callback":1,"name":"f"}`, "[]"),
-		"callback of a call not made":      frame(kindCallback, `{"id":6,"callback":1,"name":"f"}`, "[]"),
-		"callback of a call without host":  frame(kindCallback, `{"id":2,"callback":1,"name":"f"}`, "[]"),
-		"callback of a call without names": frame(kindCallback, `{"id":3,"callback":1,"name":"f"}`, "[]"),
-		"callback without number":          frame(kindCallback, `{"id":1,"name":"f"}`, "[]"),
-		"callback 0":                       frame(kindCallback, `{"id":1,"callback":0,"name":"f"}`, "[]"),
-		"callback -1":                      frame(kindCallback, `{"id":1,"callback":-1,"name":"f"}`, "[]"),
-		"callback 2 as the first":          frame(kindCallback, `{"id":1,"callback":2,"name":"f"}`, "[]"),
-		"callback 1 again": func(p *peer) {
-			p.send(kindCallback, `{"id":1,"callback":1,"name":"f"}`, "[]")
-			p.send(kindCallback, `{"id":1,"callback":1,"name":"f"}`, "[]")
-		},
-		"callback with a name that is no text": frame(kindCallback, `{"id":1,"callback":1,"name":{}}`, "[]"),
-		"callback with long arguments":         frame(kindCallback, `{"id":1,"callback":1,"name":"f"}`, "["+strings.Repeat(" ", testLimits.Result)+"]"),
-		"a reply":                              frame(kindReply, `{"id":1,"callback":1}`, "1"),
-		"a close":                              frame(kindClose, `{"session":1}`, ""),
-		"the end of no session":                frame(kindEnded, `{}`, ""),
-		"the end of a session not made":        frame(kindEnded, `{"session":3}`, ""),
-		"the end of a session not open yet":    frame(kindEnded, `{"session":2}`, ""),
-		"the end of a session, twice": func(p *peer) {
-			p.ended(1)
-			p.ended(1)
-		},
-		"no session for a call without":    func(p *peer) { p.failure(1, `"code":1009`) },
-		"no session for one that opens it": func(p *peer) { p.failure(5, `"code":1009`) },
-	}
-	limits := testLimits
-	limits.Concurrency = 5
-	for name, lie := range lies {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c, process := open(t, limits, func(p *peer) {
-					for range 4 {
-						p.nextCall()
-					}
-					p.result(4, "0")
-					p.nextCall()
-					lie(p)
-					p.next() // until it is cut off
-					p.next()
-				})
-				var calls sync.WaitGroup
-				var sessions [2]call.Session
-				for i, make := range []func() error{
-					func() error { _, err := c.Execute(t.Context(), callWith(&client{answer: never})); return err },
-					func() error { _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute}); return err },
-					func() error {
-						_, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute, Stream: true, Client: &client{}})
-						return err
-					},
-					func() (err error) {
-						sessions[0], err = c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute})
-						return err
-					},
-					func() (err error) {
-						sessions[1], err = c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute})
-						return err
-					},
-				} {
-					calls.Go(func() {
-						if err := make(); i != 3 && (!isLost(err, true) || !errors.Is(err, errProtocol)) || i == 3 && err != nil {
-							t.Errorf("call %d got %v", i+1, err)
-						}
-					})
-					synctest.Wait()
-				}
-				calls.Wait()
-				<-process.killed
-				<-sessions[0].Done()
-				if sessions[1] != nil {
-					t.Error("the second session was opened")
-				}
-			})
+	lines := func(n int, text string) func(*peer, *pipes) {
+		return agent(func(p *peer) {
+			for range n {
+				p.send(kindPrint, `{"id":1,"level":"log"}`, text)
+			}
 		})
 	}
-}
+	data := func(n, size int) func(*peer, *pipes) {
+		return agent(func(p *peer) {
+			for range n {
+				p.data(1, strings.Repeat("x", size))
+			}
+		})
+	}
+	unopened := func(k kind, body string) func(*peer, *pipes) {
+		return func(p *peer, network *pipes) {
+			network.block = true
+			p.open(1, 2)
+			if k == kindData {
+				p.data(2, body)
+			} else {
+				p.stream(k, 2)
+			}
+		}
+	}
+	long := strings.Repeat("x", testLimits.Result)
+	for name, lie := range map[string]func(*peer, *pipes){
+		"a frame of nothing":                raw("\x00\x00\x00\x00\x04"),
+		"a frame of 64 MiB":                 raw("\x04\x00\x00\x00\x04" + strings.Repeat(" ", 1<<16)),
+		"a frame of 4 GiB":                  raw("\xff\xff\xff\xff\x04"),
+		"a header that is no JSON":          says(kindResult, `{"id":2`, "1"),
+		"a header that is no object":        says(kindResult, `[2]`, "1"),
+		"a header of null":                  says(kindResult, `null`, "1"),
+		"a header that is too long":         says(kindResult, `{"id":2,"x":"`+strings.Repeat("x", HeaderRoom+2000)+`"}`, "1"),
+		"a value that is too long":          says(kindResult, `{"id":2}`, `"`+long+`"`),
+		"processor time of ages":            says(kindResult, `{"id":2,"cpu":1e300}`, "1"),
+		"no session for a call without":     says(kindFailure, `{"id":2,"code":1009}`, ""),
+		"no session for one that opens it":  says(kindFailure, `{"id":6,"code":1009}`, ""),
+		"a line that is too long":           lines(1, long+"x"),
+		"a line with a long header":         says(kindPrint, `{"id":1,"level":"log","x":"`+strings.Repeat("x", HeaderRoom)+`"}`, "x"),
+		"a line without a header":           says(kindPrint, "", "x"),
+		"lines without end":                 lines(2*testLimits.ConsoleLines+2, ""),
+		"lines of too many bytes":           lines(2, long),
+		"a callback with long arguments":    callbacks(1, "["+strings.Repeat(" ", testLimits.Result)+"]"),
+		"callbacks without end":             callbacks(4*maxCallbacks, "[]"),
+		"callbacks with too many arguments": callbacks(10, `["`+long[:len(long)/2]+`"]`),
+		"a callback once more": agent(func(p *peer) {
+			for range 2 {
+				p.send(kindCallback, `{"id":1,"callback":1,"name":"f"}`, "[]")
+			}
+		}),
+		"the end of a session, twice": agent(func(p *peer) { p.ended(1); p.ended(1) }),
+		"a pong once more":            agent(func(p *peer) { p.nextOrPing(); p.send(kindPong, "{}", ""); p.send(kindPong, "{}", "") }),
+		"a pong without a header":     agent(func(p *peer) { p.nextOrPing(); p.send(kindPong, "", "") }),
 
-// What an agent may not say of streams, while call 1 has stream 1 and call 2 stream 2. It costs the agent
-// its life.
-func TestLiesAboutStreams(t *testing.T) {
-	open1 := func(header string) func(*peer) { return func(p *peer) { p.send(kindOpen, header, "") } }
-	for name, lie := range map[string]func(*peer){
-		"one of a call not made":    open1(`{"id":3,"stream":3,"host":"x","port":1}`),
-		"one of a call answered":    func(p *peer) { p.result(1, "1"); p.open(1, 3) },
-		"one of no call":            open1(`{"stream":3,"host":"x","port":1}`),
-		"one again":                 func(p *peer) { p.open(1, 1) },
-		"one left out":              func(p *peer) { p.open(1, 4) },
-		"number 0":                  func(p *peer) { p.open(1, 0) },
-		"a number too large":        open1(`{"id":1,"stream":4294967296,"host":"x","port":1}`),
-		"a number below 0":          open1(`{"id":1,"stream":-1,"host":"x","port":1}`),
-		"to no host":                open1(`{"id":1,"stream":3,"port":1}`),
-		"to an endless host":        open1(`{"id":1,"stream":3,"host":"` + strings.Repeat("x", 4*maxHost+1) + `","port":1}`),
-		"to a host that is no text": open1(`{"id":1,"stream":3,"host":["x"],"port":1}`),
-		"to port 0":                 open1(`{"id":1,"stream":3,"host":"x","port":0}`),
-		"to port 65536":             open1(`{"id":1,"stream":3,"host":"x","port":65536}`),
-		"to port 1.5":               open1(`{"id":1,"stream":3,"host":"x","port":1.5}`),
-		"more than a call may have": func(p *peer) { p.open(1, 3); p.open(1, 4) },
-		"data of one not opened":    func(p *peer) { p.data(3, "x") },
-		"data of stream 0":          func(p *peer) { p.data(0, "x") },
-		"no data":                   func(p *peer) { p.data(1, "") },
-		"data without a stream":     func(p *peer) { p.send(kindData, "abc", "") },
-		"a frame of data, too long": func(p *peer) { p.data(1, strings.Repeat("x", streamChunk+1)) },
-		"data that was not granted": func(p *peer) {
+		"a stream to an endless host":       says(kindOpen, `{"id":1,"stream":2,"host":"`+strings.Repeat("x", 4*maxHost+1)+`","port":1}`, ""),
+		"a stream to port 65536":            says(kindOpen, `{"id":1,"stream":2,"host":"x","port":65536}`, ""),
+		"more streams than a call may have": agent(func(p *peer) { p.open(1, 2); p.open(1, 3) }),
+		"a stream of a call just answered":  agent(func(p *peer) { p.result(1, sceneValue(1)); p.open(1, 2) }),
+		"data of a stream not opened":       agent(func(p *peer) { p.data(2, "x") }),
+		"data of stream 0":                  agent(func(p *peer) { p.data(0, "x") }),
+		"no data":                           data(1, 0),
+		"data without a stream":             says(kindData, "abc", ""),
+		"a frame of data, too long":         data(1, streamChunk+1),
+		"data that was not granted": func(p *peer, network *pipes) {
+			network.deaf = true
+			p.open(1, 2)
+			p.expect(kindOpened, `{"stream":2}`)
 			for range windowToDaemon/streamChunk + 1 {
-				p.data(1, strings.Repeat("x", streamChunk))
+				p.data(2, strings.Repeat("x", streamChunk))
 			}
 		},
-		"data of one that is not open":    func(p *peer) { p.open(1, 3); p.data(3, "x") },
-		"data behind the last":            func(p *peer) { p.stream(kindFinish, 1); p.data(1, "x") },
-		"data behind an abort":            func(p *peer) { p.data(1, "x"); p.stream(kindAbort, 1); p.data(1, "y") },
-		"the end of one twice":            func(p *peer) { p.stream(kindFinish, 1); p.stream(kindFinish, 1) },
-		"the end of one not opened":       func(p *peer) { p.stream(kindFinish, 3) },
-		"the end of one that is not open": func(p *peer) { p.open(1, 3); p.stream(kindFinish, 3) },
-		"an abort of one not opened":      func(p *peer) { p.stream(kindAbort, 3) },
-		"credit for one not opened":       func(p *peer) { p.credit(3, 1) },
-		"credit for what was not sent":    func(p *peer) { p.credit(1, 1) },
-		"credit without end":              func(p *peer) { p.credit(1, 1<<62) },
-		"credit of 0":                     func(p *peer) { p.credit(1, 0) },
-		"credit below 0":                  func(p *peer) { p.credit(1, -1) },
-		"an opened":                       func(p *peer) { p.stream(kindOpened, 1) },
-		"a closed":                        func(p *peer) { p.stream(kindClosed, 1) },
+		"data of a stream that connects":    unopened(kindData, "x"),
+		"the end of a stream that connects": unopened(kindFinish, ""),
+		"data behind the last":              agent(func(p *peer) { p.stream(kindFinish, 1); p.data(1, "x") }),
+		"data behind an abort":              agent(func(p *peer) { p.data(1, "x"); p.stream(kindAbort, 1); p.data(1, "y") }),
+		"the end of a stream, twice":        agent(func(p *peer) { p.stream(kindFinish, 1); p.stream(kindFinish, 1) }),
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				network := newPipes()
-				c, process := open(t, streamLimits, func(p *peer) {
-					p.nextCall()
-					p.nextCall()
-					for n := range uint64(2) {
-						p.open(n+1, uint32(n+1))
-						if f, ok := p.next(); !ok || f.kind != kindOpened {
-							t.Errorf("got kind %d", f.kind)
-						}
-					}
-					network.block = true // the next one
-					var reading sync.WaitGroup
-					reading.Go(func() {
-						for _, ok := p.next(); ok; _, ok = p.next() {
-						}
-					})
-					lie(p)
-					reading.Wait()
-				})
-				var calls sync.WaitGroup
-				for range 2 {
-					calls.Go(func() {
-						var lost *call.LostError
-						_, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute, Network: network})
-						if !errors.As(err, &lost) && (err != nil || name != "one of a call answered") || lost != nil && !errors.Is(err, errProtocol) {
-							t.Errorf("got %v", err)
-						}
-					})
-				}
-				<-c.done
-				for range 2 {
-					if _, err := (<-network.dialed).Read(make([]byte, 1)); err != io.EOF {
-						t.Errorf("a connection outlives the agent: %v", err)
-					}
-				}
-				calls.Wait()
-				<-process.killed
-			})
+			synctest.Test(t, func(t *testing.T) { checkDeath(t, lie, errProtocol, name == "a stream of a call just answered") })
 		})
+	}
+	for name, end := range map[string]func(*peer, *pipes){
+		"half a length": func(p *peer, _ *pipes) { p.raw("\x00\x00"); p.conn.Close() },
+		"half a frame":  func(p *peer, _ *pipes) { p.raw("\x00\x00\x00\x09\x04{\"id\""); p.conn.Close() },
+		"nothing more":  func(p *peer, _ *pipes) { p.conn.Close() },
+	} {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { checkDeath(t, end, errAgentEnded, false) }) })
+	}
+}
+
+// checkDeath wants what an agent says to end the container and lose its calls, but for the first where that was answered.
+func checkDeath(t *testing.T, say func(*peer, *pipes), cause error, answered bool) {
+	s := play(t, say, 0)
+	if !errors.Is(s.died, cause) {
+		t.Errorf("the container died of %v", s.died)
+	}
+	for id := 1; id <= sceneCalls; id++ {
+		err := s.calls[id].err
+		if kept := id == 3 || id == 1 && answered; kept && err != nil || !kept && (!isLost(err, true) || !errors.Is(err, cause)) {
+			t.Errorf("call %d got %v", id, err)
+		}
+	}
+	if len(s.client.lines) > testLimits.ConsoleLines+1 {
+		t.Errorf("the client got %d lines", len(s.client.lines))
 	}
 }
 
@@ -512,18 +487,12 @@ func TestFloods(t *testing.T) {
 		"callbacks that are refused": func(p *peer, i int) {
 			p.send(kindCallback, fmt.Sprintf(`{"id":1,"callback":%d,"name":"g"}`, i+1), "[]")
 		},
-		"pongs":                 func(p *peer, _ int) { p.send(kindPong, "{}", "") },
-		"results without calls": func(p *peer, i int) { p.result(uint64(i+3), "1") },
-		"frames of nothing":     func(p *peer, _ int) { p.raw("\x00\x00\x00\x00\x04") },
 		"answered calls": func(p *peer, i int) {
 			if i == 0 {
 				p.result(2, "1")
 			}
 			p.send(kindPrint, `{"id":2,"level":"log"}`, "x")
 		},
-		"one byte each":               func(p *peer, _ int) { p.raw("\x00\x00\x00\x01\x04{") },
-		"64 MiB":                      func(p *peer, _ int) { p.raw("\x04\x00\x00\x00\x04" + strings.Repeat(" ", 1<<16)) },
-		"4 GiB":                       func(p *peer, _ int) { p.raw("\xff\xff\xff\xff\x04") },
 		"spaces in front of a header": func(p *peer, _ int) { p.send(kindPrint, strings.Repeat(" ", 1<<18)+`{"id":1,"level":"log"}`, "") },
 	} {
 		t.Run(name, func(t *testing.T) {

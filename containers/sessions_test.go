@@ -28,7 +28,7 @@ func openSession(t *testing.T, l Limits, script func(*peer)) (call.Session, *Con
 		p.result(1, "0")
 		script(p)
 	})
-	s, err := c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute})
+	s, err := c.openSession(t.Context(), call.Call{Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,95 +85,10 @@ func TestSession(t *testing.T) {
 	}
 	<-s.Done()
 	s.Close()
-	if _, err := c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
+	if _, err := c.openSession(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
 		t.Errorf("another session got %v", err)
 	}
 	c.lives(t)
-}
-
-func TestCallsInASessionTakeTurns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const each = 50 * time.Second
-		limits := testLimits
-		limits.Concurrency = 2
-		sent := make([]time.Duration, 0, 5)
-		s, c, process := openSession(t, limits, func(p *peer) {
-			start := time.Now()
-			p.expect(kindCall, fmt.Sprintf(inside, 2))
-			p.expect(kindCall, `{"id":3,"timeout":60000,"cpu":0}`) // those that wait take no slot
-			p.result(3, "3")
-			for id := 2; id < 6; id++ {
-				sent = append(sent, time.Since(start))
-				time.Sleep(each) // all together are far more than the timeout of one
-				p.result(uint64(id+min(1, id-2)), fmt.Sprint(id))
-				p.expect(kindCall, fmt.Sprintf(inside, id+2))
-			}
-			p.next()
-		})
-		var calls sync.WaitGroup
-		var mu sync.Mutex // guards order
-		var order []string
-		for range 4 {
-			calls.Go(func() {
-				result, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute})
-				if err != nil {
-					t.Error(err)
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				order = append(order, string(result.Value))
-			})
-			synctest.Wait()
-		}
-		if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
-			t.Error(err)
-		}
-		// The last one has no answer: its deadline counts from its turn, too.
-		_, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute})
-		calls.Wait()
-		if !reflect.DeepEqual(err, &call.Failure{Code: call.Timeout, Limit: "wall"}) {
-			t.Errorf("a call without an answer got %v", err)
-		}
-		if want := []string{"2", "3", "4", "5"}; !slices.Equal(order, want) {
-			t.Errorf("came back in the order %q", order)
-		}
-		if want := []time.Duration{0, each, 2 * each, 3 * each}; !slices.Equal(sent, want) {
-			t.Errorf("were sent after %v", sent)
-		}
-		<-process.killed
-	})
-}
-
-func TestCallGivenUpBeforeItsTurnIsNotSent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, c, _ := openSession(t, testLimits, func(p *peer) {
-			p.expect(kindCall, fmt.Sprintf(inside, 2))
-			time.Sleep(10 * time.Second)
-			p.result(2, "2")
-			p.expect(kindCall, fmt.Sprintf(inside, 3))
-			p.result(3, "3")
-			p.next()
-		})
-		var first sync.WaitGroup
-		first.Go(func() {
-			if _, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
-				t.Error(err)
-			}
-		})
-		synctest.Wait()
-		start := time.Now()
-		if _, err := s.Execute(cancelled(t, time.Second), call.Call{Timeout: time.Minute}); !reflect.DeepEqual(err, &call.Failure{Code: call.Cancelled}) {
-			t.Errorf("got %v", err)
-		}
-		if took := time.Since(start); took != time.Second {
-			t.Errorf("took %v", took)
-		}
-		if result, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute}); string(result.Value) != "3" || err != nil {
-			t.Errorf("the next one got %s, %v", result.Value, err)
-		}
-		first.Wait()
-		c.lives(t)
-	})
 }
 
 func TestSessionKeepsItsBundle(t *testing.T) {
@@ -201,7 +116,7 @@ func TestSessionKeepsItsBundle(t *testing.T) {
 		p.next()
 	})
 	c.calls.bundles = newBundles(4, 9)
-	s, err := c.OpenSessionContext(t.Context(), call.Call{Bundle: bundleOf("aa", 2), Timeout: time.Minute})
+	s, err := c.openSession(t.Context(), call.Call{Bundle: bundleOf("aa", 2), Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +152,7 @@ func TestHostOfASessionsCalls(t *testing.T) {
 	for i := range hosts {
 		hosts[i].answer = func(context.Context, string, json.RawMessage) (json.RawMessage, error) { return []byte("1"), nil }
 	}
-	s, err := c.OpenSessionContext(t.Context(), callWith(&hosts[0]))
+	s, err := c.openSession(t.Context(), callWith(&hosts[0]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,34 +195,32 @@ func TestSessionsTogether(t *testing.T) {
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() {
-			s, err := c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute})
+			s, err := c.openSession(t.Context(), call.Call{Timeout: time.Minute})
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			var calls sync.WaitGroup
+			var others sync.WaitGroup
 			for i := range 30 {
-				calls.Go(func() {
-					ctx, cancel := context.WithCancel(t.Context())
-					defer cancel()
-					if i%5 == 0 {
-						calls.Go(cancel)
-					}
-					result, err := s.Execute(ctx, call.Call{Timeout: time.Minute})
-					var failure *call.Failure
-					switch {
-					case err == nil && string(result.Value) == fmt.Sprint(s.(*openedSession).id):
-					case errors.Is(err, call.ErrNoSession):
-					case i%5 == 0 && errors.As(err, &failure) && failure.Code == call.Cancelled:
-					default:
-						t.Errorf("got %s, %v", result.Value, err)
-					}
-				})
+				ctx, cancel := context.WithCancel(t.Context())
+				if i%5 == 0 {
+					others.Go(cancel)
+				}
+				result, err := s.Execute(ctx, call.Call{Timeout: time.Minute})
+				cancel()
+				var failure *call.Failure
+				switch {
+				case err == nil && string(result.Value) == fmt.Sprint(s.(*openedSession).id):
+				case errors.Is(err, call.ErrNoSession):
+				case i%5 == 0 && errors.As(err, &failure) && failure.Code == call.Cancelled:
+				default:
+					t.Errorf("got %s, %v", result.Value, err)
+				}
 				if i == 20 {
-					calls.Go(s.Close)
+					others.Go(s.Close)
 				}
 			}
-			calls.Wait()
+			others.Wait()
 			<-s.Done()
 		})
 	}
@@ -315,8 +228,7 @@ func TestSessionsTogether(t *testing.T) {
 	c.lives(t)
 }
 
-// Whatever ends a session with a call in it, that call gets the answer of the agent, and those that
-// wait for their turn get theirs at once.
+// Whatever ends a session with a call in it, that call gets the answer of the agent.
 func TestSessionEndsUnderACall(t *testing.T) {
 	tests := []struct {
 		name    string
@@ -349,9 +261,6 @@ func TestSessionEndsUnderACall(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, c, _ := openSession(t, testLimits, func(p *peer) {
 					p.expect(kindCall, fmt.Sprintf(inside, 2))
-					if !test.cancel && !test.close {
-						time.Sleep(time.Second) // so that two more wait
-					}
 					test.agent(p)
 					if test.running != call.ErrNoSession {
 						p.ended(1)
@@ -367,23 +276,17 @@ func TestSessionEndsUnderACall(t *testing.T) {
 					}
 				})
 				synctest.Wait()
-				for range 2 {
-					calls.Go(func() {
-						if _, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute}); err != call.ErrNoSession {
-							t.Errorf("a call that waited got %#v", err)
-						}
-					})
-				}
 				if test.cancel {
-					synctest.Wait()
 					cancel()
 				}
 				if test.close {
-					synctest.Wait()
 					s.Close()
 				}
 				calls.Wait()
 				<-s.Done()
+				if _, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute}); err != call.ErrNoSession {
+					t.Errorf("a call after the end got %#v", err)
+				}
 				if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
 					t.Errorf("the next call got %v", err)
 				}
@@ -417,21 +320,17 @@ func TestContainerDiesWithSessions(t *testing.T) {
 			p.expect(kindCall, fmt.Sprintf(inside, 3))
 			<-die
 		})
-		idle, err := c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute})
+		idle, err := c.openSession(t.Context(), call.Call{Timeout: time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}
-		var calls sync.WaitGroup
-		for i := range 3 {
-			calls.Go(func() {
-				if _, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute}); !isLost(err, i == 0) || !errors.Is(err, errAgentEnded) {
-					t.Errorf("call %d got %#v", i, err)
-				}
-			})
-			synctest.Wait()
-		}
+		running := newRecorder()
+		s.(*openedSession).Start(minute(), running.done)
+		synctest.Wait()
 		close(die)
-		calls.Wait()
+		if o := <-running; !isLost(o.err, true) || !errors.Is(o.err, errAgentEnded) {
+			t.Errorf("the call that ran got %#v", o.err)
+		}
 		<-process.killed
 		for _, s := range []call.Session{s, idle} {
 			<-s.Done()
@@ -440,7 +339,7 @@ func TestContainerDiesWithSessions(t *testing.T) {
 				t.Errorf("a call after the end got %v", err)
 			}
 		}
-		if _, err := c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute}); !isLost(err, false) {
+		if _, err := c.openSession(t.Context(), call.Call{Timeout: time.Minute}); !isLost(err, false) {
 			t.Errorf("another session got %v", err)
 		}
 	})
@@ -521,7 +420,7 @@ func TestSessionThatDoesNotOpen(t *testing.T) {
 				if test.ctx != nil {
 					ctx = test.ctx(t)
 				}
-				if s, err := c.OpenSessionContext(ctx, test.call); s != nil || !reflect.DeepEqual(err, test.want) {
+				if s, err := c.openSession(ctx, test.call); s != nil || !reflect.DeepEqual(err, test.want) {
 					t.Errorf("got %v, %#v", s, err)
 				}
 				if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
@@ -531,6 +430,119 @@ func TestSessionThatDoesNotOpen(t *testing.T) {
 				c.lives(t)
 				if len(c.sessions.live) != 0 {
 					t.Errorf("%d sessions are kept", len(c.sessions.live))
+				}
+			})
+		})
+	}
+}
+
+// The daemon sends a session's calls one at a time. Two at once are a fault of its own, which the second one is told of.
+func TestTwoCallsAtOnceInASession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c, _ := openSession(t, testLimits, func(p *peer) {
+			p.expect(kindCall, fmt.Sprintf(inside, 2))
+			time.Sleep(time.Second)
+			p.result(2, "2")
+			p.expect(kindCall, fmt.Sprintf(inside, 3))
+			p.result(3, "3")
+			p.next()
+		})
+		first, second, third := newRecorder(), newRecorder(), newRecorder()
+		start := s.(*openedSession).Start
+		start(minute(), func(result call.Result, err error) {
+			first.done(result, err)
+			start(minute(), third.done)
+		})
+		start(minute(), second.done)
+		if got := second.one(t); got.err != errTwoCalls {
+			t.Errorf("the second got %v", got.err)
+		}
+		time.Sleep(time.Second)
+		if got := first.one(t); string(got.result.Value) != "2" {
+			t.Errorf("the first got %v", got)
+		}
+		if got := third.one(t); string(got.result.Value) != "3" {
+			t.Errorf("the third got %v", got)
+		}
+		c.lives(t)
+	})
+}
+
+// A call that was cancelled is done before the agent has stopped it. The next one in the session waits for that, whatever comes of
+// it, and takes no slot meanwhile. Its own time begins when it is sent.
+func TestCallBehindACancelledOneInASession(t *testing.T) {
+	const slow = 5 * time.Second // of the agent, to stop
+	type end struct {
+		value string
+		err   error
+		after time.Duration // it was started
+	}
+	for name, test := range map[string]struct {
+		agent  func(*peer)
+		cancel bool
+		want   end
+	}{
+		"the session lives on": {func(p *peer) {
+			p.result(2, "2") // too late, and so the agent did not stop it
+			p.expect(kindCall, fmt.Sprintf(inside, 4))
+			time.Sleep(time.Minute)
+			p.result(4, "4")
+		}, false, end{"4", nil, slow + time.Minute}},
+		"it is overdue": {func(p *peer) {
+			p.result(2, "2")
+			p.expect(kindCall, fmt.Sprintf(inside, 4))
+			p.expect(kindCancel, `{"id":4}`)
+			p.failure(4, `"code":1003`)
+		}, false, end{"", &call.Failure{Code: call.Timeout, Limit: "wall"}, slow + time.Minute + deadlineGrace}},
+		"it is given up": {func(p *peer) {
+			p.result(2, "2")
+			p.expect(kindCall, `{"id":4,"timeout":60000,"cpu":0}`) // the next one
+			p.result(4, "4")
+		}, true, end{"", &call.Failure{Code: call.Cancelled}, 0}},
+		"the session ends": {func(p *peer) {
+			p.failure(2, `"code":1003`)
+			p.ended(1)
+		}, false, end{"", call.ErrNoSession, slow}},
+		"the container dies": {func(p *peer) { p.conn.Close() }, false, end{"", &call.LostError{Cause: errAgentEnded}, slow}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				limits := testLimits
+				limits.Concurrency = 2
+				s, c, _ := openSession(t, limits, func(p *peer) {
+					p.expect(kindCall, fmt.Sprintf(inside, 2))
+					p.expect(kindCancel, `{"id":2}`)
+					p.expect(kindCall, `{"id":3,"timeout":60000,"cpu":0}`) // the other slot is free
+					p.result(3, "3")
+					time.Sleep(slow)
+					test.agent(p)
+					p.serveWithoutSessions()
+				})
+				cancelled, behind, beside := newRecorder(), newRecorder(), newRecorder()
+				start := s.(*openedSession).Start
+				start(minute(), cancelled.done).Cancel()
+				if o := <-cancelled; !reflect.DeepEqual(o.err, &call.Failure{Code: call.Cancelled}) {
+					t.Errorf("the cancelled one got %v", o.err)
+				}
+				began := time.Now()
+				var got end
+				running := start(minute(), func(result call.Result, err error) {
+					got = end{string(result.Value), err, time.Since(began)}
+					behind.done(result, err)
+				})
+				c.Start(minute(), beside.done)
+				if o := <-beside; o.err != nil {
+					t.Errorf("the call beside got %v", o.err)
+				}
+				if test.cancel {
+					running.Cancel()
+				}
+				<-behind
+				if !reflect.DeepEqual(got, test.want) {
+					t.Errorf("got %+v, want %+v", got, test.want)
+				}
+				if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute}); (err != nil) != (name == "the container dies") {
+					t.Errorf("the next call got %v", err)
 				}
 			})
 		})

@@ -30,6 +30,7 @@ type pipes struct {
 	dialed chan dialed
 	fail   error
 	block  bool // until the stream is over
+	deaf   bool // serve takes nothing from then on
 }
 
 func newPipes() *pipes { return &pipes{dialed: make(chan dialed, 100)} }

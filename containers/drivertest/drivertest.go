@@ -106,6 +106,15 @@ type outcome struct {
 	err    error
 }
 
+// Execute runs a call and cancels it when ctx ends.
+func Execute(ctx context.Context, c *containers.Container, job call.Call) (call.Result, error) {
+	outcomes := make(chan outcome, 1)
+	running := c.Start(&job, func(result call.Result, err error) { outcomes <- outcome{result, err} })
+	defer context.AfterFunc(ctx, running.Cancel)()
+	o := <-outcomes
+	return o.result, o.err
+}
+
 // begin starts a call. Its outcome comes over the channel.
 func begin(c *containers.Container, job call.Call) <-chan outcome {
 	outcomes := make(chan outcome, 1)
