@@ -420,17 +420,3 @@ func TestCallHeaderSaysWhatTheCallAsksFor(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-func TestBundleOnADeadLink(t *testing.T) {
-	c, _ := open(t, testLimits, func(p *peer) { p.next() })
-	if err := c.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for range 20 { // more than there are slots
-		_, err := c.Execute(t.Context(), call.Call{Bundle: bundleOf("a", 2), Timeout: time.Minute})
-		var lost *call.LostError
-		if !errors.As(err, &lost) || lost.Started || !errors.Is(err, call.ErrClosed) {
-			t.Errorf("got %v", err)
-		}
-	}
-}

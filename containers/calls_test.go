@@ -38,95 +38,6 @@ func TestCancelCarriesTheConsole(t *testing.T) {
 	}
 }
 
-func TestCancelReturnsBeforeASlowAgent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		limits := testLimits
-		limits.Concurrency = 1
-		const agentTime = time.Second
-		c, _ := open(t, limits, func(p *peer) {
-			id, _, _ := p.nextCall()
-			p.next()
-			time.Sleep(agentTime)
-			p.failure(id, `"code":1003`)
-			id, _, _ = p.nextCall()
-			p.result(id, "2")
-			p.next()
-		})
-		start := time.Now()
-		_, err := c.Execute(cancelled(t, time.Second), call.Call{Timeout: time.Minute})
-		if want := (&call.Failure{Code: call.Cancelled}); !reflect.DeepEqual(err, want) {
-			t.Errorf("got %#v", err)
-		}
-		if took := time.Since(start); took != time.Second+cancelAnswer {
-			t.Errorf("took %v", took)
-		}
-		// The agent is still at it, so the only slot is taken: a call may give up waiting for it …
-		if _, err = c.Execute(cancelled(t, time.Millisecond), call.Call{Timeout: time.Minute}); !reflect.DeepEqual(err, &call.Failure{Code: call.Cancelled}) {
-			t.Errorf("got %#v", err)
-		}
-		// … or have it when the agent is done.
-		result, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute})
-		if string(result.Value) != "2" || err != nil {
-			t.Errorf("got %s, %v", result.Value, err)
-		}
-		if took := time.Since(start); took != time.Second+agentTime {
-			t.Errorf("took %v", took)
-		}
-		time.Sleep(2 * cancelGrace) // the cancelled call was answered for, so nothing is ended
-		if c.link.lost().Cause != nil {
-			t.Error("the container was ended")
-		}
-	})
-}
-
-func TestAgentThatDoesNotCancelIsEnded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c, process := open(t, testLimits, deaf)
-		var neighbour sync.WaitGroup
-		neighbour.Go(func() {
-			_, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute})
-			var lost *call.LostError
-			if !errors.As(err, &lost) || !lost.Started || !errors.Is(err, errUncancelled) {
-				t.Errorf("the neighbour got %#v", err)
-			}
-		})
-		start := time.Now()
-		_, err := c.Execute(cancelled(t, time.Second), call.Call{Timeout: time.Minute})
-		if !reflect.DeepEqual(err, &call.Failure{Code: call.Cancelled}) {
-			t.Errorf("got %#v", err)
-		}
-		<-process.killed
-		if took := time.Since(start); took != time.Second+cancelGrace {
-			t.Errorf("ended after %v", took)
-		}
-		neighbour.Wait()
-	})
-}
-
-func TestDeadlineOfTheLink(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c, process := open(t, testLimits, deaf)
-		var neighbour sync.WaitGroup
-		neighbour.Go(func() {
-			_, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute})
-			var lost *call.LostError
-			if !errors.As(err, &lost) || !lost.Started {
-				t.Errorf("the neighbour got %#v", err)
-			}
-		})
-		start := time.Now()
-		_, err := c.Execute(t.Context(), call.Call{Timeout: time.Second})
-		if !reflect.DeepEqual(err, &call.Failure{Code: call.Timeout, Limit: "wall"}) {
-			t.Errorf("got %#v", err)
-		}
-		if took := time.Since(start); took != time.Second+deadlineGrace {
-			t.Errorf("took %v", took)
-		}
-		<-process.killed
-		neighbour.Wait()
-	})
-}
-
 // An agent that does not read its input holds the writer; calls behind it were never sent.
 func TestCallsBehindAStuckWriterNeverStarted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -179,22 +90,6 @@ func TestAnswerToACallStillInTheQueueIsALie(t *testing.T) {
 	})
 }
 
-func TestCloseTwice(t *testing.T) {
-	c, process := open(t, testLimits, func(p *peer) { p.next() })
-	for range 2 {
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-	<-process.killed
-	<-c.Done()
-	_, err := c.Execute(t.Context(), call.Call{})
-	var lost *call.LostError
-	if !errors.As(err, &lost) || lost.Started || !errors.Is(err, call.ErrClosed) {
-		t.Errorf("got %v", err)
-	}
-}
-
 func TestCallTooLongForAFrame(t *testing.T) {
 	limits := testLimits
 	limits.Concurrency = 1
@@ -240,22 +135,24 @@ func (r recorder) one(t *testing.T) outcome {
 
 func minute() *call.Call { return &call.Call{Timeout: time.Minute} }
 
-// Whatever a call waits for, a cancel completes it once, and whatever was answered is not answered again.
+// Whatever a call waits for, a cancel completes it once. The agent may be slow to stop it, which nobody waits for but the calls that
+// have no slot until then.
 func TestCancelOfAStartedCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		const slow = 5 * time.Second
 		limits := testLimits
 		limits.Concurrency = 1
-		answer := make(chan struct{})
 		c, _ := open(t, limits, func(p *peer) {
 			p.expect(kindCall, `{"id":1,"timeout":60000,"cpu":0}`)
 			p.expect(kindCancel, `{"id":1}`)
-			<-answer
+			time.Sleep(slow)
 			p.failure(1, `"code":1003`)
 			p.expect(kindCall, `{"id":2,"timeout":60000,"cpu":0}`) // the call given up while it waited is not sent
 			p.result(2, "2")
 			p.next()
 		})
 		first, second, third := newRecorder(), newRecorder(), newRecorder()
+		began := time.Now()
 		running := c.Start(minute(), first.done)
 		waiting := c.Start(minute(), second.done)
 		c.Start(minute(), third.done)
@@ -264,21 +161,18 @@ func TestCancelOfAStartedCall(t *testing.T) {
 			running.Cancel()
 		}
 		want := &call.Failure{Code: call.Cancelled}
-		if got := second.one(t); !reflect.DeepEqual(got.err, want) {
-			t.Errorf("the call that waited got %v", got.err)
+		if o := <-second; !reflect.DeepEqual(o.err, want) || time.Since(began) != 0 {
+			t.Errorf("the call that waited got %v after %v", o.err, time.Since(began))
 		}
-		time.Sleep(cancelAnswer)
-		if got := first.one(t); !reflect.DeepEqual(got.err, want) {
-			t.Errorf("the call that ran got %v", got.err)
+		if o := <-first; !reflect.DeepEqual(o.err, want) || time.Since(began) != cancelAnswer {
+			t.Errorf("the call that ran got %v after %v", o.err, time.Since(began))
 		}
-		close(answer)
-		if got := third.one(t); string(got.result.Value) != "2" || got.err != nil {
-			t.Errorf("the call behind them got %v", got)
+		if o := <-third; string(o.result.Value) != "2" || o.err != nil || time.Since(began) != slow {
+			t.Errorf("the call behind them got %v after %v", o, time.Since(began))
 		}
-		for _, r := range []call.Running{running, waiting} {
-			r.Cancel()
-		}
-		synctest.Wait()
+		running.Cancel()
+		waiting.Cancel()
+		time.Sleep(2 * cancelGrace) // all have been answered for, so nothing is ended
 		if len(first)+len(second)+len(third) != 0 {
 			t.Error("a call is done twice")
 		}
@@ -286,15 +180,60 @@ func TestCancelOfAStartedCall(t *testing.T) {
 	})
 }
 
-func TestStartOnADeadLink(t *testing.T) {
-	c, _ := open(t, testLimits, func(p *peer) { p.next() })
-	if err := c.Close(); err != nil {
-		t.Error(err)
+// An agent that does not stop a call, and is not silent either, is ended, with the calls beside it.
+func TestAgentThatDoesNotStopACall(t *testing.T) {
+	for name, test := range map[string]struct {
+		timeout, cancel time.Duration
+		want            *call.Failure
+		done            time.Duration
+		cause           error
+	}{
+		"that was cancelled":        {time.Minute, time.Second, &call.Failure{Code: call.Cancelled}, time.Second + cancelAnswer, errUncancelled},
+		"that is past its deadline": {time.Second, time.Minute, &call.Failure{Code: call.Timeout, Limit: "wall"}, time.Second + deadlineGrace, errOverdue},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, process := open(t, testLimits, deaf)
+				neighbour := newRecorder()
+				c.Start(&call.Call{Timeout: time.Hour}, neighbour.done)
+				began := time.Now()
+				_, err := c.Execute(cancelled(t, test.cancel), call.Call{Timeout: test.timeout})
+				if !reflect.DeepEqual(err, test.want) || time.Since(began) != test.done {
+					t.Errorf("got %#v after %v", err, time.Since(began))
+				}
+				<-process.killed
+				stopped := min(test.cancel, test.timeout+deadlineGrace)
+				if took := time.Since(began); took != stopped+cancelGrace {
+					t.Errorf("ended after %v", took)
+				}
+				if o := <-neighbour; !isLost(o.err, true) || !errors.Is(o.err, test.cause) {
+					t.Errorf("the neighbour got %#v", o.err)
+				}
+			})
+		})
 	}
+}
+
+// No call of any kind keeps anything of a dead link.
+func TestDeadLink(t *testing.T) {
+	c, process := open(t, testLimits, func(p *peer) { p.next() })
+	for range 2 {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	<-process.killed
+	<-c.Done()
 	got := newRecorder()
-	c.Start(minute(), got.done).Cancel()
-	if o := <-got; !isLost(o.err, false) || !errors.Is(o.err, call.ErrClosed) {
-		t.Errorf("got %v", o.err)
+	for range 2 * testLimits.Concurrency {
+		c.Start(minute(), got.done).Cancel()
+		c.Start(&call.Call{Bundle: bundleOf("a", 2), Timeout: time.Minute}, got.done)
+		c.OpenSession(minute(), func(_ call.Session, result call.Result, err error) { got.done(result, err) })
+		for range 3 {
+			if o := <-got; !isLost(o.err, false) || !errors.Is(o.err, call.ErrClosed) {
+				t.Errorf("got %v", o.err)
+			}
+		}
 	}
 }
 

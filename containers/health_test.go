@@ -26,6 +26,11 @@ func (p meteredProcess) CPU(ctx context.Context) (time.Duration, error) { return
 func stopped(context.Context) (time.Duration, error)   { return time.Minute, nil }
 func unknowing(context.Context) (time.Duration, error) { return 0, io.ErrUnexpectedEOF }
 
+func hanging(ctx context.Context) (time.Duration, error) {
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
 // busy gives a meter of a container that computes for so long.
 func busy(d time.Duration) func(context.Context) (time.Duration, error) {
 	begun := time.Now()
@@ -68,29 +73,40 @@ func TestSilentAgent(t *testing.T) {
 	const long = 602 * time.Second
 	tests := []struct {
 		name  string
-		until time.Duration // that the meter moves; below 0: nobody knows
+		meter func(context.Context) (time.Duration, error) // nil: there is none
+		until time.Duration                                // that a meter shows the container to compute, in place of meter
+		deaf  bool                                         // it does not even read
 		call  bool
 		ends  time.Duration // after the agent's last word
 	}{
-		{name: "stopped", ends: 25 * time.Second},
-		{name: "stopped under a call", call: true, ends: 25 * time.Second},
+		{name: "stopped", meter: stopped, ends: 25 * time.Second},
+		{name: "stopped under a call", meter: stopped, call: true, ends: 25 * time.Second},
+		{name: "stopped, so that the call is stuck", meter: stopped, deaf: true, call: true, ends: 25 * time.Second},
 		{name: "busy", until: long, ends: time.Minute},
 		{name: "busy with a call", until: long, call: true, ends: 610 * time.Second},
 		{name: "busy, then stopped", until: 42 * time.Second, ends: 50 * time.Second},
 		{name: "busy with a call, then stopped", until: 302 * time.Second, call: true, ends: 310 * time.Second},
-		{name: "nobody knows", until: -1, ends: time.Minute},
-		{name: "nobody knows, under a call", until: -1, call: true, ends: 610 * time.Second},
+		{name: "nobody knows", meter: unknowing, ends: time.Minute},
+		{name: "nobody knows, under a call", meter: unknowing, call: true, ends: 610 * time.Second},
+		{name: "no meter", ends: time.Minute},
+		{name: "a meter that never answers", meter: hanging, ends: 70 * time.Second}, // two looks of 25 s, from 20 s on
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				meter := busy(test.until)
-				if test.until < 0 {
-					meter = unknowing
+				if test.until > 0 {
+					test.meter = busy(test.until)
 				}
 				pings := make(chan int, 1)
 				begun := time.Now()
-				c := openMetered(t, meter, func(p *peer) { pings <- ignore(p) })
+				c := openMetered(t, test.meter, func(p *peer) {
+					if test.deaf {
+						<-p.killed
+						pings <- 1 // which it did not read
+						return
+					}
+					pings <- ignore(p)
+				})
 				if test.call {
 					_, err := c.Execute(t.Context(), call.Call{Timeout: long})
 					checkSilenced(t, err, test.ends > long)
@@ -124,17 +140,6 @@ func checkSilenced(t *testing.T, err error, overdue bool) {
 	} else if !errors.As(err, &lost) || !lost.Started || !errors.Is(err, ErrSilent) {
 		t.Errorf("got %v, want a LostError of a started call", err)
 	}
-}
-
-func TestProcessWithoutMeterIsGivenMoreTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		begun := time.Now()
-		c := openMetered(t, nil, func(p *peer) { ignore(p) })
-		<-c.Done()
-		if ended := time.Since(begun); ended != time.Minute {
-			t.Errorf("ended after %v", ended)
-		}
-	})
 }
 
 func TestIdleAgentIsPingedOnceInAnInterval(t *testing.T) {
@@ -222,34 +227,13 @@ func TestAgentThatAnswersLate(t *testing.T) {
 	}
 }
 
-// An agent that stopped takes nothing in, either: the writer is stuck in a call then.
-func TestAgentThatStopsReading(t *testing.T) {
+func TestCloseDuringALookAtTheMeter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := openMetered(t, stopped, func(*peer) { <-t.Context().Done() })
-		_, err := c.Execute(t.Context(), call.Call{Timeout: time.Hour})
-		checkSilenced(t, err, false)
-	})
-}
-
-func TestMeterThatNeverAnswers(t *testing.T) {
-	hangs := func(ctx context.Context) (time.Duration, error) {
-		<-ctx.Done()
-		return 0, ctx.Err()
-	}
-	synctest.Test(t, func(t *testing.T) {
-		c := openMetered(t, hangs, func(p *peer) { ignore(p) })
+		c := openMetered(t, hanging, func(p *peer) { ignore(p) })
 		time.Sleep(21 * time.Second) // it is being looked at
 		begun := time.Now()
 		if err := c.Close(); err != nil || time.Since(begun) != 0 {
 			t.Errorf("closed after %v: %v", time.Since(begun), err)
-		}
-	})
-	synctest.Test(t, func(t *testing.T) {
-		begun := time.Now()
-		c := openMetered(t, hangs, func(p *peer) { ignore(p) })
-		<-c.Done()
-		if ended := time.Since(begun); ended != 70*time.Second { // two looks of 25 s, from 20 s on
-			t.Errorf("ended after %v", ended)
 		}
 	})
 }
