@@ -1,18 +1,13 @@
 package attack
 
 import (
-	"flag"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"github.com/jsd-project/jsd/jsdtest"
 )
 
-func TestMain(m *testing.M) {
-	flag.Parse()
-	_ = flag.Set("test.parallel", "4") // most of it is waiting
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { jsdtest.Main(m, 4) }
 
 // all are the tables, those that take longest first.
 func all() []theme {

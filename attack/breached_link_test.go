@@ -93,7 +93,7 @@ func refused(host string) func(*testing.T, *siege, reply) {
 	return func(t *testing.T, s *siege, _ reply) {
 		judged := false
 		eventually(t, "the daemon has judged the connection", func() bool {
-			for line := range strings.Lines(s.daemon.log(t)) {
+			for line := range strings.Lines(s.daemon.Log()) {
 				var l struct{ Message, Tenant, Host, Outcome string }
 				if json.Unmarshal([]byte(line), &l) != nil || l.Message != "connection" || l.Tenant != "breached-hosts" {
 					continue

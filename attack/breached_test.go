@@ -8,19 +8,21 @@ import (
 	"testing"
 
 	"github.com/jsd-project/jsd"
+	containersdocker "github.com/jsd-project/jsd/containers/docker"
+	"github.com/jsd-project/jsd/jsdtest"
 )
 
 const breachedImage = "jsd-breached"
 
 // breach makes the image of those who have won against the agent: its worker hands each script what it has itself,
 // Node's permission model is off and nothing of Node missing, and there is a program that makes system calls.
-func (e *engine) breach(t *testing.T) {
+func breach(t *testing.T, e *jsdtest.Engine) {
 	t.Helper()
-	dir := filepath.Join(e.dir, "breached")
+	dir := filepath.Join(e.Dir, "breached")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	goBuild(t, filepath.Join(dir, "probe"), "./testdata/probe")
+	jsdtest.Build(t, filepath.Join(dir, "probe"), "./testdata/probe")
 	for _, change := range []struct{ file, from, to string }{
 		{"worker/worker.js", "context.bridge.call = call;", "context.bridge.call = call; context.global.breach = { process, require, worker: this };"},
 		{"worker/worker.js", "delete process[name]", "void name"},
@@ -40,11 +42,11 @@ func (e *engine) breach(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const dockerfile = "FROM " + runtimeImage + "\nCOPY worker.js /opt/jsd/worker/\nCOPY worker-process.js /opt/jsd/agent/\nCOPY probe /opt/jsd/\n"
+	const dockerfile = "FROM " + containersdocker.DefaultImage + "\nCOPY worker.js /opt/jsd/worker/\nCOPY worker-process.js /opt/jsd/agent/\nCOPY probe /opt/jsd/\n"
 	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	build := e.command("build", "--quiet", "--tag", breachedImage, dir)
+	build := e.Command("build", "--quiet", "--tag", breachedImage, dir)
 	build.Env = append(os.Environ(), "DOCKER_BUILDKIT=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

@@ -35,10 +35,10 @@ func (s *siege) end(t *testing.T, themes []theme) {
 	s.neighbour.undisturbed(t, 0)
 	s.neighbour.end()
 	t.Logf("at rest: %+v, now %+v, slowest call of the neighbour's: %v of %d", s.rest, now, s.neighbour.slowest, s.neighbour.ended)
-	if status := s.daemon.terminate(t); status != 0 {
+	if status := s.daemon.terminate(); status != 0 {
 		t.Errorf("jsd ends with status %d", status)
 	}
-	if left := s.engine.docker(t, "ps", "--all", "--quiet"); len(left) > 0 {
+	if left := docker(t, s.engine, "ps", "--all", "--quiet"); len(left) > 0 {
 		t.Errorf("containers left: %v", left)
 	}
 	s.judgeLog(t)
@@ -50,7 +50,7 @@ func (s *siege) end(t *testing.T, themes []theme) {
 
 func (s *siege) stopAll(t *testing.T, themes []theme) {
 	t.Helper()
-	c, err := dial(t.Context(), s.daemon.address)
+	c, err := dial(t.Context(), s.daemon.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func (s *siege) stopAll(t *testing.T, themes []theme) {
 // judgeLog looks for what must not be in the daemon's log, or could not have been written by it.
 func (s *siege) judgeLog(t *testing.T) {
 	t.Helper()
-	log := s.daemon.log(t)
+	log := s.daemon.Log()
 	if len(log) > mostLog<<20 {
 		t.Errorf("a log of %d MiB", len(log)>>20)
 	}
@@ -91,15 +91,15 @@ func (s *siege) judgeFiles(t *testing.T) {
 	if left, err := os.ReadDir(s.daemon.dir); err != nil || len(left) > 0 {
 		t.Errorf("jsd left %v, %v", left, err)
 	}
-	for _, top := range []string{s.engine.dir, os.TempDir(), "/var/tmp", "/dev/shm", "/run", "/etc", "/root", "/"} {
+	for _, top := range []string{s.engine.Dir, os.TempDir(), "/var/tmp", "/dev/shm", "/run", "/etc", "/root", "/"} {
 		_ = filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
 			if err != nil {
 				return nil // it went meanwhile, or nobody may look there
 			}
-			if name := entry.Name(); strings.Contains(name, fileMarker) || entry.Type().IsRegular() && core.MatchString(name) && top == s.engine.dir {
+			if name := entry.Name(); strings.Contains(name, fileMarker) || entry.Type().IsRegular() && core.MatchString(name) && top == s.engine.Dir {
 				t.Errorf("left on the machine: %s", path)
 			}
-			if entry.IsDir() && top != s.engine.dir && strings.Count(strings.TrimPrefix(path, top), "/") > 1 {
+			if entry.IsDir() && top != s.engine.Dir && strings.Count(strings.TrimPrefix(path, top), "/") > 1 {
 				return fs.SkipDir
 			}
 			return nil

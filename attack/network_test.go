@@ -79,7 +79,7 @@ func tenantsTheme() theme {
 			name: "another's execution", tries: "attaching to, cancelling and taking the name of what another tenant runs",
 			script: script{"code": `'mine'`, "execution": "theirs"}, want: `"mine"`,
 			before: func(t *testing.T, s *siege, c *client, _ script) func() {
-				theirs, err := dial(t.Context(), s.daemon.address)
+				theirs, err := dial(t.Context(), s.daemon.Address)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -128,7 +128,7 @@ func atMost(bytes int) func(*testing.T, *siege, reply) {
 // unchanged checks what modules of the next calls, in each of the container's workers, are like.
 func (s *siege) unchanged(t *testing.T) {
 	t.Helper()
-	c, err := dial(t.Context(), s.daemon.address)
+	c, err := dial(t.Context(), s.daemon.Address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jsd-project/jsd/jsdtest"
 )
 
 // An attack is a row of a table.
@@ -65,7 +67,7 @@ const gVisor = "runsc"
 
 // A siege is one daemon, whose containers are of one runtime, and all who attack it.
 type siege struct {
-	engine    *engine
+	engine    *jsdtest.Engine
 	runtime   string
 	daemon    *daemon
 	neighbour *neighbour
@@ -75,12 +77,12 @@ type siege struct {
 	machine   string
 }
 
-func besiege(t *testing.T, e *engine, runtime string, themes []theme) *siege {
+func besiege(t *testing.T, e *jsdtest.Engine, runtime string, themes []theme) *siege {
 	t.Helper()
 	s := &siege{engine: e, runtime: runtime, marker: "attack-on-" + runtime, outside: listenOutside(t), machine: settingsOfTheMachine()}
 	s.daemon = serve(t, e, "--instance", "attack-"+runtime, "--runtime", runtime, "--tenants", s.policies(t, themes),
 		"--spare", "1", "--min-containers", "0", "--max-containers", "12", "--drain-timeout", "2s", "--queue-time", "60s")
-	s.neighbour = newNeighbour(t, s.daemon.address)
+	s.neighbour = newNeighbour(t, s.daemon.Address)
 	s.neighbour.lap(t)
 	s.rest = s.daemon.figures(t)
 	return s
@@ -109,7 +111,7 @@ func (s *siege) policies(t *testing.T, themes []theme) string {
 // run makes one attack, with all that has to hold around it.
 func (s *siege) run(t *testing.T, of theme, a attack) {
 	began := time.Now()
-	c, err := dial(t.Context(), s.daemon.address)
+	c, err := dial(t.Context(), s.daemon.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +171,7 @@ func (s *siege) clean(t *testing.T, c *client, of theme) {
 // cleanly is clean on a connection of its own.
 func (s *siege) cleanly(t *testing.T, of theme) {
 	t.Helper()
-	c, err := dial(t.Context(), s.daemon.address)
+	c, err := dial(t.Context(), s.daemon.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +190,7 @@ type besideCall struct {
 // beside returns when the call has begun.
 func (s *siege) beside(t *testing.T, of theme, mayHang bool) besideCall {
 	t.Helper()
-	c, err := dial(t.Context(), s.daemon.address)
+	c, err := dial(t.Context(), s.daemon.Address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,7 @@ func FuzzLink(f *testing.F) {
 		}
 		run(c.Execute, call.Call{Stream: true, Callbacks: []string{"f", "fetchUser"}, Client: &fuzzedClient{}})
 		run(c.Execute, call.Call{})
-		var s call.Session
+		var s *openedSession
 		opened := make(chan struct{})
 		calls.Go(func() {
 			defer close(opened)

@@ -21,7 +21,7 @@ const (
 )
 
 // openSession gives a session whose agent goes on with script when it has opened it.
-func openSession(t *testing.T, l Limits, script func(*peer)) (call.Session, *Container, *pipeProcess) {
+func openSession(t *testing.T, l Limits, script func(*peer)) (*openedSession, *Container, *pipeProcess) {
 	t.Helper()
 	c, process := open(t, l, func(p *peer) {
 		p.expect(kindCall, opening)
@@ -210,7 +210,7 @@ func TestSessionsTogether(t *testing.T) {
 				cancel()
 				var failure *call.Failure
 				switch {
-				case err == nil && string(result.Value) == fmt.Sprint(s.(*openedSession).id):
+				case err == nil && string(result.Value) == fmt.Sprint(s.id):
 				case errors.Is(err, call.ErrNoSession):
 				case i%5 == 0 && errors.As(err, &failure) && failure.Code == call.Cancelled:
 				default:
@@ -325,14 +325,14 @@ func TestContainerDiesWithSessions(t *testing.T) {
 			t.Fatal(err)
 		}
 		running := newRecorder()
-		s.(*openedSession).Start(minute(), running.done)
+		s.Start(minute(), running.done)
 		synctest.Wait()
 		close(die)
 		if o := <-running; !isLost(o.err, true) || !errors.Is(o.err, errAgentEnded) {
 			t.Errorf("the call that ran got %#v", o.err)
 		}
 		<-process.killed
-		for _, s := range []call.Session{s, idle} {
+		for _, s := range []*openedSession{s, idle} {
 			<-s.Done()
 			s.Close()
 			if _, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute}); err != call.ErrNoSession {
@@ -448,7 +448,7 @@ func TestTwoCallsAtOnceInASession(t *testing.T) {
 			p.next()
 		})
 		first, second, third := newRecorder(), newRecorder(), newRecorder()
-		start := s.(*openedSession).Start
+		start := s.Start
 		start(minute(), func(result call.Result, err error) {
 			first.done(result, err)
 			start(minute(), third.done)
@@ -519,7 +519,7 @@ func TestCallBehindACancelledOneInASession(t *testing.T) {
 					p.serveWithoutSessions()
 				})
 				cancelled, behind, beside := newRecorder(), newRecorder(), newRecorder()
-				start := s.(*openedSession).Start
+				start := s.Start
 				start(minute(), cancelled.done).Cancel()
 				if o := <-cancelled; !reflect.DeepEqual(o.err, &call.Failure{Code: call.Cancelled}) {
 					t.Errorf("the cancelled one got %v", o.err)

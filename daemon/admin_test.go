@@ -45,6 +45,7 @@ func ask(t *testing.T, d *jsdtest.Daemon, method, path string, header map[string
 }
 
 func TestAdminAddress(t *testing.T) {
+	t.Parallel()
 	d := start(t, "process", "--admin-listen", "127.0.0.1:0", "--secret", "hush-hush")
 	_, port, _ := net.SplitHostPort(d.AdminAddr().String())
 	for _, test := range []struct {
@@ -92,6 +93,7 @@ func TestAdminAddress(t *testing.T) {
 }
 
 func TestAdminSettings(t *testing.T) {
+	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

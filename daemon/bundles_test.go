@@ -126,6 +126,7 @@ func TestBundles(t *testing.T) {
 
 // 20 MiB in frames of 5.
 func TestLargeBundle(t *testing.T) {
+	t.Parallel()
 	for driver, dialect := range map[string]string{"docker": "json-rpc", "process": "duplex"} {
 		t.Run(driver, func(t *testing.T) {
 			c := start(t, driver).Dial(t, dialect)

@@ -39,6 +39,7 @@ func bearer(token string) http.Header { return http.Header{"Authorization": {"Be
 
 // Everything that a credential is goes past a daemon here, rightly and wrongly, and nothing of it is logged.
 func TestCredentialsOfADaemon(t *testing.T) {
+	t.Parallel()
 	first, second := jsdtest.NewIssuer(t, "first"), jsdtest.NewIssuer(t, "second")
 	var published atomic.Pointer[string]
 	publish := func(set string) { published.Store(&set) }
@@ -130,6 +131,7 @@ func TestCredentialsOfADaemon(t *testing.T) {
 }
 
 func TestEndOfAToken(t *testing.T) {
+	t.Parallel()
 	by := jsdtest.NewIssuer(t, "a")
 	file := filepath.Join(t.TempDir(), "keys.json")
 	write(t, file, by.Published(t))
@@ -149,6 +151,7 @@ func TestEndOfAToken(t *testing.T) {
 }
 
 func TestCredentialsAreReloaded(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "secret")
 	write(t, file, "one")
 	d, log := jsdtest.StartQuiet(t, "--secret-file", file)
@@ -169,6 +172,7 @@ func TestCredentialsAreReloaded(t *testing.T) {
 
 // A proxy in front of a daemon on loopback sends its own name as Host, if it is told to.
 func TestBehindAProxy(t *testing.T) {
+	t.Parallel()
 	d, _ := jsdtest.StartQuiet(t, "--host", "jsd.example.com", "--origin", "https://app.example")
 	for _, c := range []struct {
 		host, origin string

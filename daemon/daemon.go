@@ -24,6 +24,7 @@ import (
 	"github.com/jsd-project/jsd/containers/docker"
 	"github.com/jsd-project/jsd/credentials"
 	"github.com/jsd-project/jsd/egress"
+	"github.com/jsd-project/jsd/nonblock"
 	"github.com/jsd-project/jsd/rpc"
 	"github.com/jsd-project/jsd/scheduler"
 	"github.com/jsd-project/jsd/tenants"
@@ -64,17 +65,17 @@ type Daemon struct {
 	certificate *certificate // nil: no TLS
 	credentials *credentials.Credentials
 	driver      *driver
-	classes     *classes
+	profiles    *profiles
 	admitted    map[docker.Spec]bool // in this reading of the tenants file: the engine is asked once, not for each tenant
 	scheduler   *scheduler.Scheduler
 	rpc         *rpc.Server
 	limited     net.Listener                     // the listener, with a bound
-	hello       atomic.Pointer[containers.Hello] // of the newest container of the default class
+	hello       atomic.Pointer[containers.Hello] // of the newest container of the default profile
 	dialer      egress.Dialer                    // of connections that scripts ask for
 
-	reloads   chan struct{} // has one element when Reload was called
-	imageGone chan struct{} // has one element when a container's image was not there
-	tryTime   time.Duration // for a container of a new image to get a place and say hello
+	reloads    chan struct{} // has one element when Reload was called
+	imageGone  chan struct{} // has one element when a container's image was not there
+	canaryTime time.Duration // for a container of a new image to get a place and say hello
 
 	served   chan struct{} // closed when clients are served no longer
 	serveErr error         // why; not to be read before served is closed
@@ -84,7 +85,7 @@ type Daemon struct {
 func New(s *Settings, o Options) *Daemon {
 	return &Daemon{
 		settings: s, version: o.Version, log: o.Log, listener: o.Listener, startFailed: o.StartFailed,
-		reloads: make(chan struct{}, 1), imageGone: make(chan struct{}, 1), tryTime: tryTime,
+		reloads: make(chan struct{}, 1), imageGone: make(chan struct{}, 1), canaryTime: canaryTime,
 		served: make(chan struct{}),
 	}
 }
@@ -215,7 +216,7 @@ func (d *Daemon) closeContainers() (err error) {
 
 // admitPolicies refuses policies that the driver has no containers for, now and with each reload.
 func (d *Daemon) admitPolicies(ctx context.Context) error {
-	d.classes, d.admitted = newClasses(d.driver, d.settings.Image), map[docker.Spec]bool{}
+	d.profiles, d.admitted = newProfiles(d.driver, d.settings.Image), map[docker.Spec]bool{}
 	return d.policies.Require(ctx, d.admit)
 }
 
@@ -230,7 +231,7 @@ func (d *Daemon) sweep(ctx context.Context) error {
 func (d *Daemon) openScheduler(context.Context) error {
 	s := d.settings
 	d.scheduler = scheduler.New(scheduler.Config{
-		Start: d.unhurried(d.watched.timed(d.start)), Policy: d.schedulerPolicy,
+		Start: d.delayed(d.watched.timed(d.start)), Policy: d.schedulerPolicy,
 		Min: s.MinContainers, Max: s.MaxContainers, Spare: s.Spare, QueueAll: s.QueueAll,
 		Log: d.log,
 	})
@@ -253,7 +254,7 @@ func (d *Daemon) serve(context.Context) error {
 	d.watched.serve(d)
 	clients := newHTTPServer(endOfBody(d.rpc))
 	clients.WriteTimeout, clients.ErrorLog = writeTime, serverLog(d.log)
-	d.limited = limitListener(d.listener, s.Connections, d.log)
+	d.limited = limitListener(nonblock.Listen(d.listener), s.Connections, d.log)
 	served := d.limited
 	if d.certificate != nil {
 		served = d.certificate.listener(served)
@@ -270,58 +271,6 @@ func (d *Daemon) serve(context.Context) error {
 		<-d.served
 		return err
 	})
-	return nil
-}
-
-// schedulerPolicy is what a tenant may have of the scheduler.
-func (d *Daemon) schedulerPolicy(tenant string) scheduler.Policy {
-	p := d.policies.Of(tenant)
-	return scheduler.Policy{
-		Class: d.classes.of(p), Containers: p.Containers, Concurrency: p.Concurrency, Weight: p.Weight,
-		Queue: p.Queue, QueueTime: p.QueueTime, Rate: p.Rate, Burst: p.Burst,
-		IdleTimeout: p.IdleTimeout, MaxAge: p.MaxAge, MaxCalls: p.MaxCalls,
-	}
-}
-
-// defaultClass is that of tenants which nothing is said of.
-func (d *Daemon) defaultClass() string { return d.classes.of(d.policies.Of("")) }
-
-// start is what the scheduler starts containers by.
-func (d *Daemon) start(ctx context.Context, class string) (scheduler.Container, error) {
-	container, err := d.startContainer(ctx, class)
-	if errors.Is(err, docker.ErrNoImage) {
-		select {
-		case d.imageGone <- struct{}{}: // its name may stand for another one by now
-		default:
-		}
-	}
-	if err != nil {
-		if d.startFailed != nil {
-			d.startFailed(err)
-		}
-		return nil, err
-	}
-	if class == d.defaultClass() { // what is in a tenant's own image is nobody else's business
-		hello := container.Agent()
-		d.hello.Store(&hello)
-	}
-	return container, nil
-}
-
-func (d *Daemon) startContainer(ctx context.Context, name string) (*containers.Container, error) {
-	class := d.classes.find(name)
-	process, err := d.driver.start(ctx, class.Spec)
-	if err != nil {
-		return nil, err
-	}
-	return containers.Open(ctx, process, class.Limits, d.log)
-}
-
-// modules is what scripts may require, as the agents say; nil until the first has said it.
-func (d *Daemon) modules() []string {
-	if hello := d.hello.Load(); hello != nil {
-		return hello.Modules
-	}
 	return nil
 }
 

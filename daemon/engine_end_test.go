@@ -14,6 +14,7 @@ import (
 
 // What only an engine that may be broken shows, of daemons that are processes.
 func TestOnAnEngineOfItsOwn(t *testing.T) {
+	t.Parallel()
 	engine := jsdtest.NeedEngine(t)
 	for _, test := range []struct {
 		name string

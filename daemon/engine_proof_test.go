@@ -140,7 +140,7 @@ func breakContainers(t *testing.T, engine *jsdtest.Engine, j *jsdtest.Process, t
 	}
 	hog := j.Dial(t, "json-rpc")
 	defer hog.Conn.CloseNow()
-	greedy := script{"tenant": "hog", "code": "for (const all = [];;) all.push(Buffer.alloc(1 << 20, 1))"}
+	greedy := script{"tenant": "hog", "timeout": 30000, "code": "for (const all = [];;) all.push(Buffer.alloc(1 << 20, 1))"}
 	if got := hog.Execute(greedy).String(); got != "1004 Limit exceeded" && got != "1005 Sandbox lost" {
 		t.Errorf("out of memory: %s", got)
 	}

@@ -13,16 +13,16 @@ func (c *Settings) OpenPolicies() (*tenants.Policies, error) { return c.openPoli
 
 func (d *Daemon) Scheduler() *scheduler.Scheduler                { return d.scheduler }
 func (d *Daemon) Policies() *tenants.Policies                    { return d.policies }
-func (d *Daemon) DefaultClass() string                           { return d.defaultClass() }
+func (d *Daemon) DefaultProfile() string                         { return d.defaultProfile() }
 func (d *Daemon) ReloadCredentials()                             { d.reloadCredentials() }
 func (d *Daemon) SchedulerPolicy(tenant string) scheduler.Policy { return d.schedulerPolicy(tenant) }
-func (d *Daemon) SetTryTime(t time.Duration)                     { d.tryTime = t }
+func (d *Daemon) SetCanaryTime(t time.Duration)                  { d.canaryTime = t }
 func (d *Daemon) IsWatched() bool                                { return d.watched != (watched{}) || d.watched.observer() != nil }
 
 const (
 	CloseTime  = closeTime
 	HeaderTime = headerTime
-	TryTime    = tryTime
+	CanaryTime = canaryTime
 )
 
 // An Engine is what a daemon asks its driver about images.

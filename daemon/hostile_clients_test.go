@@ -26,6 +26,7 @@ const (
 // Clients that attack the daemon reach nothing: their own requests get exact answers, others are served all
 // the while, and nothing of them is left.
 func TestHostileClients(t *testing.T) {
+	t.Parallel()
 	arguments := []string{"--buffers", fmt.Sprint(hostileBuffers), "--bundles", "32", "--all-bundles", "64"}
 	plain, secure := besiege(t, false, arguments...), besiege(t, true, arguments...)
 	slowToPlain, slowToSecure := plain.slowly(t), secure.slowly(t)
@@ -47,7 +48,6 @@ func TestHostileClients(t *testing.T) {
 		{"200,000 ids", growth, manyIDs, "plain"},
 		{"clients that do not read", growth, neverRead, "both"},
 		{"uploads without end", growth, endlessUploads, "plain"},
-		{"callbacks and sessions left alone", little, leftAlone, "plain"},
 		{"the admin address", little, attackAdmin, "plain"},
 	} {
 		try := func(name string, b *besieged, slow *slowClients) {

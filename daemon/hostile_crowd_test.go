@@ -17,6 +17,7 @@ const crowdMemory = 40
 // As many clients as there may be are served, some more are told that there are too many, and many more are
 // turned away before anything is kept for them.
 func TestCrowd(t *testing.T) {
+	t.Parallel()
 	const places, told, away = 10_000, 200, 2_800
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil || files.Max < places+told+away+1000 {

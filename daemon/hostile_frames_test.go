@@ -201,40 +201,6 @@ func endlessUploads(t *testing.T, b *besieged) {
 	})
 }
 
-func leftAlone(t *testing.T, b *besieged) {
-	for range 3 {
-		c := b.dial(t, "json-rpc")
-		c.Answers(func(callback) {}) // never
-		began := time.Now()
-		got := c.Execute(script{"code": "function f() { return Promise.all(Array.from({length: 1200}, () => host.f())) }", "call": "f", "callbacks": []string{"f"}, "timeout": 1000, "tenant": "alone"})
-		// Callbacks beyond 1,000 are refused, which is what this script rejects with.
-		if got.String() != "1000 Error" || time.Since(began) > 20*time.Second {
-			t.Errorf("1,200 callbacks: got %v after %v", got, time.Since(began))
-		}
-		got = c.Execute(script{"code": "function f() { return Promise.all(Array.from({length: 900}, () => host.f())) }", "call": "f", "callbacks": []string{"f"}, "timeout": 500, "tenant": "alone"})
-		if got.String() != waits {
-			t.Errorf("900 callbacks: got %v", got)
-		}
-		_ = c.Conn.CloseNow()
-	}
-	for range 3 { // each time as many as there may be
-		c := b.dial(t, "json-rpc")
-		eventually(t, "eight sessions", func() bool {
-			opened := 0
-			for range 9 {
-				r := c.Call("runtime.open", script{"code": "1", "tenant": "alone"})
-				if r.Error == nil {
-					opened++
-				} else if r.Error.Code != 1004 {
-					t.Errorf("open got %v", r)
-				}
-			}
-			return opened > 0
-		})
-		_ = c.Conn.CloseNow()
-	}
-}
-
 func attackAdmin(t *testing.T, b *besieged) {
 	for request, status := range map[string]int{
 		"GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: " + repeated("x", 1<<20) + "\r\n\r\n":       431,

@@ -174,7 +174,7 @@ func TestSecrets(t *testing.T) {
 			{"a name", "const e = new Error('m'); e.name = secrets.key; throw e", "1000 ***", "", "m"},
 			{"a thrown string", "throw `no ${secrets.key}!`", "1000 no ***!", "", ""},
 			{"a thrown object", "throw {key: secrets.key}", "1000 Error", "", "{ key: '***' }"},
-			{"a rejection", "return Promise.Reject(secrets.key)", "1000 ***", "", ""},
+			{"a rejection", "return Promise.reject(secrets.key)", "1000 ***", "", ""},
 			{"a message of lines", "throw new TypeError(secrets.deep[0].pem)", "1000 TypeError", "", "***"},
 			{"before a timeout", "console.log(secrets.key); for (;;);", waits, `["***"]`, ""},
 			{"no value", "console.log(secrets.key); cb({toJSON() { throw new Error(secrets.key) }})", "1008 Not serializable", `["***"]`, ""},
@@ -209,6 +209,7 @@ func TestSecrets(t *testing.T) {
 }
 
 func TestBundleSettings(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ arguments, want string }{
 		{"--bundles 0", "--bundles has to be above 0"},
 		{"--all-bundles 0", "--all-bundles has to be above 0"},

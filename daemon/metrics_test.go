@@ -51,6 +51,7 @@ func (s scraped) value(name string, labels ...string) float64 {
 }
 
 func TestMetrics(t *testing.T) {
+	t.Parallel()
 	d := start(t, "process", "--admin-listen", "127.0.0.1:0", "--concurrency", "1", "--max-containers", "2", "--spare", "1")
 	c := d.Dial(t, "json-rpc")
 	for range 2 {

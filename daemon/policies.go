@@ -46,3 +46,11 @@ func (d *Daemon) limits(tenant string) map[string]int64 {
 	}
 	return told
 }
+
+// modules is what scripts may require, as the agents say; nil until the first has said it.
+func (d *Daemon) modules() []string {
+	if hello := d.hello.Load(); hello != nil {
+		return hello.Modules
+	}
+	return nil
+}

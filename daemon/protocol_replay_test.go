@@ -133,6 +133,7 @@ func (r *replay) matches(got, want string) bool {
 }
 
 func TestProtocolExchanges(t *testing.T) {
+	t.Parallel()
 	page, err := os.ReadFile("../protocol.md")
 	if err != nil {
 		t.Fatal(err)

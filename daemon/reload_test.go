@@ -14,6 +14,7 @@ import (
 )
 
 func TestReload(t *testing.T) {
+	t.Parallel()
 	file := tenantsFile(t, "tenants: {acme: {maxTimeout: 5s}}")
 	d, log := jsdtest.StartQuiet(t, "--tenants", file)
 	c := d.Dial(t, "json-rpc")
@@ -58,6 +59,7 @@ func TestReload(t *testing.T) {
 
 // Plain processes are of no image that could be new: reading the file starts none.
 func TestReloadTriesNoProcesses(t *testing.T) {
+	t.Parallel()
 	file := tenantsFile(t, "tenants: {}")
 	d, log := jsdtest.StartQuiet(t, "--tenants", file)
 	write(t, file, "tenants: {acme: {heap: 32}, other: {heap: 33}}")
@@ -70,6 +72,7 @@ func TestReloadTriesNoProcesses(t *testing.T) {
 
 // The engine is asked about each kind of container, not for each tenant.
 func TestReloadAsksOnceForAKind(t *testing.T) {
+	t.Parallel()
 	var asked atomic.Int64
 	change := func(d *jsdtest.Daemon) {
 		d.ReplaceEngine(func(e daemon.Engine) daemon.Engine {
@@ -94,6 +97,7 @@ func TestReloadAsksOnceForAKind(t *testing.T) {
 }
 
 func TestReloadWithoutAFile(t *testing.T) {
+	t.Parallel()
 	d, log := jsdtest.StartQuiet(t)
 	d.Reload()
 	log.Says(t, "there is no --tenants file")

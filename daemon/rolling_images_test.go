@@ -10,7 +10,8 @@ import (
 
 // The name of the image comes to stand for others while calls run, and some of these are no good. No call fails.
 func TestImagesRoll(t *testing.T) {
-	r := startRolling(t, daemon.TryTime, "--image-check", "200ms", "--max-containers", "8", "--spare", "1", "--min-containers", "1")
+	t.Parallel()
+	r := startRolling(t, daemon.CanaryTime, "--image-check", "200ms", "--max-containers", "8", "--spare", "1", "--min-containers", "1")
 	c := r.dial()
 	session := c.Open("1", "tenant", "session")
 	flow := r.begin("a", "b")
@@ -65,8 +66,9 @@ func TestImagesRoll(t *testing.T) {
 // SIGHUP has both followed at once: the image, and what the tenants file says. The tenants have all places there
 // are, so what is new has to find its place among them.
 func TestHangUpRollsImagesAndLimits(t *testing.T) {
+	t.Parallel()
 	file := tenantsFile(t, "tenants: {b: {memory: 200}}")
-	r := startRolling(t, daemon.TryTime, "--image-check", "0", "--max-containers", "2", "--spare", "1", "--min-containers", "0", "--tenants", file)
+	r := startRolling(t, daemon.CanaryTime, "--image-check", "0", "--max-containers", "2", "--spare", "1", "--min-containers", "0", "--tenants", file)
 	flow := r.begin("a", "b")
 	flow.sees(1)
 	first := r.images.made[0]
@@ -104,7 +106,8 @@ func TestHangUpRollsImagesAndLimits(t *testing.T) {
 // An image that the name stands for no more may be removed. Who needs it then gets the new one, without a look at
 // the image being due.
 func TestImageThatIsRemoved(t *testing.T) {
-	r := startRolling(t, daemon.TryTime, "--image-check", "0", "--max-containers", "2", "--spare", "0", "--min-containers", "0", "--concurrency", "1")
+	t.Parallel()
+	r := startRolling(t, daemon.CanaryTime, "--image-check", "0", "--max-containers", "2", "--spare", "0", "--min-containers", "0", "--concurrency", "1")
 	first := r.images.made[0]
 	c := r.dial()
 	_, long := c.Start("runtime.execute", tell("a", time.Second))
@@ -131,6 +134,7 @@ func TestImageThatIsRemoved(t *testing.T) {
 
 // Where an image could not be tried that says nothing of the image.
 func TestImageThatCouldNotBeTriedYet(t *testing.T) {
+	t.Parallel()
 	r := startRolling(t, 2*time.Second, "--image-check", "100ms", "--max-containers", "1", "--spare", "0", "--min-containers", "0")
 	c := r.dial()
 	last := 1

@@ -31,7 +31,7 @@ type generations struct {
 func newGenerations(t *testing.T) *generations {
 	t.Helper()
 	jsdtest.NeedImage(t)
-	g := &generations{t: t, name: fmt.Sprintf("jsd-test-rolling-%d:latest", os.Getpid())}
+	g := &generations{t: t, name: fmt.Sprintf("jsd-test-%s-%d:latest", strings.ToLower(t.Name()), os.Getpid())}
 	t.Cleanup(func() {
 		for _, id := range slices.Backward(g.made) {
 			if err := removeImage(id); err != nil {
@@ -97,7 +97,7 @@ type rolling struct {
 	log    journal
 }
 
-func startRolling(t *testing.T, tryTime time.Duration, arguments ...string) *rolling {
+func startRolling(t *testing.T, canaryTime time.Duration, arguments ...string) *rolling {
 	t.Helper()
 	r := &rolling{t: t, images: newGenerations(t)}
 	log := zerolog.New(&r.log).Level(zerolog.InfoLevel)
@@ -107,7 +107,7 @@ func startRolling(t *testing.T, tryTime time.Duration, arguments ...string) *rol
 		}
 	})
 	r.Daemon = jsdtest.StartChanged(t, log, func(d *jsdtest.Daemon) {
-		d.SetTryTime(tryTime)
+		d.SetCanaryTime(canaryTime)
 		d.ReplaceEngine(r.between)
 	}, "docker", append([]string{"--image", r.images.name}, arguments...)...)
 	return r

@@ -70,8 +70,8 @@ var promiseCases = []scriptCase{
 	{"cb before a rejection", called("async function f(cb) { cb(1); throw 2 }"), "1", "", ""},
 	{"cb before a throw", f("cb(1); throw 2"), "1", "", ""},
 	{"a rejection before cb", called("async function f(cb) { setTimeout(cb, 50, 1); throw new Error('no') }"), "1000 Error", "no", ""},
-	{"a rejection that nobody handles", f("Promise.Reject(new TypeError('lost'))"), "1000 TypeError", "lost", ""},
-	{"a rejection that is handled", f("Promise.Reject(1).catch(() => cb(2))"), "2", "", ""},
+	{"a rejection that nobody handles", f("Promise.reject(new TypeError('lost'))"), "1000 TypeError", "lost", ""},
+	{"a rejection that is handled", f("Promise.reject(1).catch(() => cb(2))"), "2", "", ""},
 
 	{"no parameters, a value", called("function f() { return 3 }"), "3", "", ""},
 	{"no parameters, 0", called("function f() { return 0 }"), "0", "", ""},
@@ -85,7 +85,7 @@ var promiseCases = []scriptCase{
 	{"async caller without parameters", called("function f() {}", "caller", "async function() {}"), "null", "", ""},
 	{"async caller rejects", called("function f() {}", "caller", "async function(callee, cb) { throw 'c' }"), "1000 c", "", ""},
 	{"caller awaits a callee that rejects", called("async function f() { throw new Error('e') }", "caller", "async (callee, cb) => cb(await callee())"), "1000 Error", "e", ""},
-	{"an expression that rejects", script{"code": "Promise.Reject(new Error('e'))"}, "1000 Error", "e", ""},
+	{"an expression that rejects", script{"code": "Promise.reject(new Error('e'))"}, "1000 Error", "e", ""},
 }
 
 var moduleSourceCases = []scriptCase{
@@ -95,7 +95,7 @@ var moduleSourceCases = []scriptCase{
 	{"a dotted path into an export", script{"code": "export const o = {p: {n: 1, f() { return this.n }}}", "call": "o.p.f"}, "1", "", ""},
 	{"an export that is missing", called("export const g = 1"), "1001 Not implemented", "", ""},
 	{"default export", script{"code": "export default {a: 1}"}, `{"a":1}`, "", ""},
-	{"await at the top level", called("const n = await Promise.Resolve(4); function f(cb) { cb(n) }"), "4", "", ""},
+	{"await at the top level", called("const n = await Promise.resolve(4); function f(cb) { cb(n) }"), "4", "", ""},
 	{"await and a last expression", script{"code": "const n = await 4\nn + 1"}, "5", "", ""},
 	{"import() in a script", script{"code": "import('path').then((path) => path.sep)"}, `"/"`, "", ""},
 	{"import() of what is not allowed", script{"code": "import('fs').catch((e) => e instanceof Error && e.message.includes(\"'fs'\"))"}, "true", "", ""},

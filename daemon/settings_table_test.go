@@ -108,6 +108,7 @@ func TestSettingsInOperations(t *testing.T) {
 }
 
 func TestSettingsInInfo(t *testing.T) {
+	t.Parallel()
 	d, _ := jsdtest.StartQuiet(t, "--tenants", tenantsFile(t, "defaults: {memory: 100, timeout: 1500ms, frame: 70000, sessions: 5}"))
 	var info struct{ Limits map[string]int64 }
 	if err := json.Unmarshal(d.Dial(t, "json-rpc").Call("runtime.info", script{}).Result, &info); err != nil {

@@ -40,7 +40,7 @@ type StatusCounts struct {
 
 type StatusContainer struct {
 	ID       string `json:"id"`
-	Class    string `json:"class,omitempty"`
+	Profile  string `json:"profile,omitempty"`
 	Tenant   string `json:"tenant,omitempty"`
 	State    string `json:"state"`
 	Running  int    `json:"running"`
@@ -51,7 +51,7 @@ type StatusContainer struct {
 
 type StatusTenant struct {
 	Name       string `json:"name"`
-	Class      string `json:"class,omitempty"`
+	Profile    string `json:"profile,omitempty"`
 	Containers int    `json:"containers"`
 	Running    int    `json:"running"`
 	Waiting    int    `json:"waiting"`
@@ -81,12 +81,12 @@ func (d *Daemon) Status() Status {
 	}
 	for _, c := range snap.Containers {
 		r.Containers = append(r.Containers, StatusContainer{
-			c.ID, c.Class, c.Tenant, string(c.State), c.Running, c.Sessions, c.Calls, c.Age.Milliseconds(),
+			c.ID, c.Profile, c.Tenant, string(c.State), c.Running, c.Sessions, c.Calls, c.Age.Milliseconds(),
 		})
 	}
 	for _, t := range snap.Tenants {
 		r.Tenants = append(r.Tenants, StatusTenant{
-			t.Name, t.Class, t.Containers, t.Running, t.Queued, t.OldestWait.Milliseconds(),
+			t.Name, t.Profile, t.Containers, t.Running, t.Queued, t.OldestWait.Milliseconds(),
 		})
 	}
 	return r

@@ -1,57 +1,48 @@
 package daemon_test
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jsd-project/jsd/containers/docker"
 	"github.com/jsd-project/jsd/jsdtest"
 )
 
-// derivedImage makes an image with one package more than the default one, until the test ends.
+// derivedImage is an image with one package more than the default one, which tests share.
 func derivedImage(t *testing.T) string {
 	t.Helper()
-	return imageOf(t, "tenant", map[string]string{
-		"Dockerfile":           "FROM " + docker.DefaultImage + "\nCOPY of-acme /usr/local/lib/node_modules/of-acme\n",
-		"of-acme/package.json": `{"name": "of-acme", "version": "1.0.0", "main": "main.js"}`,
-		"of-acme/main.js":      `exports.greet = (name) => "hello " + name`,
-	})
-}
-
-// imageOf builds an image from files, on top of the default one, until the test ends.
-func imageOf(t *testing.T, name string, files map[string]string) string {
-	t.Helper()
-	jsdtest.NeedImage(t)
-	dir := t.TempDir()
-	for name, content := range files {
-		path := filepath.Join(dir, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o644)); err != nil {
-			t.Fatal(err)
+	tag := fmt.Sprintf("jsd-test-tenant-%d", os.Getpid())
+	derived.Do(func() {
+		jsdtest.NeedImage(t)
+		dir := folder(t,
+			"Dockerfile", "FROM "+docker.DefaultImage+"\nCOPY of-acme /usr/local/lib/node_modules/of-acme\n",
+			"of-acme/package.json", `{"name": "of-acme", "version": "1.0.0", "main": "main.js"}`,
+			"of-acme/main.js", `exports.greet = (name) => "hello " + name`,
+		)
+		if out, err := exec.Command("chmod", "-R", "a+rX", dir).CombinedOutput(); err != nil { // scripts are nobody
+			t.Fatalf("%v: %s", err, out)
 		}
-	}
-	tag := fmt.Sprintf("jsd-test-%s-%d", name, os.Getpid())
-	build := exec.CommandContext(t.Context(), "docker", "build", "--quiet", "--network", "none", "--tag", tag, dir)
-	build.Env = append(os.Environ(), "DOCKER_BUILDKIT=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	t.Cleanup(func() {
-		if out, err := exec.CommandContext(context.Background(), "docker", "image", "rm", tag).CombinedOutput(); err != nil {
-			t.Errorf("%v: %s", err, out)
+		build := exec.CommandContext(t.Context(), "docker", "build", "--quiet", "--network", "none", "--tag", tag, dir)
+		build.Env = append(os.Environ(), "DOCKER_BUILDKIT=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
 		}
+		jsdtest.AtEnd(func() error { return removeImage(tag) })
 	})
 	return tag
 }
 
+var derived sync.Once
+
 func TestImageOfATenant(t *testing.T) {
+	t.Parallel()
 	image := derivedImage(t)
 	d := start(t, "docker", "--max-containers", "2", "--spare", "1", "--min-containers", "1",
 		"--tenants", tenantsFile(t, "tenants:\n  acme: {image: "+image+"}\n  acme-2: {image: "+image+"}\n  plain: {image: "+docker.DefaultImage+"}\n"))
@@ -137,6 +128,7 @@ func TestTenantImagesThatCannotBe(t *testing.T) {
 
 // An image that a file brings later is looked for then, and not only when a call needs it.
 func TestImageOfATenantThatComesLater(t *testing.T) {
+	t.Parallel()
 	image := derivedImage(t)
 	file := tenantsFile(t, "tenants: {}")
 	d := start(t, "docker", "--max-containers", "2", "--spare", "0", "--min-containers", "0", "--tenants", file)

@@ -69,6 +69,7 @@ var limitTests = map[string]func(*limited){
 
 // Each limit of a tenant holds with real containers, and the tenant beside it has none of it.
 func TestLimitsOfATenantHold(t *testing.T) {
+	t.Parallel()
 	d := start(t, "docker", "--max-containers", "16", "--spare", "1", "--min-containers", "0",
 		"--tenants", tenantsFile(t, strings.Replace(limitedTenants, "IMAGE", derivedImage(t), 1)))
 	for _, row := range tenants.PolicyTable() {

@@ -18,6 +18,7 @@ import (
 )
 
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	certificate, key, pool := jsdtest.SelfSigned(t, time.Hour)
 	d, log := jsdtest.StartQuiet(t, "--secret", "hush-hush", "--tls-cert", certificate, "--tls-key", key)
 	address := d.Address()
@@ -109,6 +110,7 @@ func plainly(t *testing.T, address string) string {
 }
 
 func TestCertificatesThatAreOdd(t *testing.T) {
+	t.Parallel()
 	certificate, key, _ := jsdtest.SelfSigned(t, -time.Hour)
 	if err := os.Chmod(key, 0o644); err != nil {
 		t.Fatal(err)

@@ -61,9 +61,9 @@ func (w watched) timed(start scheduler.Start) scheduler.Start {
 	if w.metrics == nil {
 		return start
 	}
-	return func(ctx context.Context, class string) (scheduler.Container, error) {
+	return func(ctx context.Context, profile string) (scheduler.Container, error) {
 		began := time.Now()
-		c, err := start(ctx, class)
+		c, err := start(ctx, profile)
 		if !errors.Is(ctx.Err(), context.Canceled) {
 			w.metrics.start(time.Since(began), err)
 		}

@@ -1,60 +1,30 @@
 package examples
 
 import (
-	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"github.com/jsd-project/jsd/jsdtest"
 )
 
-func TestMain(m *testing.M) {
-	http.DefaultTransport.(*http.Transport).DisableKeepAlives = true
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { jsdtest.Main(m, 4) }
 
 // patience is for what takes a second or two on a machine that has time for it.
 const patience = time.Minute
 
-// missing skips the test where it cannot run, unless nothing may be left out.
-func missing(t *testing.T, why string, err error) {
-	t.Helper()
-	if os.Getenv("JSD_TEST_REQUIRE") == "all" {
-		t.Fatalf("%s: %v", why, err)
-	}
-	t.Skipf("%s: %v", why, err)
-}
-
 // needNode gives a Node for the process driver and for clients.
 func needNode(t *testing.T) string {
 	t.Helper()
-	node := os.Getenv("JSD_NODE")
-	if node == "" {
-		node = "node"
-	}
-	const recent = "const [a, b] = process.versions.node.split('.'); process.exit(a > 24 || a == 24 && b >= 8 ? 0 : 1)"
-	if err := exec.Command(node, "-e", recent).Run(); err != nil {
-		missing(t, "needs Node 24.8 or newer as JSD_NODE or in PATH", err)
-	}
-	return node
-}
-
-// buildJSD gives the binary.
-func buildJSD(t *testing.T) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "jsd")
-	run(t, exec.Command("go", "build", "-buildvcs=false", "-o", binary, "../cmd/jsd"))
-	return binary
+	jsdtest.NeedDriver(t, "process")
+	return cmp.Or(os.Getenv("JSD_NODE"), "node")
 }
 
 // run gives what a command prints; one that fails ends the test.
@@ -85,60 +55,10 @@ func printedInReadme(t *testing.T, folder, begin string) string {
 	return ""
 }
 
-var address = regexp.MustCompile(`ws://127\.0\.0\.1:\d+`)
-
-// startDaemon serves on a free port until the end of the test, and gives the address.
-func startDaemon(t *testing.T, binary string, flags ...string) string {
+// serve serves until the end of the test, and gives where clients connect to.
+func serve(t *testing.T, flags ...string) string {
 	t.Helper()
-	reader, writer := io.Pipe()
-	daemon := exec.Command(binary, append([]string{"serve", "--listen", "127.0.0.1:0"}, flags...)...)
-	daemon.Stdout, daemon.Stderr = writer, writer
-	if err := daemon.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() {
-		err := daemon.Wait()
-		_ = writer.Close()
-		ended <- err
-	}()
-	url := make(chan string, 1)
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		scanLines(t, reader, url)
-	}()
-	t.Cleanup(func() {
-		_ = daemon.Process.Signal(syscall.SIGTERM)
-		killer := time.AfterFunc(patience, func() { _ = daemon.Process.Kill() })
-		defer killer.Stop()
-		if err := <-ended; err != nil {
-			t.Errorf("the daemon ended with %v", err)
-		}
-		<-read
-	})
-	select {
-	case found := <-url:
-		return found
-	case <-read:
-		t.Fatal("the daemon ended without an address")
-	case <-time.After(patience):
-		t.Fatal("the daemon printed no address")
-	}
-	return ""
-}
-
-// scanLines logs what the daemon prints and sends the first address in it.
-func scanLines(t *testing.T, printed io.Reader, url chan<- string) {
-	lines := bufio.NewScanner(printed)
-	found := false
-	for lines.Scan() {
-		t.Log(lines.Text())
-		if match := address.FindString(lines.Text()); match != "" && !found {
-			found = true
-			url <- match
-		}
-	}
+	return "ws://" + jsdtest.Serve(t, nil, flags...).Address
 }
 
 // A reply is what runtime.execute answers: Value where Code is 0.

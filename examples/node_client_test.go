@@ -18,7 +18,7 @@ func TestTypeScriptRules(t *testing.T) {
 // testNodeProgram runs main.js of a folder and compares what it prints with what the README says.
 func testNodeProgram(t *testing.T, folder, begin string) {
 	node := needNode(t)
-	url := startDaemon(t, buildJSD(t), "--driver", "process", "--node", node)
+	url := serve(t, "--driver", "process", "--node", node)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	client := exec.CommandContext(ctx, node, "main.js", url)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jsd-project/jsd"
 	"github.com/jsd-project/jsd/containers/docker"
+	"github.com/jsd-project/jsd/jsdtest"
 )
 
 // packageScripts use one package each, or a few, and come to a value.
@@ -99,7 +100,6 @@ var stateScripts = []struct{ name, code, want string }{
 var oneContainer = []string{"--spare", "0", "--min-containers", "1", "--log-level", "warn"}
 
 func TestPackages(t *testing.T) {
-	binary := buildJSD(t)
 	for _, driver := range []struct {
 		name      string
 		needFlags func(*testing.T) []string
@@ -111,7 +111,7 @@ func TestPackages(t *testing.T) {
 	} {
 		t.Run(driver.name, func(t *testing.T) {
 			flags := driver.needFlags(t)
-			url := startDaemon(t, binary, slices.Concat(flags, oneContainer)...)
+			url := serve(t, slices.Concat(flags, oneContainer)...)
 			for _, test := range packageScripts {
 				t.Run(test.name, func(t *testing.T) {
 					if got := executeValue(t, url, test.code); got != test.want {
@@ -123,7 +123,7 @@ func TestPackages(t *testing.T) {
 				t.Run("state: "+test.name, func(t *testing.T) { testNoState(t, url, test.code, test.want) })
 			}
 			t.Run("native add-on", func(t *testing.T) { testNativeAddOn(t, url) })
-			t.Run("service", func(t *testing.T) { testService(t, binary, flags) })
+			t.Run("service", func(t *testing.T) { testService(t, flags) })
 		})
 	}
 }
@@ -148,12 +148,12 @@ func testNativeAddOn(t *testing.T, url string) {
 }
 
 // testService runs the command of the README.
-func testService(t *testing.T, binary string, flags []string) {
+func testService(t *testing.T, flags []string) {
 	event, err := os.ReadFile("packages/event.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.CommandContext(t.Context(), "sh", "-c", `exec "$@" 2>&1`, "sh", binary, "exec", "order.js",
+	command := exec.CommandContext(t.Context(), "sh", "-c", `exec "$@" 2>&1`, "sh", jsdtest.Binary(t), "exec", "order.js",
 		"--call", "onOrder", "--caller", "@caller.js", "--globals", string(event))
 	command.Args = append(command.Args, flags...)
 	command.Dir = "packages"
@@ -164,7 +164,6 @@ func testService(t *testing.T, binary string, flags []string) {
 
 // What scripts may load is for the daemon to say: its image, and its list.
 func TestPackagesThatAreNotThere(t *testing.T) {
-	binary := buildJSD(t)
 	for _, test := range []struct {
 		name      string
 		needFlags func(*testing.T) []string
@@ -180,7 +179,7 @@ func TestPackagesThatAreNotThere(t *testing.T) {
 		}, "Cannot find module 'lodash': it is not in the list of modules that scripts may use (jsd serve --modules)", "handlebars"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			url := startDaemon(t, binary, slices.Concat(test.needFlags(t), oneContainer)...)
+			url := serve(t, slices.Concat(test.needFlags(t), oneContainer)...)
 			for _, code := range []string{`require('lodash')`, `import('lodash')`, `import 'lodash'`} {
 				if got := execute(t, url, map[string]any{"code": code}); got.Code != 1000 || got.Said != test.refused {
 					t.Errorf("%s got %d %s: %s, want 1000 Error: %s", code, got.Code, got.Message, got.Said, test.refused)
@@ -200,7 +199,7 @@ func needPackages(t *testing.T) string {
 	command.Stderr = t.Output()
 	printed, err := command.Output()
 	if err != nil {
-		missing(t, "needs npm and where it takes packages from", err)
+		jsdtest.Missing(t, fmt.Sprint("needs npm and where it takes packages from", ": ", err))
 	}
 	return strings.TrimSpace(string(printed))
 }
@@ -209,7 +208,7 @@ func needPackages(t *testing.T) string {
 func needRuntimeImage(t *testing.T) {
 	t.Helper()
 	if _, err := docker.EnsureImage(t.Context(), docker.Build{Files: jsd.Runtime, Progress: t.Output()}); err != nil {
-		missing(t, "needs a Docker engine and a runtime image", err)
+		jsdtest.Missing(t, fmt.Sprint("needs a Docker engine and a runtime image", ": ", err))
 	}
 }
 

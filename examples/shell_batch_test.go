@@ -8,11 +8,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/jsd-project/jsd/jsdtest"
 )
 
 func TestShellBatch(t *testing.T) {
-	binary := buildJSD(t)
-	url := startDaemon(t, binary, "--driver", "process", "--node", needNode(t), "--timeout", "1s")
+	url := serve(t, "--driver", "process", "--node", needNode(t), "--timeout", "1s")
 	payments, err := os.ReadFile("shell-batch/payments.jsonl")
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +36,7 @@ func TestShellBatch(t *testing.T) {
 			var stdout, stderr bytes.Buffer
 			command := exec.CommandContext(t.Context(), "./batch", script(t, test.script), "score")
 			command.Dir = "shell-batch"
-			command.Env = append(os.Environ(), "JSD_DAEMON="+test.daemon, "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"))
+			command.Env = append(os.Environ(), "JSD_DAEMON="+test.daemon, "PATH="+filepath.Dir(jsdtest.Binary(t))+":"+os.Getenv("PATH"))
 			command.Stdin, command.Stdout, command.Stderr = strings.NewReader(test.input), &stdout, &stderr
 			status := 0
 			if err := command.Run(); err != nil {

@@ -14,7 +14,7 @@ import (
 )
 
 func TestWorkflowEngine(t *testing.T) {
-	node, binary := needNode(t), buildJSD(t)
+	node := needNode(t)
 	for _, driver := range []struct {
 		name      string
 		needFlags func(*testing.T) []string
@@ -24,11 +24,11 @@ func TestWorkflowEngine(t *testing.T) {
 	} {
 		t.Run(driver.name, func(t *testing.T) {
 			flags := slices.Concat(driver.needFlags(t), oneContainer)
-			url := startDaemon(t, binary, flags...)
+			url := serve(t, flags...)
 			t.Run("lost connection", func(t *testing.T) { testLostConnection(t, node, url) })
 			t.Run("crashed engine", func(t *testing.T) { testCrashedEngine(t, node, url) })
 			t.Run("restarted daemon", func(t *testing.T) {
-				testRestartedDaemon(t, node, url, startDaemon(t, binary, flags...))
+				testRestartedDaemon(t, node, url, serve(t, flags...))
 			})
 		})
 	}

@@ -38,17 +38,17 @@ func Settings(t testing.TB, flags ...string) (*daemon.Settings, error) {
 }
 
 // Start serves with a driver on a free port until the test ends, and checks what is left then. Warnings go to
-// the test's log.
+// the test's log. Unless flags say so, it has no containers but
+// those that calls need, and calls have 20 s.
 func Start(t testing.TB, driver string, flags ...string) *Daemon {
 	t.Helper()
 	return StartLogged(t, zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel), driver, flags...)
 }
 
-// StartQuiet serves without containers that nobody has asked for, with a log that is all there is to say.
+// StartQuiet serves with plain processes, and with a log that has all there is to say.
 func StartQuiet(t testing.TB, flags ...string) (*Daemon, *Journal) {
 	t.Helper()
 	log := &Journal{}
-	flags = append([]string{"--spare", "0", "--min-containers", "0"}, flags...)
 	return StartLogged(t, zerolog.New(log).Level(zerolog.DebugLevel), "process", flags...), log
 }
 
@@ -62,7 +62,7 @@ func StartLogged(t testing.TB, log zerolog.Logger, driver string, flags ...strin
 // nil.
 func StartChanged(t testing.TB, log zerolog.Logger, change func(*Daemon), driver string, flags ...string) *Daemon {
 	t.Helper()
-	s, err := Settings(t, append([]string{"--listen", "127.0.0.1:0", "--driver", driver, "--drain-timeout", "1s"}, flags...)...)
+	s, err := Settings(t, append([]string{"--listen", "127.0.0.1:0", "--driver", driver, "--drain-timeout", "1s", "--spare", "0", "--min-containers", "0", "--timeout", "20s"}, flags...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,21 +98,30 @@ func (d *Daemon) Dial(t testing.TB, dialect string) *Client {
 	return Dial(t, d.Address(), dialect, http.Header{})
 }
 
-// Everywhere runs a test over each driver in each dialect.
+// Everywhere runs a test on each driver, and in each dialect on one of them: how containers are started and how
+// frames are written have nothing to do with each other. Both run at once, and beside other tests.
 func Everywhere(t *testing.T, test func(*testing.T, *Client)) {
 	EverywhereWith(t, nil, func(t *testing.T, dial func(*testing.T) *Client) { test(t, dial(t)) })
 }
 
 // EverywhereWith is Everywhere with flags of the test's own, and as many clients as it dials.
 func EverywhereWith(t *testing.T, flags []string, test func(t *testing.T, dial func(*testing.T) *Client)) {
-	for _, driver := range []string{"docker", "process"} {
-		t.Run(driver, func(t *testing.T) {
-			d := Start(t, driver, flags...)
-			for _, dialect := range []string{"json-rpc", "duplex"} {
-				t.Run(dialect, func(t *testing.T) {
-					test(t, func(t *testing.T) *Client { return d.Dial(t, dialect) })
-				})
-			}
+	t.Parallel()
+	everywhere(t, (*testing.T).Parallel, flags, test)
+}
+
+// EverywhereAlone is Everywhere for a test that judges how long something takes: nothing of this package runs
+// beside it.
+func EverywhereAlone(t *testing.T, test func(*testing.T, *Client)) {
+	everywhere(t, func(*testing.T) {}, nil, func(t *testing.T, dial func(*testing.T) *Client) { test(t, dial(t)) })
+}
+
+func everywhere(t *testing.T, begin func(*testing.T), flags []string, test func(t *testing.T, dial func(*testing.T) *Client)) {
+	for _, at := range []struct{ driver, dialect string }{{"docker", "json-rpc"}, {"process", "duplex"}} {
+		t.Run(at.driver+" "+at.dialect, func(t *testing.T) {
+			begin(t)
+			d := Start(t, at.driver, flags...)
+			test(t, func(t *testing.T) *Client { return d.Dial(t, at.dialect) })
 		})
 	}
 }

@@ -22,7 +22,7 @@ const GVisor = "runsc"
 // so do the engine, its containers and their mounts. That one, space, ends with this process, too.
 type Engine struct {
 	T       testing.TB
-	dir     string
+	Dir     string // of everything it keeps
 	Host    string // for DOCKER_HOST
 	space   *exec.Cmd
 	inside  string        // pid of the first process in the namespaces
@@ -42,7 +42,7 @@ func NeedEngine(t testing.TB) *Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &Engine{T: t, dir: dir, Host: "unix://" + filepath.Join(dir, "socket")}
+	e := &Engine{T: t, Dir: dir, Host: "unix://" + filepath.Join(dir, "socket")}
 	t.Cleanup(e.remove)
 	e.openSpace()
 	e.Start()
@@ -111,7 +111,7 @@ func (e *Engine) within(arguments ...string) *exec.Cmd {
 // Start returns when the engine answers.
 func (e *Engine) Start(more ...string) {
 	e.T.Helper()
-	in := func(name string) string { return filepath.Join(e.dir, name) }
+	in := func(name string) string { return filepath.Join(e.Dir, name) }
 	// What an engine that was killed left would have the next one wait for a process that is gone.
 	_ = os.Remove(in("pid"))
 	_ = os.Remove(in("exec/containerd/containerd.pid"))
@@ -153,7 +153,7 @@ func engineSettings() []byte {
 	return fmt.Appendf(nil, `{"runtimes": {%q: {"path": %q, "runtimeArgs": ["--platform=ptrace", "--network=none"]}}}`, GVisor, path)
 }
 
-func (e *Engine) cgroup() string { return "/" + filepath.Base(e.dir) }
+func (e *Engine) cgroup() string { return "/" + filepath.Base(e.Dir) }
 
 // load copies the runtime image from the engine that all tests share.
 func (e *Engine) load() {
@@ -232,14 +232,14 @@ func (e *Engine) KillAll() {
 // remove follows the end of the namespaces, in which all is that could hold a file.
 func (e *Engine) remove() {
 	if e.T.Failed() {
-		log, _ := os.ReadFile(filepath.Join(e.dir, "log"))
+		log, _ := os.ReadFile(filepath.Join(e.Dir, "log"))
 		e.T.Logf("the engine's log ends with\n%s", log[max(0, len(log)-4000):])
 	}
 	if e.ended != nil {
 		<-e.ended
 	}
 	e.removeGroups()
-	if err := os.RemoveAll(e.dir); err != nil {
+	if err := os.RemoveAll(e.Dir); err != nil {
 		e.T.Error(err)
 	}
 }

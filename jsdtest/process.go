@@ -3,6 +3,7 @@ package jsdtest
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,16 +25,37 @@ import (
 // UnderRace is set where the race detector is built in, here and in Binary.
 var UnderRace bool
 
-// Main is TestMain of a package whose tests start daemons: no goroutine may be left at its end.
-func Main(m *testing.M) {
+// Main is TestMain of a package whose tests start daemons, so many at once: most of it is waiting. No goroutine may
+// be left at its end.
+func Main(m *testing.M, parallel int) {
 	_ = os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin") // where an engine's commands are
 	http.DefaultTransport.(*http.Transport).DisableKeepAlives = true
+	flag.Parse()
+	_ = flag.Set("test.parallel", strconv.Itoa(parallel))
 	// Before a test has a folder of its own for temporary files.
 	built.dir, built.err = os.MkdirTemp("", "jsd-test-")
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
 		_ = os.RemoveAll(built.dir)
+		for _, end := range atEnd.all {
+			if err := end(); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				status = max(status, 1)
+			}
+		}
 		os.Exit(status)
 	}))
+}
+
+var atEnd struct {
+	mu  sync.Mutex // guards all
+	all []func() error
+}
+
+// AtEnd has Main remove something that tests share. An error fails the package.
+func AtEnd(remove func() error) {
+	atEnd.mu.Lock()
+	defer atEnd.mu.Unlock()
+	atEnd.all = append(atEnd.all, remove)
 }
 
 var built struct {
@@ -48,20 +71,35 @@ func Binary(t testing.TB) string {
 		if built.err != nil {
 			return
 		}
-		build := exec.Command("go", "build", "-buildvcs=false", "-o", built.dir, "github.com/jsd-project/jsd/cmd/jsd")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		var flags []string
 		if UnderRace {
-			build.Args = slices.Insert(build.Args, 2, "-race")
-			build.Env = append(build.Env, "CGO_ENABLED=1")
+			flags = []string{"-race"}
 		}
-		if out, err := build.CombinedOutput(); err != nil {
-			built.err = fmt.Errorf("%s: %w: %s", build, err, out)
-		}
+		built.err = goBuild(built.dir, "github.com/jsd-project/jsd/cmd/jsd", flags...)
 	})
 	if built.err != nil {
 		t.Fatal(built.err)
 	}
 	return filepath.Join(built.dir, "jsd")
+}
+
+func goBuild(to, of string, flags ...string) error {
+	build := exec.Command("go", slices.Concat([]string{"build", "-buildvcs=false", "-o", to}, flags, []string{of})...)
+	if len(flags) == 0 {
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	}
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", build, err, out)
+	}
+	return nil
+}
+
+// Build builds a program of these sources that needs no libraries.
+func Build(t testing.TB, to, of string) {
+	t.Helper()
+	if err := goBuild(to, of); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Command is jsd, not started yet, with this process's environment but for the settings of jsd's own in it.
@@ -128,7 +166,7 @@ func Launch(t testing.TB, jsd *exec.Cmd) *Process {
 }
 
 // Serve starts jsd serve on a free port, on the engine of the environment or a given one, and returns when it
-// listens.
+// listens. It ends with the test, by SIGTERM.
 func Serve(t testing.TB, on *Engine, flags ...string) *Process {
 	t.Helper()
 	jsd := Command(t, append([]string{"serve", "--listen", "127.0.0.1:0", "--log-level", "debug"}, flags...)...)
@@ -136,6 +174,15 @@ func Serve(t testing.TB, on *Engine, flags ...string) *Process {
 		jsd.Env = append(jsd.Env, "DOCKER_HOST="+on.Host)
 	}
 	p := Launch(t, jsd)
+	t.Cleanup(func() {
+		if p.HasEnded() {
+			return
+		}
+		p.T = t
+		if p.End(syscall.SIGTERM); p.Status() != 0 {
+			t.Errorf("jsd ended with status %d", p.Status())
+		}
+	})
 	p.Listens()
 	return p
 }
@@ -165,6 +212,18 @@ func (p *Process) Listens() {
 		}
 		return strings.Contains(printed, "\ntry: ")
 	})
+}
+
+// Profile is what /debug/pprof/ of the admin address says.
+func (p *Process) Profile(name string) (string, error) {
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	res, err := client.Get("http://" + p.Admin + "/debug/pprof/" + name)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	return string(text), err
 }
 
 // HasEnded says whether the process is no more.

@@ -10,6 +10,7 @@ import (
 )
 
 func TestServeTellsItsAddresses(t *testing.T) {
+	t.Parallel()
 	certificate, key, _ := jsdtest.SelfSigned(t, time.Hour)
 	for _, test := range []struct {
 		flags []string
@@ -33,6 +34,7 @@ func TestServeTellsItsAddresses(t *testing.T) {
 }
 
 func TestHangUpReloads(t *testing.T) {
+	t.Parallel()
 	s := jsdtest.Serve(t, nil, "--driver", "process", "--spare", "0", "--min-containers", "0")
 	s.Signal(syscall.SIGHUP)
 	s.Says("there is no --tenants file")
@@ -46,6 +48,7 @@ func TestHangUpReloads(t *testing.T) {
 
 // Some send a signal to the process and to its group: that is one end, which drains.
 func TestSignalThatComesTwice(t *testing.T) {
+	t.Parallel()
 	s := jsdtest.Serve(t, nil, "--driver", "process", "--spare", "0", "--min-containers", "0")
 	c := s.Dial(t, "json-rpc")
 	begun := make(chan callback, 1)

@@ -100,20 +100,20 @@ func printStatus(w io.Writer, r daemon.Status) error {
 		r.Counts.Starting, r.Counts.Spare, r.Counts.Idle, r.Counts.Busy, r.Counts.Closing, r.Counts.Max)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	if len(r.Tenants) > 0 {
-		fmt.Fprint(table, "\nTENANT\tCLASS\tCONTAINERS\tRUNNING\tWAITING\tOLDEST\n")
+		fmt.Fprint(table, "\nTENANT\tPROFILE\tCONTAINERS\tRUNNING\tWAITING\tOLDEST\n")
 	}
 	for _, t := range r.Tenants {
-		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%s\n", t.Name, cmp.Or(t.Class, "-"), t.Containers, t.Running, t.Waiting, span(t.OldestWait))
+		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%s\n", t.Name, cmp.Or(t.Profile, "-"), t.Containers, t.Running, t.Waiting, span(t.OldestWait))
 	}
 	moreThan(table, r.LeftOut.Tenants, "tenants")
 	if err := table.Flush(); err != nil {
 		return err
 	}
 	if len(r.Containers) > 0 {
-		fmt.Fprint(table, "\nCONTAINER\tSTATE\tTENANT\tCLASS\tRUNNING\tSESSIONS\tCALLS\tAGE\n")
+		fmt.Fprint(table, "\nCONTAINER\tSTATE\tTENANT\tPROFILE\tRUNNING\tSESSIONS\tCALLS\tAGE\n")
 	}
 	for _, c := range r.Containers {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", c.ID, c.State, cmp.Or(c.Tenant, "-"), cmp.Or(c.Class, "-"), c.Running, c.Sessions, c.Calls, span(c.Age))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", c.ID, c.State, cmp.Or(c.Tenant, "-"), cmp.Or(c.Profile, "-"), c.Running, c.Sessions, c.Calls, span(c.Age))
 	}
 	moreThan(table, r.LeftOut.Containers, "containers")
 	return table.Flush()

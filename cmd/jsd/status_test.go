@@ -12,6 +12,7 @@ import (
 )
 
 func TestStatus(t *testing.T) {
+	t.Parallel()
 	d := start(t, "process", "--admin-listen", "127.0.0.1:0", "--concurrency", "1", "--max-containers", "2", "--spare", "0", "--min-containers", "0")
 	c := d.Dial(t, "json-rpc")
 	c.Open("1", "tenant", "shop")
@@ -25,7 +26,7 @@ func TestStatus(t *testing.T) {
 		waiting = append(waiting, answer)
 	}
 	eventually(t, "two calls wait", func() bool { return d.Status().Calls.Waiting == 2 })
-	class, address := d.Status().Tenants[0].Class, d.AdminAddr().String()
+	profile, address := d.Status().Tenants[0].Profile, d.AdminAddr().String()
 	got := command(t, "", "status", "--admin", address)
 	var lines []string
 	for line := range strings.Lines(got.out) {
@@ -37,8 +38,8 @@ func TestStatus(t *testing.T) {
 		"jsd test on " + d.Address() + ", process driver, up ",
 		"calls: 1 running, 2 waiting, 1 ended, 0 refused; connections: 1; sessions: 1",
 		"containers: 0 starting, 0 spare, 0 idle, 2 busy, 0 closing; at most 2",
-		"TENANT CLASS CONTAINERS RUNNING WAITING OLDEST", "acme " + class + " 1 1 2 ", "shop " + class + " 1 0 0 -",
-		"CONTAINER STATE TENANT CLASS RUNNING SESSIONS CALLS AGE", " busy acme " + class + " 1 0 1 ", " held shop " + class + " 0 1 1 ",
+		"TENANT PROFILE CONTAINERS RUNNING WAITING OLDEST", "acme " + profile + " 1 1 2 ", "shop " + profile + " 1 0 0 -",
+		"CONTAINER STATE TENANT PROFILE RUNNING SESSIONS CALLS AGE", " busy acme " + profile + " 1 0 1 ", " pinned shop " + profile + " 0 1 1 ",
 	} {
 		if !strings.Contains(strings.Join(lines, "\n"), want) {
 			t.Errorf("no %q in\n%s", want, got.out)
@@ -62,6 +63,7 @@ func TestStatus(t *testing.T) {
 }
 
 func TestStatusWithoutAnAdminListener(t *testing.T) {
+	t.Parallel()
 	d := start(t, "process")
 	strange := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(`{"a":1}`)) }))
 	defer strange.Close()
@@ -83,7 +85,7 @@ func TestStatusWithoutAnAdminListener(t *testing.T) {
 func TestStatusSaysWhatItLeavesOut(t *testing.T) {
 	var out strings.Builder
 	r := daemon.Status{NotReady: "no container is ready yet", LeftOut: daemon.StatusLeftOut{Containers: 2, Tenants: 70}, Containers: []daemon.StatusContainer{
-		{ID: "jsd-a", State: "idle", Tenant: "a", Class: "image:2", Age: 3_723_400},
+		{ID: "jsd-a", State: "idle", Tenant: "a", Profile: "image:2", Age: 3_723_400},
 	}}
 	if err := printStatus(&out, r); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,72 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/containers/docker"
+	"github.com/jsd-project/jsd/scheduler"
+)
+
+// schedulerPolicy is the part of a tenant's policy that the scheduler goes by.
+func (d *Daemon) schedulerPolicy(tenant string) scheduler.Policy {
+	p := d.policies.Of(tenant)
+	return scheduler.Policy{
+		Profile: d.profiles.of(p), Containers: p.Containers, Concurrency: p.Concurrency, Weight: p.Weight,
+		Queue: p.Queue, QueueTime: p.QueueTime, Rate: p.Rate, Burst: p.Burst,
+		IdleTimeout: p.IdleTimeout, MaxAge: p.MaxAge, MaxCalls: p.MaxCalls,
+	}
+}
+
+// defaultProfile is the profile of tenants without an entry in the tenants file.
+func (d *Daemon) defaultProfile() string { return d.profiles.of(d.policies.Of("")) }
+
+// start starts a container for the scheduler, by the name of its profile.
+func (d *Daemon) start(ctx context.Context, profile string) (scheduler.Container, error) {
+	container, err := d.startContainer(ctx, profile)
+	if errors.Is(err, docker.ErrNoImage) {
+		select {
+		case d.imageGone <- struct{}{}: // the image's name may stand for another image by now
+		default:
+		}
+	}
+	if err != nil {
+		if d.startFailed != nil {
+			d.startFailed(err)
+		}
+		return nil, err
+	}
+	if profile == d.defaultProfile() { // what is in a tenant's own image is not told to others
+		hello := container.Agent()
+		d.hello.Store(&hello)
+	}
+	return container, nil
+}
+
+func (d *Daemon) startContainer(ctx context.Context, name string) (*containers.Container, error) {
+	profile := d.profiles.find(name)
+	process, err := d.driver.start(ctx, profile.Spec)
+	if err != nil {
+		return nil, err
+	}
+	return containers.Open(ctx, process, profile.Limits, d.log)
+}
+
+// startDelay is how long the start of a spare waits. A call that needs the spare meanwhile waits for the rest of it.
+const startDelay = 20 * time.Millisecond
+
+// delayed makes starts wait for which no call waits. A start takes the processors for a while: the call that has just
+// taken a spare, and so caused the start of the next one, goes first.
+func (d *Daemon) delayed(start scheduler.Start) scheduler.Start {
+	return func(ctx context.Context, profile string) (scheduler.Container, error) {
+		if d.scheduler.Stats().Queued == 0 {
+			select {
+			case <-time.After(startDelay):
+			case <-ctx.Done():
+			}
+		}
+		return start(ctx, profile)
+	}
+}
