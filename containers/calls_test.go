@@ -135,8 +135,8 @@ func (r recorder) one(t *testing.T) outcome {
 
 func minute() *call.Call { return &call.Call{Timeout: time.Minute} }
 
-// Whatever a call waits for, a cancel completes it once. The agent may be slow to stop it, which nobody waits for but the calls that
-// have no slot until then.
+// Whatever a call waits for, a cancel completes it once. The agent may be slow to stop it, which nobody waits for but
+// the calls that have no slot until then.
 func TestCancelOfAStartedCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const slow = 5 * time.Second

@@ -178,9 +178,9 @@ func (c *Container) Close() error {
 // Start starts a call. It waits for nobody: a call beyond Concurrency is sent when the agent has answered another.
 //
 // Done gets the result, a *Failure where the script came to no value, or a *LostError where the container died. A
-// cancelled call is done within 50 ms or so. The agent is told to stop it, and its slot is free once the agent has. A call, or a
-// part of its bundle, that is too long for a frame fails with LimitExceeded. Nothing of the call's Client runs any more when
-// Done is called.
+// cancelled call is done within 50 ms or so. The agent is told to stop it, and its slot is free once the agent has. A
+// call, or a part of its bundle, that is too long for a frame fails with LimitExceeded. Nothing of the call's Client
+// runs any more when Done is called.
 func (c *Container) Start(job *call.Call, done call.Done) call.Running {
 	p := &pendingCall{calls: c.calls, job: job, done: done}
 	c.calls.start(p)
@@ -216,8 +216,8 @@ type openedSession struct {
 	calls *calls
 }
 
-// Start starts a call in the session. It is for when the call before is done, and an error until then. Where the call before was
-// cancelled and the agent has not answered it, the new one waits for that.
+// Start starts a call in the session. It is for when the call before is done, and an error until then. Where the call
+// before was cancelled and the agent has not answered it, the new one waits for that.
 func (s *openedSession) Start(job *call.Call, done call.Done) call.Running {
 	p := &pendingCall{calls: s.calls, job: job, done: done, session: s.session}
 	s.calls.start(p)

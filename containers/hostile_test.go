@@ -19,9 +19,9 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// An agent may say anything. The scene of these tests is a container with six calls: 1 streams and may call back, and has stream 1, on
-// which four bytes have come; 2 is plain; 3 has opened session 1; 4 is in that session; 5 only streams; 6 is about to open
-// session 2.
+// An agent may say anything. The scene of these tests is a container with six calls: 1 streams and may call back, and
+// has stream 1, on which four bytes have come; 2 is plain; 3 has opened session 1; 4 is in that session; 5 only
+// streams; 6 is about to open session 2.
 const sceneCalls = 6
 
 var sceneLimits = func() Limits {

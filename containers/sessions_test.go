@@ -468,8 +468,8 @@ func TestTwoCallsAtOnceInASession(t *testing.T) {
 	})
 }
 
-// A call that was cancelled is done before the agent has stopped it. The next one in the session waits for that, whatever comes of
-// it, and takes no slot meanwhile. Its own time begins when it is sent.
+// A call that was cancelled is done before the agent has stopped it. The next one in the session waits for that,
+// whatever comes of it, and takes no slot meanwhile. Its own time begins when it is sent.
 func TestCallBehindACancelledOneInASession(t *testing.T) {
 	const slow = 5 * time.Second // of the agent, to stop
 	type end struct {

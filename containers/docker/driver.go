@@ -120,9 +120,10 @@ func confines(option string) bool {
 	return name == "name=seccomp"
 }
 
-// Start creates a container of the spec and starts it. It checks of the spec only its limits. The engine is not interrupted in the middle of a step,
-// since what it then leaves cannot be known; when ctx ends, Start removes what there is and returns.
-// Where the engine does not remove it, Start returns all the same, and that goes on until it does.
+// Start creates a container of the spec and starts it. It checks of the spec only its limits. The engine is not
+// interrupted in the middle of a step, since what it then leaves cannot be known; when ctx ends, Start removes what
+// there is and returns. Where the engine does not remove it, Start returns all the same, and that goes on until it
+// does.
 func (d *Driver) Start(ctx context.Context, spec Spec) (containers.Process, error) {
 	if err := cmp.Or(ctx.Err(), spec.check(), d.removals.full()); err != nil {
 		return nil, err

@@ -19,8 +19,9 @@ import (
 	"github.com/jsd-project/jsd/containers"
 )
 
-// A Driver is a driver under test, and what the suite needs to see and do from outside. What is started is killed by the suite;
-// that nothing is left then, also of starts that failed, is for whoever made the Driver to look at when the test ends.
+// A Driver is a driver under test, and what the suite needs to see and do from outside. What is started is killed by
+// the suite; that nothing is left then, also of starts that failed, is for whoever made the Driver to look at when the
+// test ends.
 type Driver struct {
 	// Start starts the real agent.
 	Start func(ctx context.Context) (containers.Process, error)
