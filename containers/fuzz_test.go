@@ -71,18 +71,18 @@ func FuzzLink(f *testing.F) {
 		}
 		run(c.Execute, call.Call{Stream: true, Callbacks: []string{"f", "fetchUser"}, Client: &fuzzedClient{}})
 		run(c.Execute, call.Call{})
-		var s call.Session
+		var s *openedSession
 		opened := make(chan struct{})
 		calls.Go(func() {
 			defer close(opened)
 			var err error
-			if s, err = c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
+			if s, err = c.openSession(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
 				t.Error(err)
 			}
 		})
 		<-made
 		<-opened
-		run(s.(executor).Execute, call.Call{Stream: true, Callbacks: []string{"f"}, Client: &fuzzedClient{}})
+		run(s.Execute, call.Call{Stream: true, Callbacks: []string{"f"}, Client: &fuzzedClient{}})
 		calls.Wait()
 		<-s.Done()
 		<-c.Done()

@@ -14,8 +14,8 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// openPiped gives a container whose agent is behind pipes of the kernel, says hello, and then follows the script. The test ends when
-// the script has.
+// openPiped gives a container whose agent is behind pipes of the kernel, says hello, and then follows the script. The
+// test ends when the script has.
 func openPiped(t *testing.T, script func(*peer, io.Closer)) (*Container, *pipedProcess) {
 	t.Helper()
 	process, theirs := newPipedProcess(t)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/jsd-project/jsd/call"
 	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/containers/drivertest"
 )
 
 // hasty is a patience that tests can wait for.
@@ -57,7 +58,7 @@ func TestAgentThatLoopsIsGivenUpInTheEnd(t *testing.T) {
 	if ended := time.Since(begun); ended < 3*time.Second {
 		t.Errorf("given up after %v", ended)
 	}
-	if _, err := c.Execute(t.Context(), call.Call{}); !errors.Is(err, containers.ErrSilent) {
+	if _, err := drivertest.Execute(t.Context(), c, call.Call{}); !errors.Is(err, containers.ErrSilent) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -194,7 +195,11 @@ func TestExecuteWaitsForCallbacks(t *testing.T) {
 		answer func(*peer)
 		want   error
 	}{
-		{name: "a result without them", answer: func(p *peer) { p.result(1, "1") }},
+		{name: "a result without them", answer: func(p *peer) {
+			p.result(1, "1")
+			p.send(kindPrint, `{"id":1,"level":"log"}`, "late") // what comes behind the answer is ignored
+			p.send(kindCallback, `{"id":1,"callback":2,"name":"f"}`, "[]")
+		}},
 		{name: "a client that never answers", answer: func(p *peer) {
 			time.Sleep(time.Minute)
 			p.failure(1, `"code":1002,"limit":"wall"`)
@@ -294,4 +299,114 @@ func TestContainerDiesUnderCallbacks(t *testing.T) {
 		t.Errorf("got %#v, printed %q", err, host.lines)
 	}
 	<-process.killed
+}
+
+// An agent keeps to the bound by itself; ten thousand callbacks at once are then only a matter of time.
+func TestTenThousandCallbacks(t *testing.T) {
+	const all = 10_000
+	c, _ := open(t, testLimits, func(p *peer) {
+		p.expect(kindCall, hostedCall)
+		room := make(chan struct{}, maxCallbacks)
+		var reading sync.WaitGroup
+		defer reading.Wait()
+		answers := make(map[string]bool)
+		reading.Go(func() {
+			for range all {
+				f, _ := p.next()
+				if f.kind != kindReply || string(f.header) != fmt.Sprintf(`{"id":1,"callback":%s}`, strings.Trim(string(f.body), "[]")) {
+					t.Errorf("got %s with %s", f.header, f.body)
+				}
+				answers[string(f.header)] = true
+				<-room
+			}
+			if len(answers) != all {
+				t.Errorf("%d callbacks were answered", len(answers))
+			}
+			p.result(1, "1")
+			p.next()
+		})
+		for i := range all {
+			room <- struct{}{}
+			p.send(kindCallback, fmt.Sprintf(`{"id":1,"callback":%d,"name":"f"}`, i+1), fmt.Sprintf("[%d]", i+1))
+		}
+	})
+	if _, err := c.Execute(t.Context(), callWith(&client{answer: func(_ context.Context, _ string, args json.RawMessage) (json.RawMessage, error) {
+		return args, nil
+	}})); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCallbacksBeyondTheBoundAreRefused(t *testing.T) {
+	limits := testLimits
+	limits.Result = 1 << 20
+	tests := []struct {
+		name    string
+		args    string
+		allowed int
+	}{
+		{"too many", "[]", maxCallbacks},
+		{"too many bytes", `["` + strings.Repeat("x", limits.Result/4) + `"]`, 3},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			release := make(chan struct{})
+			c, _ := open(t, limits, func(p *peer) {
+				p.expect(kindCall, hostedCall)
+				const more = 5
+				for i := range test.allowed + more {
+					p.send(kindCallback, fmt.Sprintf(`{"id":1,"callback":%d,"name":"f"}`, i+1), test.args)
+					if i >= test.allowed {
+						p.expect(kindReply, fmt.Sprintf(`{"id":1,"callback":%d,"error":{"message":"host.f is not allowed: too many callbacks wait for an answer"}}`, i+1))
+					}
+				}
+				close(release)
+				for range test.allowed {
+					if f, _ := p.next(); f.kind != kindReply || string(f.body) != "1" {
+						t.Errorf("got kind %d, header %s", f.kind, f.header)
+					}
+				}
+				p.send(kindCallback, fmt.Sprintf(`{"id":1,"callback":%d,"name":"f"}`, test.allowed+more+1), test.args)
+				p.expect(kindReply, fmt.Sprintf(`{"id":1,"callback":%d}`, test.allowed+more+1)) // there is room again
+				p.result(1, "1")
+				p.next()
+			})
+			if _, err := c.Execute(t.Context(), callWith(&client{answer: func(context.Context, string, json.RawMessage) (json.RawMessage, error) {
+				<-release
+				return []byte("1"), nil
+			}})); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// The replies to an agent that does not read do not fill the memory.
+func TestRepliesThatWaitAreBounded(t *testing.T) {
+	large := []byte(`"` + strings.Repeat("x", maxReply-2) + `"`)
+	const fit = 1 + maxReplies/maxReply // one is being written, the others wait
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := open(t, testLimits, func(p *peer) {
+			p.expect(kindCall, hostedCall)
+			for i := range fit + 1 {
+				p.send(kindCallback, fmt.Sprintf(`{"id":1,"callback":%d,"name":"f"}`, i+1), "[]")
+				synctest.Wait()
+			}
+			for i := range fit {
+				if body := p.expect(kindReply, fmt.Sprintf(`{"id":1,"callback":%d}`, i+1)); len(body) != maxReply {
+					t.Errorf("got %d bytes", len(body))
+				}
+			}
+			p.expect(kindReply, fmt.Sprintf(`{"id":1,"callback":%d,"error":{"message":"the answer to host.f has no room: too many wait to be sent"}}`, fit+1))
+			p.send(kindCallback, fmt.Sprintf(`{"id":1,"callback":%d,"name":"f"}`, fit+2), "[]")
+			p.expect(kindReply, fmt.Sprintf(`{"id":1,"callback":%d}`, fit+2)) // there is room again
+			p.result(1, "1")
+			p.next()
+		})
+		if _, err := c.Execute(t.Context(), callWith(&client{answer: func(context.Context, string, json.RawMessage) (json.RawMessage, error) {
+			return large, nil
+		}})); err != nil {
+			t.Error(err)
+		}
+	})
 }

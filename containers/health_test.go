@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -24,6 +25,11 @@ func (p meteredProcess) CPU(ctx context.Context) (time.Duration, error) { return
 
 func stopped(context.Context) (time.Duration, error)   { return time.Minute, nil }
 func unknowing(context.Context) (time.Duration, error) { return 0, io.ErrUnexpectedEOF }
+
+func hanging(ctx context.Context) (time.Duration, error) {
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
 
 // busy gives a meter of a container that computes for so long.
 func busy(d time.Duration) func(context.Context) (time.Duration, error) {
@@ -67,29 +73,40 @@ func TestSilentAgent(t *testing.T) {
 	const long = 602 * time.Second
 	tests := []struct {
 		name  string
-		until time.Duration // that the meter moves; below 0: nobody knows
+		meter func(context.Context) (time.Duration, error) // nil: there is none
+		until time.Duration                                // that a meter shows the container to compute, in place of meter
+		deaf  bool                                         // it does not even read
 		call  bool
 		ends  time.Duration // after the agent's last word
 	}{
-		{name: "stopped", ends: 25 * time.Second},
-		{name: "stopped under a call", call: true, ends: 25 * time.Second},
+		{name: "stopped", meter: stopped, ends: 25 * time.Second},
+		{name: "stopped under a call", meter: stopped, call: true, ends: 25 * time.Second},
+		{name: "stopped, so that the call is stuck", meter: stopped, deaf: true, call: true, ends: 25 * time.Second},
 		{name: "busy", until: long, ends: time.Minute},
 		{name: "busy with a call", until: long, call: true, ends: 610 * time.Second},
 		{name: "busy, then stopped", until: 42 * time.Second, ends: 50 * time.Second},
 		{name: "busy with a call, then stopped", until: 302 * time.Second, call: true, ends: 310 * time.Second},
-		{name: "nobody knows", until: -1, ends: time.Minute},
-		{name: "nobody knows, under a call", until: -1, call: true, ends: 610 * time.Second},
+		{name: "nobody knows", meter: unknowing, ends: time.Minute},
+		{name: "nobody knows, under a call", meter: unknowing, call: true, ends: 610 * time.Second},
+		{name: "no meter", ends: time.Minute},
+		{name: "a meter that never answers", meter: hanging, ends: 70 * time.Second}, // two looks of 25 s, from 20 s on
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				meter := busy(test.until)
-				if test.until < 0 {
-					meter = unknowing
+				if test.until > 0 {
+					test.meter = busy(test.until)
 				}
 				pings := make(chan int, 1)
 				begun := time.Now()
-				c := openMetered(t, meter, func(p *peer) { pings <- ignore(p) })
+				c := openMetered(t, test.meter, func(p *peer) {
+					if test.deaf {
+						<-p.killed
+						pings <- 1 // which it did not read
+						return
+					}
+					pings <- ignore(p)
+				})
 				if test.call {
 					_, err := c.Execute(t.Context(), call.Call{Timeout: long})
 					checkSilenced(t, err, test.ends > long)
@@ -123,17 +140,6 @@ func checkSilenced(t *testing.T, err error, overdue bool) {
 	} else if !errors.As(err, &lost) || !lost.Started || !errors.Is(err, ErrSilent) {
 		t.Errorf("got %v, want a LostError of a started call", err)
 	}
-}
-
-func TestProcessWithoutMeterIsGivenMoreTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		begun := time.Now()
-		c := openMetered(t, nil, func(p *peer) { ignore(p) })
-		<-c.Done()
-		if ended := time.Since(begun); ended != time.Minute {
-			t.Errorf("ended after %v", ended)
-		}
-	})
 }
 
 func TestIdleAgentIsPingedOnceInAnInterval(t *testing.T) {
@@ -221,56 +227,13 @@ func TestAgentThatAnswersLate(t *testing.T) {
 	}
 }
 
-// An agent that stopped takes nothing in, either: the writer is stuck in a call then.
-func TestAgentThatStopsReading(t *testing.T) {
+func TestCloseDuringALookAtTheMeter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := openMetered(t, stopped, func(*peer) { <-t.Context().Done() })
-		_, err := c.Execute(t.Context(), call.Call{Timeout: time.Hour})
-		checkSilenced(t, err, false)
-	})
-}
-
-func TestPongsNobodyAskedFor(t *testing.T) {
-	for name, say := range map[string]func(*peer){
-		"at once":          func(p *peer) { p.send(kindPong, "{}", "") },
-		"twice":            func(p *peer) { p.nextOrPing(); p.send(kindPong, "{}", ""); p.send(kindPong, "{}", "") },
-		"no header":        func(p *peer) { p.nextOrPing(); p.send(kindPong, "", "") },
-		"a ping of theirs": func(p *peer) { p.send(kindPing, "{}", "") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c := openMetered(t, stopped, func(p *peer) {
-					say(p)
-					ignore(p)
-				})
-				<-c.Done()
-				if _, err := c.Execute(t.Context(), call.Call{}); !errors.Is(err, errProtocol) {
-					t.Errorf("got %v", err)
-				}
-			})
-		})
-	}
-}
-
-func TestMeterThatNeverAnswers(t *testing.T) {
-	hangs := func(ctx context.Context) (time.Duration, error) {
-		<-ctx.Done()
-		return 0, ctx.Err()
-	}
-	synctest.Test(t, func(t *testing.T) {
-		c := openMetered(t, hangs, func(p *peer) { ignore(p) })
+		c := openMetered(t, hanging, func(p *peer) { ignore(p) })
 		time.Sleep(21 * time.Second) // it is being looked at
 		begun := time.Now()
 		if err := c.Close(); err != nil || time.Since(begun) != 0 {
 			t.Errorf("closed after %v: %v", time.Since(begun), err)
-		}
-	})
-	synctest.Test(t, func(t *testing.T) {
-		begun := time.Now()
-		c := openMetered(t, hangs, func(p *peer) { ignore(p) })
-		<-c.Done()
-		if ended := time.Since(begun); ended != 70*time.Second { // two looks of 25 s, from 20 s on
-			t.Errorf("ended after %v", ended)
 		}
 	})
 }
@@ -289,4 +252,87 @@ func TestAgentOfAnOverdueCallIsLookedAtAtOnce(t *testing.T) {
 			t.Errorf("ended after %v, want %v", ended, want)
 		}
 	})
+}
+
+// Where it is slow and nothing else, neither a call that was to stop nor a session costs it its life.
+func TestSlowAgentHasTimeToStop(t *testing.T) {
+	const slow = 45 * time.Second // and not when the grace of a call ends, which is every 10 s
+	answer := func(p *peer, answers ...string) {
+		time.Sleep(slow)
+		for _, answer := range answers {
+			p.raw(answer)
+		}
+		id, _, _ := p.nextCall()
+		p.result(id, "2")
+		p.next()
+	}
+	frames := goldenFrames(t)
+	const timedOut, opened = "\x00\x00\x00\x14\x05" + `{"id":1,"code":1002}`, "\x00\x00\x00\x0a\x04{\"id\":1}\n1"
+	pong, ended := string(frames["pong"].bytes(t)), string(frames["ended"].bytes(t))
+	for name, test := range map[string]struct {
+		agent func(*peer)
+		run   func(*testing.T, *Container) error
+		err   *call.Failure
+		takes time.Duration
+	}{
+		"a cancelled call": {
+			func(p *peer) {
+				p.nextCall()
+				p.expectKinds(kindCancel, kindPing)
+				answer(p, timedOut, pong)
+			},
+			func(t *testing.T, c *Container) error {
+				_, err := c.Execute(cancelled(t, time.Second), call.Call{Timeout: time.Hour})
+				return err
+			},
+			&call.Failure{Code: call.Cancelled}, time.Second + cancelAnswer,
+		},
+		"a call past its deadline": {
+			func(p *peer) {
+				p.nextCall()
+				p.expectKinds(kindCancel, kindPing)
+				answer(p, timedOut, pong)
+			},
+			func(t *testing.T, c *Container) error {
+				_, err := c.Execute(t.Context(), call.Call{Timeout: time.Second})
+				return err
+			},
+			&call.Failure{Code: call.Timeout, Limit: "wall"}, time.Second + deadlineGrace,
+		},
+		"a session that opened too late": {
+			func(p *peer) {
+				p.nextCall()
+				p.expectKinds(kindCancel, kindPing, kindClose)
+				answer(p, opened, ended, pong)
+			},
+			func(t *testing.T, c *Container) error {
+				_, err := c.openSession(t.Context(), call.Call{Timeout: time.Second})
+				return err
+			},
+			&call.Failure{Code: call.Timeout, Limit: "wall"}, time.Second + deadlineGrace,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := openMetered(t, busy(time.Hour), test.agent)
+				begun := time.Now()
+				if err := test.run(t, c); !reflect.DeepEqual(err, test.err) || time.Since(begun) != test.takes {
+					t.Errorf("got %v after %v", err, time.Since(begun))
+				}
+				time.Sleep(slow + time.Second)
+				if result, err := c.Execute(t.Context(), call.Call{Timeout: time.Second}); string(result.Value) != "2" {
+					t.Errorf("the next call got %s, %v", result.Value, err)
+				}
+			})
+		})
+	}
+}
+
+// expectKinds takes as many frames of the daemon as there are kinds.
+func (p *peer) expectKinds(kinds ...kind) {
+	for _, k := range kinds {
+		if f, ok := p.nextOrPing(); !ok || f.kind != k {
+			p.t.Errorf("got kind %d, header %s, want kind %d", f.kind, f.header, k)
+		}
+	}
 }
