@@ -16,13 +16,14 @@ type answerer struct{ done chan struct{} }
 func (answerer) ID() string              { return "answerer" }
 func (a answerer) Done() <-chan struct{} { return a.done }
 func (answerer) Close() error            { return nil }
+func (answerer) Cancel()                 {}
 func (answerer) Start(_ *call.Call, done call.Done) call.Running {
 	done(call.Result{}, nil)
-	return nil
+	return answerer{}
 }
 func (answerer) OpenSession(_ *call.Call, done func(call.Session, call.Result, error)) call.Running {
 	done(nil, call.Result{}, call.ErrNoSession)
-	return nil
+	return answerer{}
 }
 
 const (

@@ -13,7 +13,7 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// ErrTooMany means that a folder would have more than MaxFiles files.
+// ErrTooMany means that a folder would have more than call.MaxFiles files.
 var ErrTooMany = errors.New("too many files in a bundle")
 
 // A Folder becomes a bundle when it is finished. One goroutine at a time uses it. Its zero value is empty.
@@ -37,7 +37,7 @@ func (f *Folder) Add(part json.RawMessage, sources map[string]json.RawMessage) e
 			names += len(path)
 		}
 	}
-	if len(f.digest)+added > MaxFiles {
+	if len(f.digest)+added > call.MaxFiles {
 		return ErrTooMany
 	}
 	if len(sources) == 0 {

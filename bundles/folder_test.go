@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // folderOf makes a folder of parts, JSON objects.
@@ -90,7 +92,7 @@ func TestFolderKeepsNothingOfARequest(t *testing.T) {
 
 func TestFolderIsBounded(t *testing.T) {
 	var b strings.Builder
-	for i := range MaxFiles {
+	for i := range call.MaxFiles {
 		fmt.Fprintf(&b, `,"%d":""`, i)
 	}
 	f := folderOf(t, `{`+b.String()[1:]+`}`)
@@ -98,7 +100,7 @@ func TestFolderIsBounded(t *testing.T) {
 	if err := add(f, `{"0":"1","one more":""}`); !errors.Is(err, ErrTooMany) {
 		t.Errorf("got %v", err)
 	}
-	if f.Size() != before || f.Files() != MaxFiles {
+	if f.Size() != before || f.Files() != call.MaxFiles {
 		t.Errorf("a part that was refused changed the folder")
 	}
 	if err := add(f, `{"0":"1"}`); err != nil {

@@ -1,9 +1,11 @@
 // Package call holds the words that the parts of the daemon share: a call, what it comes to, and the codes of
 // everything that can go wrong. It imports nothing of the house, so every other package may import it.
 //
-//	rpc ── Call ──► scheduler ── Call ──► containers ── frame ──► agent
-//	 ▲                 │                      │
-//	 └───── Result, or an error ◄─────────────┘      *Failure, *LostError, *BusyError, ErrNoSession
+//	rpc ── *Call ──► scheduler ── *Call ──► containers ── frame ──► agent
+//	 ▲                  │                       │
+//	 └──── Done ◄───────┴─────── Done ◄─────────┘      Result, or an error: *Failure, *LostError, *BusyError, ErrNoSession
+//
+// A call is started, not waited for: Start returns at once, and Done is called with the outcome, exactly once.
 package call
 
 import (
@@ -103,14 +105,10 @@ type Running interface {
 
 // A Session is a context that lives on between calls. Its methods may be called from any goroutine.
 type Session interface {
-	// Execute runs a call in the context, behind the calls before it: its Timeout counts from its turn, and a call given
-	// up before that costs nothing. Of call.Script the session takes code, call, args and caller. The errors are those of
-	// a call without a session, and ErrNoSession once the session has ended. A call that is cancelled, overruns or
-	// runs out of memory ends the session.
-	Execute(ctx context.Context, call Call) (Result, error)
-
-	// Start runs a call in the context, as Execute does, and calls done with what it came to. A session has one call in
-	// flight: the caller starts the next one when the one before is done, and a second one is refused as a bug.
+	// Start runs a call in the context. A session has one call in flight: rpc keeps the order, and starts the next call when
+	// the one before is done. A second one is refused as a bug. Of job.Script the session takes code, call, args and
+	// caller. The errors are those of a call without a session, and ErrNoSession once the session has ended. A call that
+	// is cancelled, overruns or runs out of memory ends the session.
 	Start(job *Call, done Done) Running
 
 	Done() <-chan struct{} // closed when the session has ended, for whatever reason

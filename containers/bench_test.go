@@ -59,6 +59,7 @@ type pipedProcess struct {
 	io.Reader
 	io.Writer
 	read, write *os.File
+	ended       chan struct{}
 }
 
 // newPipedProcess gives both sides.
@@ -71,11 +72,11 @@ func newPipedProcess(t testing.TB) (*pipedProcess, io.ReadWriteCloser) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &pipedProcess{fromAgent, toAgent, fromAgent, toAgent}, &pipedAgent{fromDaemon, toDaemon}
+	return &pipedProcess{fromAgent, toAgent, fromAgent, toAgent, make(chan struct{})}, &pipedAgent{fromDaemon, toDaemon}
 }
 
-func (p *pipedProcess) ID() string                    { return "piped" }
-func (p *pipedProcess) Pipes() (io.Reader, io.Writer) { return p.read, p.write }
+func (p *pipedProcess) ID() string                                { return "piped" }
+func (p *pipedProcess) Pipes() (Pipe, io.Writer, <-chan struct{}) { return p.read, p.write, p.ended }
 
 func (p *pipedProcess) Kill() error {
 	return errors.Join(ignoreClosed(p.read.Close()), ignoreClosed(p.write.Close()))
@@ -88,13 +89,14 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-type pipedAgent struct {
-	*os.File
-	write *os.File
-}
+type pipedAgent struct{ read, write *os.File }
 
+func (p *pipedAgent) Read(b []byte) (int, error)  { return p.read.Read(b) }
 func (p *pipedAgent) Write(b []byte) (int, error) { return p.write.Write(b) }
-func (p *pipedAgent) Close() error                { return errors.Join(p.File.Close(), p.write.Close()) }
+
+func (p *pipedAgent) Close() error {
+	return errors.Join(ignoreClosed(p.read.Close()), ignoreClosed(p.write.Close()))
+}
 
 // answerAll is an agent that allocates next to nothing, so that the figures are the daemon's.
 func answerAll(conn io.ReadWriteCloser) {

@@ -1,95 +1,98 @@
 package containers
 
 import (
-	"container/list"
 	"encoding/json"
 	"fmt"
+	"math"
 	"sync"
 
 	"github.com/jsd-project/jsd/call"
+	"github.com/jsd-project/jsd/quota"
 )
 
 const (
-	// bundleBytes and bundleCount bound what an agent holds of bundles. The second is for small
-	// ones, which cost more than their bytes, and keeps the header that drops them short.
+	// bundleBytes and bundleCount bound the bundles that an agent holds. The count is for small
+	// bundles, which cost more than their bytes. It also keeps the header that drops them short.
 	bundleBytes = 64 << 20
 
-	// bundleShare is the part of a container's memory that its bundles may take: 1/8, since workers
-	// hold those they use, too.
+	// bundleShare is the part of a container's memory that its bundles may take: 1/8, because workers
+	// hold the bundles that they use, too.
 	bundleShare = 8
 
 	bundleCount = 1000
 )
 
-// bundles knows which bundles an agent holds, and decides which it forgets: those that no call needs,
-// the one needed longest ago first. Where calls need more than the bounds allow, they get it.
+// bundles knows which bundles an agent holds, and decides which of them it drops: only bundles that no call
+// needs, and the least recently needed ones first. Calls may need more than the bounds allow.
 type bundles struct {
 	maxBytes, maxCount int
 
-	// mu guards what follows. need holds it until the call is in the writer's queue too, so that
-	// the agent gets bundles, drops and calls in the order in which they were decided.
-	mu    sync.Mutex
-	held  map[string]*heldBundle
-	idle  *list.List // of *heldBundle without calls, the one needed longest ago in front
-	bytes int        // of all that are held
+	// mu guards held. need holds it until the call is in the writer's queue, too, so that the agent gets bundles,
+	// drops and calls in the order in which they were decided.
+	mu   sync.Mutex
+	held *quota.Store[soleOwner, string, *heldBundle]
 }
+
+// soleOwner is the one owner in the store: a container has one tenant.
+type soleOwner struct{}
 
 type heldBundle struct {
 	id    string
 	bytes int
-	calls int           // that need it
-	idle  *list.Element // nil while calls need it
+	calls int // that need it
 }
 
 func newBundles(maxBytes, maxCount int) *bundles {
-	return &bundles{maxBytes: maxBytes, maxCount: maxCount, held: make(map[string]*heldBundle), idle: list.New()}
+	return &bundles{
+		maxBytes: maxBytes, maxCount: maxCount,
+		held: quota.NewStore[soleOwner, string, *heldBundle](math.MaxInt64, quota.ByValue),
+	}
 }
 
-// need notes that a call needs b until release, and has enqueue put the call behind frames: those
-// that bring b, or none where the agent holds it. On an error, which may be errFrameTooLong, nothing
-// has happened.
+// need notes that a call needs b until release. It calls enqueue, which puts the call into the writer's queue
+// behind frames. These bring b; there are none if the agent holds b. On an error, which may be errFrameTooLong,
+// nothing has happened.
 func (s *bundles) need(b *call.Bundle, enqueue func(frames [][]byte)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var frames [][]byte
-	h := s.held[b.ID]
-	if h == nil {
+	h, found := s.held.Get(soleOwner{}, b.ID)
+	if !found {
 		surplus := s.surplusLocked(b.Size)
 		var err error
 		if frames, err = encodeBundle(b, surplus); err != nil {
 			return err
 		}
-		s.forgetLocked(surplus)
+		for _, h := range surplus {
+			s.held.Remove(soleOwner{}, h.id)
+		}
 		h = &heldBundle{id: b.ID, bytes: b.Size}
-		s.held[b.ID] = h
-		s.bytes += b.Size
-	}
-	if h.idle != nil {
-		s.idle.Remove(h.idle)
-		h.idle = nil
+		s.held.Put(soleOwner{}, h.id, h, int64(h.bytes), math.MaxInt64)
 	}
 	h.calls++
 	enqueue(frames)
 	return nil
 }
 
-// release ends a call's need: the agent is done with the call.
+// release notes that a call does not need a bundle any more, because it has ended.
 func (s *bundles) release(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := s.held[id]
+	h, _ := s.held.Get(soleOwner{}, id)
 	h.calls--
-	if h.calls == 0 {
-		h.idle = s.idle.PushBack(h)
-	}
 }
 
-// surplusLocked gives the bundles that make room for another one of n bytes, as far as calls leave any.
-func (s *bundles) surplusLocked(n int) []*heldBundle {
-	var surplus []*heldBundle
-	bytes, count := s.bytes+n, len(s.held)+1
-	for e := s.idle.Front(); e != nil && (bytes > s.maxBytes || count > s.maxCount); e = e.Next() {
-		h := e.Value.(*heldBundle)
+// surplusLocked returns the bundles to drop for another one of n bytes. It may return too few, because calls need
+// the others.
+func (s *bundles) surplusLocked(n int) (surplus []*heldBundle) {
+	bytes, count := int(s.held.Size())+n, s.held.Len()+1
+	for _, h := range s.held.All(soleOwner{}) {
+		if bytes <= s.maxBytes && count <= s.maxCount {
+			break
+		}
+		if h.calls > 0 {
+			continue
+		}
 		surplus = append(surplus, h)
 		bytes -= h.bytes
 		count--
@@ -97,22 +100,14 @@ func (s *bundles) surplusLocked(n int) []*heldBundle {
 	return surplus
 }
 
-func (s *bundles) forgetLocked(surplus []*heldBundle) {
-	for _, h := range surplus {
-		s.idle.Remove(h.idle)
-		delete(s.held, h.id)
-		s.bytes -= h.bytes
-	}
-}
-
 type bundleHeader struct {
 	Bundle string   `json:"bundle"`
 	More   bool     `json:"more,omitempty"` // another part follows
-	Drop   []string `json:"drop,omitempty"` // bundles to forget first
+	Drop   []string `json:"drop,omitempty"` // bundles that the agent drops first
 }
 
-// encodeBundle makes a frame of each part; the first says what to drop. Parts are not copied: every
-// second element is a part as it came.
+// encodeBundle makes a frame of each part. The first frame names the bundles to drop. A frame is two elements of
+// frames: its head, and the part itself, which is not copied.
 func encodeBundle(b *call.Bundle, drop []*heldBundle) ([][]byte, error) {
 	parts := b.Parts
 	if len(parts) == 0 {

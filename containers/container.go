@@ -41,10 +41,10 @@ func Open(ctx context.Context, p Process, limits Limits, log zerolog.Logger) (*C
 		}
 		return nil, err
 	}
-	var from io.Reader
+	r := &reader{link: l, frames: frames}
 	var to io.Writer
 	if piped, ok := p.(Piped); ok {
-		from, to = piped.Pipes()
+		r.pipe, to, r.gone = piped.Pipes()
 	}
 	if to == nil {
 		to = p
@@ -58,7 +58,8 @@ func Open(ctx context.Context, p Process, limits Limits, log zerolog.Logger) (*C
 		done:     make(chan struct{}),
 	}
 	c.calls = newCalls(l, c.sessions, c.streams)
-	go c.run(&reader{link: l, calls: c.calls, sessions: c.sessions, streams: c.streams, frames: frames}, from)
+	r.calls, r.sessions, r.streams = c.calls, c.sessions, c.streams
+	go c.run(r)
 	return c, nil
 }
 
@@ -116,11 +117,16 @@ func exchangeHellos(l *link, frames *frameBuffer) (Hello, error) {
 //	session.checkClosed         a timer's
 //
 // What a call does is told at calls and at reader.read.
-func (c *Container) run(r *reader, from io.Reader) {
+func (c *Container) run(r *reader) {
 	var both sync.WaitGroup
-	both.Go(func() { c.link.fail(r.read(from)) })
+	both.Go(func() { c.link.fail(r.read()) })
 	both.Go((&health{link: c.link, calls: c.calls}).watch)
-	<-c.link.dead
+	select {
+	case <-c.link.dead:
+	case <-r.gone:
+		r.lookForEnd()
+		<-c.link.dead
+	}
 	c.bury()
 	c.killErr = c.link.process.Kill()
 	if c.killErr != nil {

@@ -14,17 +14,7 @@ const (
 	// Version of the link. Both sides name it in their hello, and end the link where it differs.
 	Version = 5
 
-	// MaxFrame bounds the payload of a frame to the agent, in bytes: the largest frame of a client
-	// by default, and room for what encoding adds to it.
-	MaxFrame = 17 << 20
-
-	// HeaderRoom bounds the header of a frame to the daemon without its console, in bytes.
-	HeaderRoom = 1 << 20
-
 	frameHead = 5 // length and kind
-
-	// maxStreams bounds the streams of a container at once.
-	maxStreams = 256
 )
 
 type kind byte

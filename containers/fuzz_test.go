@@ -82,7 +82,7 @@ func FuzzLink(f *testing.F) {
 		})
 		<-made
 		<-opened
-		run(s.Execute, call.Call{Stream: true, Callbacks: []string{"f"}, Client: &fuzzedClient{}})
+		run(s.(executor).Execute, call.Call{Stream: true, Callbacks: []string{"f"}, Client: &fuzzedClient{}})
 		calls.Wait()
 		<-s.Done()
 		<-c.Done()

@@ -198,7 +198,7 @@ func sayUnderWay(t *testing.T, name string, k kind, header, body string, lives b
 		s, err = c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute})
 		return call.Result{}, err
 	})
-	run(4, func() (call.Result, error) { return s.Execute(t.Context(), call.Call{Timeout: time.Minute}) })
+	run(4, func() (call.Result, error) { return s.(executor).Execute(t.Context(), call.Call{Timeout: time.Minute}) })
 	close(proceed)
 	calls.Wait()
 	for id := 1; id <= 4; id++ {

@@ -5,6 +5,18 @@ import (
 	"time"
 )
 
+const (
+	// MaxFrame bounds the payload of a frame to the agent, in bytes: the largest frame of a client
+	// by default, and room for what encoding adds to it.
+	MaxFrame = 17 << 20
+
+	// HeaderRoom bounds the header of a frame to the daemon without its console, in bytes.
+	HeaderRoom = 1 << 20
+
+	// maxStreams bounds the streams of a container at once, unless one call may have more.
+	maxStreams = 256
+)
+
 // Limits bound what one container may do. They are fixed for its life.
 type Limits struct {
 	Concurrency  int // calls at once

@@ -43,7 +43,7 @@ func (p *pipeProcess) Kill() error {
 // A peer is the agent's side: it reads what the daemon sends and writes whatever a test likes.
 type peer struct {
 	t      *testing.T
-	conn   net.Conn
+	conn   io.ReadWriteCloser
 	frames *frameBuffer
 
 	killed <-chan struct{} // once the daemon has hung up

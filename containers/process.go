@@ -29,12 +29,19 @@ type Meter interface {
 }
 
 // A Piped is a Process under whose Read and Write there are pipes or sockets that the link may use itself, which costs fewer
-// system calls. Nobody else reads or writes them then.
+// system calls.
 type Piped interface {
-	// Pipes gives what to read and to write, or nil and nil where there is nothing but Read and Write. It is called once,
-	// when Read has given all that it took.
+	// Pipes gives what to read from and to write to in place of the process, from then on. Read is nil where only Read of the
+	// process will do, write where only Write will. It is called once, when Read has given all that it took. When read has
+	// ended, Read of the process says why.
 	//
-	// A read of a pipe may miss its end where the last bytes come at the same moment (see nonblock.Read). The process sees to
-	// it that the read deadline of what it gave is then set to the past, once. When what it gave has ended, Read says why.
-	Pipes() (io.Reader, io.Writer)
+	// A read of a pipe may miss its end where the last bytes come at the same moment (see nonblock.Read). So ended, if it is
+	// not nil, is closed when the agent seems to have ended, and the link then looks for the end of read.
+	Pipes() (read Pipe, write io.Writer, ended <-chan struct{})
+}
+
+// A Pipe is an *os.File of a pipe, or a net.Conn.
+type Pipe interface {
+	io.Reader
+	SetReadDeadline(time.Time) error
 }

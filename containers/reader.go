@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"sync"
 	"time"
 
 	"github.com/jsd-project/jsd/call"
@@ -18,10 +18,15 @@ type reader struct {
 	sessions *sessions
 	streams  *streams
 	frames   *frameBuffer
+	pipe     Pipe            // to read from; nil: the process itself is read
+	gone     <-chan struct{} // closed when the agent seems to have ended; see Piped
+
+	mu   sync.Mutex // guards what follows, and the read deadline of pipe
+	over bool       // pipe is not read any more
 }
 
-// read takes frames until one cannot be believed, or no more come, and says why. It reads from a pipe or socket of the process,
-// or from the process itself where from is nil. At the end of the pipe, too, the process says why it has ended.
+// read takes frames until one cannot be believed, or no more come, and says why. Also where it reads a pipe, it is the process
+// that says why that has ended.
 //
 //	read
 //	  nonblock.Read
@@ -39,19 +44,17 @@ type reader struct {
 //	        link.pong                pong
 //	        streams.admit            open; stream.run is a goroutine
 //	        streams.take             data, credit, finish, abort
-func (r *reader) read(from io.Reader) error {
+func (r *reader) read() error {
 	r.frames.limit = r.link.limits.frameLimit()
 	if err := r.Took(0); err != nil { // frames that came with the hello
 		return err
 	}
-	if from != nil {
-		err := nonblock.Read(from, r)
+	if r.pipe != nil {
+		err := nonblock.Read(r.pipe, r)
 		if errors.Is(err, errProtocol) {
 			return err
 		}
-		if file, ok := from.(interface{ SetReadDeadline(time.Time) error }); ok && errors.Is(err, os.ErrDeadlineExceeded) {
-			_ = file.SetReadDeadline(time.Time{}) // the driver asked for the end, which is not there yet
-		}
+		r.pipeIsOver()
 	}
 	err := nonblock.Read(r.link.process, r)
 	switch {
@@ -61,6 +64,23 @@ func (r *reader) read(from io.Reader) error {
 		err = io.ErrUnexpectedEOF
 	}
 	return endOf(err)
+}
+
+// lookForEnd has read find an end of the pipe that it may have missed.
+func (r *reader) lookForEnd() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.over {
+		_ = r.pipe.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// pipeIsOver lets the process be read, which may be the same pipe: it is over for read alone where lookForEnd found no end.
+func (r *reader) pipeIsOver() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.over = true
+	_ = r.pipe.SetReadDeadline(time.Time{})
 }
 
 // Space is where the next bytes go.

@@ -61,14 +61,14 @@ func TestSessionEndsUnderACall(t *testing.T) {
 				defer cancel()
 				var calls sync.WaitGroup
 				calls.Go(func() {
-					if _, err := s.Execute(ctx, call.Call{Timeout: time.Minute}); !reflect.DeepEqual(err, test.running) {
+					if _, err := s.(executor).Execute(ctx, call.Call{Timeout: time.Minute}); !reflect.DeepEqual(err, test.running) {
 						t.Errorf("the call that ran got %#v", err)
 					}
 				})
 				synctest.Wait()
 				for range 2 {
 					calls.Go(func() {
-						if _, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute}); err != call.ErrNoSession {
+						if _, err := s.(executor).Execute(t.Context(), call.Call{Timeout: time.Minute}); err != call.ErrNoSession {
 							t.Errorf("a call that waited got %#v", err)
 						}
 					})
@@ -123,7 +123,7 @@ func TestContainerDiesWithSessions(t *testing.T) {
 		var calls sync.WaitGroup
 		for i := range 3 {
 			calls.Go(func() {
-				if _, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute}); !isLost(err, i == 0) || !errors.Is(err, errAgentEnded) {
+				if _, err := s.(executor).Execute(t.Context(), call.Call{Timeout: time.Minute}); !isLost(err, i == 0) || !errors.Is(err, errAgentEnded) {
 					t.Errorf("call %d got %#v", i, err)
 				}
 			})
@@ -135,7 +135,7 @@ func TestContainerDiesWithSessions(t *testing.T) {
 		for _, s := range []call.Session{s, idle} {
 			<-s.Done()
 			s.Close()
-			if _, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute}); err != call.ErrNoSession {
+			if _, err := s.(executor).Execute(t.Context(), call.Call{Timeout: time.Minute}); err != call.ErrNoSession {
 				t.Errorf("a call after the end got %v", err)
 			}
 		}
@@ -150,7 +150,7 @@ func TestAgentThatDoesNotEndASessionIsEnded(t *testing.T) {
 		s, _, process := openSession(t, testLimits, deaf)
 		var running sync.WaitGroup
 		running.Go(func() {
-			if _, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute}); !isLost(err, true) || !errors.Is(err, errUnclosed) {
+			if _, err := s.(executor).Execute(t.Context(), call.Call{Timeout: time.Minute}); !isLost(err, true) || !errors.Is(err, errUnclosed) {
 				t.Errorf("the call in it got %v", err)
 			}
 		})

@@ -69,7 +69,7 @@ func TestSession(t *testing.T) {
 		want := call.Result{Value: []byte(fmt.Sprint(id)), Console: []string{"a"}, Time: 3, Container: "scripted"}
 		// Bundle and memory are those the session was opened with.
 		job := call.Call{Script: []byte(`{"code":"x"}`), Timeout: time.Minute, Bundle: bundleOf("a", 2), Memory: 64}
-		if result, err := s.Execute(t.Context(), job); err != nil || !reflect.DeepEqual(result, want) {
+		if result, err := s.(executor).Execute(t.Context(), job); err != nil || !reflect.DeepEqual(result, want) {
 			t.Errorf("got %+v, %v", result, err)
 		}
 	}
@@ -80,7 +80,7 @@ func TestSession(t *testing.T) {
 	}
 	s.Close()
 	s.Close()
-	if _, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute}); err != call.ErrNoSession {
+	if _, err := s.(executor).Execute(t.Context(), call.Call{Timeout: time.Minute}); err != call.ErrNoSession {
 		t.Errorf("a call in a closed session got %v", err)
 	}
 	<-s.Done()
@@ -115,7 +115,7 @@ func TestCallsInASessionTakeTurns(t *testing.T) {
 		var order []string
 		for range 4 {
 			calls.Go(func() {
-				result, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute})
+				result, err := s.(executor).Execute(t.Context(), call.Call{Timeout: time.Minute})
 				if err != nil {
 					t.Error(err)
 				}
@@ -129,7 +129,7 @@ func TestCallsInASessionTakeTurns(t *testing.T) {
 			t.Error(err)
 		}
 		// The last one has no answer: its deadline counts from its turn, too.
-		_, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute})
+		_, err := s.(executor).Execute(t.Context(), call.Call{Timeout: time.Minute})
 		calls.Wait()
 		if !reflect.DeepEqual(err, &call.Failure{Code: call.Timeout, Limit: "wall"}) {
 			t.Errorf("a call without an answer got %v", err)
@@ -156,19 +156,19 @@ func TestCallGivenUpBeforeItsTurnIsNotSent(t *testing.T) {
 		})
 		var first sync.WaitGroup
 		first.Go(func() {
-			if _, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
+			if _, err := s.(executor).Execute(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
 				t.Error(err)
 			}
 		})
 		synctest.Wait()
 		start := time.Now()
-		if _, err := s.Execute(cancelled(t, time.Second), call.Call{Timeout: time.Minute}); !reflect.DeepEqual(err, &call.Failure{Code: call.Cancelled}) {
+		if _, err := s.(executor).Execute(cancelled(t, time.Second), call.Call{Timeout: time.Minute}); !reflect.DeepEqual(err, &call.Failure{Code: call.Cancelled}) {
 			t.Errorf("got %v", err)
 		}
 		if took := time.Since(start); took != time.Second {
 			t.Errorf("took %v", took)
 		}
-		if result, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute}); string(result.Value) != "3" || err != nil {
+		if result, err := s.(executor).Execute(t.Context(), call.Call{Timeout: time.Minute}); string(result.Value) != "3" || err != nil {
 			t.Errorf("the next one got %s, %v", result.Value, err)
 		}
 		first.Wait()
@@ -241,7 +241,7 @@ func TestHostOfASessionsCalls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Execute(t.Context(), callWith(&hosts[1])); err != nil {
+	if _, err := s.(executor).Execute(t.Context(), callWith(&hosts[1])); err != nil {
 		t.Error(err)
 	}
 	if !slices.Equal(hosts[0].lines, []string{"log 1"}) || !slices.Equal(hosts[1].lines, []string{"log 2"}) {
@@ -293,7 +293,7 @@ func TestSessionsTogether(t *testing.T) {
 					if i%5 == 0 {
 						calls.Go(cancel)
 					}
-					result, err := s.Execute(ctx, call.Call{Timeout: time.Minute})
+					result, err := s.(executor).Execute(ctx, call.Call{Timeout: time.Minute})
 					var failure *call.Failure
 					switch {
 					case err == nil && string(result.Value) == fmt.Sprint(s.(*openedSession).id):
@@ -313,4 +313,9 @@ func TestSessionsTogether(t *testing.T) {
 	}
 	all.Wait()
 	c.lives(t)
+}
+
+// An executor is a session whose calls can be waited for.
+type executor interface {
+	Execute(ctx context.Context, job call.Call) (call.Result, error)
 }

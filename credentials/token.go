@@ -17,7 +17,7 @@ import (
 	"github.com/lestrrat-go/jwx/v3/jwt"
 	"github.com/rs/zerolog"
 
-	"github.com/jsd-project/jsd/tenants"
+	"github.com/jsd-project/jsd/call"
 )
 
 const (
@@ -265,8 +265,8 @@ func (t *tokens) identity(claims jwt.Token) (Identity, error) {
 		return Identity{}, refused("the token is for another audience")
 	}
 	var tenant string
-	if err := claims.Get(t.claim, &tenant); err != nil || !tenants.IsName(tenant) {
-		return Identity{}, refused(fmt.Sprintf("the claim %.100q of the token has to name a tenant: %s", t.claim, tenants.ExpectsName))
+	if err := claims.Get(t.claim, &tenant); err != nil || !call.IsName(tenant) {
+		return Identity{}, refused(fmt.Sprintf("the claim %.100q of the token has to name a tenant: %s", t.claim, call.NameForm))
 	}
 	return Identity{Tenant: tenant, Expires: expires.Add(leeway)}, nil
 }

@@ -14,7 +14,7 @@ import (
 func (d *Daemon) schedulerPolicy(tenant string) scheduler.Policy {
 	p := d.policies.Of(tenant)
 	return scheduler.Policy{
-		Class: d.profiles.of(p), Containers: p.Containers, Concurrency: p.Concurrency, Weight: p.Weight,
+		Profile: d.profiles.of(p), Containers: p.Containers, Concurrency: p.Concurrency, Weight: p.Weight,
 		Queue: p.Queue, QueueTime: p.QueueTime, Rate: p.Rate, Burst: p.Burst,
 		IdleTimeout: p.IdleTimeout, MaxAge: p.MaxAge, MaxCalls: p.MaxCalls,
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/jsd-project/jsd/containers/docker"
 	"github.com/jsd-project/jsd/credentials"
 	"github.com/jsd-project/jsd/egress"
+	"github.com/jsd-project/jsd/nonblock"
 	"github.com/jsd-project/jsd/rpc"
 	"github.com/jsd-project/jsd/scheduler"
 	"github.com/jsd-project/jsd/tenants"
@@ -253,7 +254,7 @@ func (d *Daemon) serve(context.Context) error {
 	d.watched.serve(d)
 	clients := newHTTPServer(endOfBody(d.rpc))
 	clients.WriteTimeout, clients.ErrorLog = writeTime, serverLog(d.log)
-	d.limited = limitListener(d.listener, s.Connections, d.log)
+	d.limited = limitListener(nonblock.Listen(d.listener), s.Connections, d.log)
 	served := d.limited
 	if d.certificate != nil {
 		served = d.certificate.listener(served)

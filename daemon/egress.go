@@ -18,18 +18,19 @@ type networked struct {
 	daemon *Daemon
 }
 
-func (n *networked) Run(ctx context.Context, tenant string, job call.Call) (call.Result, error) {
+func (n *networked) Start(tenant string, job *call.Call, done call.Done) call.Running {
 	job.Network = n.daemon.network(tenant, job)
-	return n.Scheduler.Run(ctx, tenant, job)
+	return n.Scheduler.Start(tenant, job, done)
 }
 
-func (n *networked) OpenSession(ctx context.Context, tenant string, job call.Call) (call.Session, call.Result, error) {
+func (n *networked) OpenSession(tenant string, job *call.Call, done func(call.Session, call.Result, error)) call.Running {
 	job.Network = n.daemon.network(tenant, job)
-	s, result, err := n.Scheduler.RunOpen(ctx, tenant, job)
-	if err == nil {
-		s = &networkedSession{s, n.daemon, tenant}
-	}
-	return s, result, err
+	return n.Scheduler.OpenSession(tenant, job, func(s call.Session, result call.Result, err error) {
+		if err == nil {
+			s = &networkedSession{s, n.daemon, tenant}
+		}
+		done(s, result, err)
+	})
 }
 
 type networkedSession struct {
@@ -38,13 +39,13 @@ type networkedSession struct {
 	tenant string
 }
 
-func (s *networkedSession) Execute(ctx context.Context, job call.Call) (call.Result, error) {
+func (s *networkedSession) Start(job *call.Call, done call.Done) call.Running {
 	job.Network = s.daemon.network(s.tenant, job)
-	return s.Session.Execute(ctx, job)
+	return s.Session.Start(job, done)
 }
 
 // network is what a call of a tenant connects through.
-func (d *Daemon) network(tenant string, job call.Call) call.Network {
+func (d *Daemon) network(tenant string, job *call.Call) call.Network {
 	return &network{daemon: d, tenant: tenant, execution: job.Execution}
 }
 

@@ -54,7 +54,7 @@ func newGauges(d *Daemon) *gauges {
 	add(total, "jsd_container_deaths_total", "Ready containers that died.", func(r reading) float64 { return float64(r.Deaths) })
 	add(total, "jsd_container_evictions_total", "Containers that gave way to another tenant.", func(r reading) float64 { return float64(r.Evictions) })
 	add(total, "jsd_container_recycles_total", "Containers ended because they were idle too long.", func(r reading) float64 { return float64(r.Recycled) })
-	add(total, "jsd_container_replacements_total", "Containers ended because they were too old, or made of what their tenant has no more.", func(r reading) float64 { return float64(r.Worn) })
+	add(total, "jsd_container_replacements_total", "Containers ended because they were too old, or made of what their tenant has no more.", func(r reading) float64 { return float64(r.Stale) })
 	return g
 }
 

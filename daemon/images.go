@@ -47,7 +47,7 @@ var errNoVerdict = errors.New("no container of it started in time")
 func (d *Daemon) canary(ctx context.Context, p *tenants.Policy, imageID string) error {
 	ctx, cancel := context.WithTimeout(ctx, d.canaryTime)
 	defer cancel()
-	err := d.scheduler.Try(ctx, d.profiles.with(p, imageID))
+	err := d.scheduler.Canary(ctx, d.profiles.with(p, imageID))
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", errNoVerdict, err)
 	}

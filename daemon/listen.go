@@ -76,6 +76,9 @@ func (c *limitedConn) Close() error {
 	return c.Conn.Close()
 }
 
+// NetConn is for those who look for the connection below.
+func (c *limitedConn) NetConn() net.Conn { return c.Conn }
+
 // CloseWrite is for net/http, whose last words a client could not read otherwise.
 func (c *limitedConn) CloseWrite() error {
 	if half, is := c.Conn.(interface{ CloseWrite() error }); is {

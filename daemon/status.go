@@ -81,12 +81,12 @@ func (d *Daemon) Status() Status {
 	}
 	for _, c := range snap.Containers {
 		r.Containers = append(r.Containers, StatusContainer{
-			c.ID, c.Class, c.Tenant, string(c.State), c.Running, c.Sessions, c.Calls, c.Age.Milliseconds(),
+			c.ID, c.Profile, c.Tenant, string(c.State), c.Running, c.Sessions, c.Calls, c.Age.Milliseconds(),
 		})
 	}
 	for _, t := range snap.Tenants {
 		r.Tenants = append(r.Tenants, StatusTenant{
-			t.Name, t.Class, t.Containers, t.Running, t.Queued, t.OldestWait.Milliseconds(),
+			t.Name, t.Profile, t.Containers, t.Running, t.Queued, t.OldestWait.Milliseconds(),
 		})
 	}
 	return r

@@ -5,35 +5,73 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// A Conn is a net.Conn whose Write never waits for its peer, so that a library which frames and writes, such as one for
-// WebSockets or TLS, can be used by whoever has something to say. Close drops the backlog.
-//
-// SetWriteDeadline has no effect on Write; it bounds the goroutine that writes the backlog.
+// A Conn is a net.Conn whose Write never waits for its peer once Prompt was called, so that a library which frames and writes,
+// such as one for WebSockets or TLS, can be used by whoever has something to say. Close drops the backlog.
 type Conn struct {
 	net.Conn
 	writer *Writer
 	reads  reads
+	prompt atomic.Bool
 
 	mu     sync.Mutex // guards what follows
 	corked int
 	held   *[]byte // written while corked, from the pool; nil: nothing
 }
 
+// Listen has a listener accept Conns. Other layers, such as TLS, come on top: Under finds the Conn again.
+func Listen(inner net.Listener) net.Listener { return listener{inner} }
+
+type listener struct{ net.Listener }
+
+func (l listener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return NewConn(conn), nil
+}
+
+// Under is the Conn under a connection, found by the method NetConn that tls.Conn has, for one; nil: there is none.
+func Under(conn net.Conn) *Conn {
+	for {
+		switch c := conn.(type) {
+		case *Conn:
+			return c
+		case interface{ NetConn() net.Conn }:
+			conn = c.NetConn()
+		default:
+			return nil
+		}
+	}
+}
+
 // pool has the buffers of corked connections: most are idle, and then have none.
 var pool = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
 
-// NewConn makes a Conn of one that nobody else writes to any more.
+// NewConn makes a Conn of a connection that nobody else writes to. Its Write waits for the peer as ever until Prompt.
 func NewConn(under net.Conn) *Conn {
 	c := &Conn{Conn: under, writer: NewWriter(under)}
 	c.reads.raw = descriptor(under)
 	c.reads.once = c.reads.attempt
 	return c
+}
+
+// Prompt has Write never wait any more. It is called when no Write is under way.
+func (c *Conn) Prompt() { c.prompt.Store(true) }
+
+// CloseWrite tells the peer that nothing more comes.
+func (c *Conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
 }
 
 // Backlog is the number of bytes that wait for the peer.
@@ -45,6 +83,9 @@ func (c *Conn) AfterDrain(f func()) bool { return c.writer.AfterDrain(f) }
 
 // Write writes p, or puts the rest of it into the backlog. It keeps nothing of p.
 func (c *Conn) Write(p []byte) (int, error) {
+	if !c.prompt.Load() {
+		return c.Conn.Write(p)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.corked > 0 {

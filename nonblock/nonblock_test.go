@@ -2,6 +2,7 @@ package nonblock
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -207,6 +208,7 @@ func TestADeadlineWithoutAnEndIsSaid(t *testing.T) {
 func TestConnWritesInOnePieceWhatWasCorked(t *testing.T) {
 	near, far := sockets(t)
 	c := NewConn(near)
+	c.Prompt()
 	c.Cork()
 	c.Cork()
 	_, _ = c.Write([]byte("a"))
@@ -234,9 +236,35 @@ func waiting(t *testing.T, on net.Conn) (n int) {
 	return n
 }
 
+func TestUnderFindsTheConnThatAListenerAccepted(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := Listen(inner)
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if c := Under(tls.Server(conn, &tls.Config{})); c == nil || c != conn {
+		t.Errorf("got %v", c)
+	}
+	if c := Under(client); c != nil {
+		t.Errorf("got %v", c)
+	}
+}
+
 func TestConnReads(t *testing.T) {
 	near, far := sockets(t)
 	c := NewConn(near)
+	c.Prompt()
 	var reading sync.WaitGroup
 	var got []byte
 	var err error
@@ -260,6 +288,7 @@ func TestConnReads(t *testing.T) {
 func TestConnReadAllocatesNothing(t *testing.T) {
 	near, far := sockets(t)
 	c := NewConn(near)
+	c.Prompt()
 	b := make([]byte, 100)
 	if n := testing.AllocsPerRun(100, func() {
 		_, _ = far.Write(b[:1])

@@ -47,6 +47,15 @@ func NewStore[O, K comparable, V any](most int64, order Order) *Store[O, K, V] {
 // Size returns the size of all values.
 func (s *Store[O, K, V]) Size() int64 { return s.account.Taken() }
 
+// Len returns the number of values.
+func (s *Store[O, K, V]) Len() int {
+	n := 0
+	for _, of := range s.owners {
+		n += len(of.places)
+	}
+	return n
+}
+
 // Owners returns the number of owners that have a value.
 func (s *Store[O, K, V]) Owners() int { return len(s.owners) }
 

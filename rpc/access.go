@@ -9,8 +9,10 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jsd-project/jsd/loopback"
+	"github.com/jsd-project/jsd/rpc/message"
 )
 
 // An access decides from where a request may come in, by nothing but itself and where it arrived, and has
@@ -171,4 +173,41 @@ func arrivedAt(r *http.Request) netip.AddrPort {
 		return tcp.AddrPort()
 	}
 	return netip.AddrPort{}
+}
+
+// An Identity is who a connection, or a POST, comes from.
+type Identity struct {
+	Tenant  string    // whose all its requests are; empty: they may name any
+	Expires time.Time // no call is taken from then on; zero: never
+}
+
+func (i *Identity) expired() bool { return !i.Expires.IsZero() && !time.Now().Before(i.Expires) }
+
+// mayName judges the tenant that a request names; nil: none.
+func (p *peer) mayName(tenant *message.Name) error {
+	if own := p.identity.Tenant; own != "" && tenant != nil && string(*tenant) != own {
+		return forbidden("tenant")
+	}
+	return nil
+}
+
+const defaultTenant = "default"
+
+// tenantParam is the param of methods that name a tenant.
+type tenantParam struct {
+	Tenant *message.Name `json:"tenant"`
+}
+
+func (p *tenantParam) named() *message.Name { return p.Tenant }
+
+// tenantOf is whose a request is: the credential's, whatever else has been judged, else the one it names.
+func (p *peer) tenantOf(named *message.Name) string {
+	switch {
+	case p.identity.Tenant != "":
+		return p.identity.Tenant
+	case named != nil:
+		return string(*named)
+	default:
+		return defaultTenant
+	}
 }

@@ -14,73 +14,9 @@ import (
 	"time"
 )
 
-func TestBuffersEvictWhoHoldsMost(t *testing.T) {
-	all := newBuffers(100)
-	var evicted []string
-	buffers := map[string]*buffer{}
-	for _, name := range []string{"a", "b", "c"} {
-		buffers[name] = &buffer{all: all, evict: func(held int64) { evicted = append(evicted, fmt.Sprint(name, held)) }}
-	}
-	for _, step := range []struct {
-		who  string
-		n    int64
-		want string // who is evicted for it, having held how much
-		held int64
-	}{
-		{"a", 60, "", 60},
-		{"b", 40, "", 100},
-		{"c", 1, "a60", 41},
-		{"a", 50, "", 41}, // is gone and counts for nothing, whatever it still does
-		{"a", -110, "", 41},
-		{"b", -20, "", 21},
-		{"c", 79, "", 100},
-		{"c", 1, "c81", 20}, // itself, where it is the one
-		{"b", -20, "", 0},
-		{"b", 200, "b200", 0},
-	} {
-		evicted = nil
-		buffers[step.who].change(step.n)
-		if got := strings.Join(evicted, " "); got != step.want || all.held != step.held {
-			t.Errorf("%s %+d: evicted %q, holds %d; want %q, %d", step.who, step.n, got, all.held, step.want, step.held)
-		}
-	}
-	for _, b := range buffers {
-		b.leave()
-	}
-	if all.held != 0 || len(all.of) != 0 {
-		t.Errorf("in the end %d held by %d", all.held, len(all.of))
-	}
-}
-
-func TestLoad(t *testing.T) {
-	l := newLoad(100)
-	for _, step := range []struct {
-		tenant string
-		n      int64 // given back where negative
-		want   bool
-	}{
-		{"a", 20, true}, {"a", 6, false}, {"a", 5, true}, {"b", 60, true}, // alone, more than its quarter
-		{"c", 15, true}, {"d", 1, false}, {"a", -5, true}, {"d", 5, true}, {"b", -60, true}, {"c", 11, false}, {"c", 10, true},
-	} {
-		got := true
-		if step.n < 0 {
-			l.give(step.tenant, -step.n)
-		} else {
-			got = l.take(step.tenant, step.n)
-		}
-		if got != step.want {
-			t.Errorf("%s %d: got %v with %v", step.tenant, step.n, got, l.of)
-		}
-	}
-}
-
 // held is what there is of all connections and requests.
 func (r *rig) held() (buffered, load int64) {
-	r.buffers.mu.Lock()
-	defer r.buffers.mu.Unlock()
-	r.load.mu.Lock()
-	defer r.load.mu.Unlock()
-	return r.buffers.held, r.load.held
+	return r.wire.Budget.Held(), r.service.quota.Held()
 }
 
 func (r *rig) holdsNothing() {
@@ -254,7 +190,8 @@ func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
 
 // A POST whose client does not take the reply ends all the same.
 func TestPostThatIsNotTaken(t *testing.T) {
-	r := start(t, func(c *Config) { c.PingInterval = 50 * time.Millisecond })
+	// Of the budget there is less than the reply needs, rather than wait for the time that 12 MiB have.
+	r := start(t, func(c *Config) { c.PingInterval, c.MaxBuffered = 50*time.Millisecond, 4<<20 })
 	conn, err := net.Dial("tcp", r.http.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -265,11 +202,12 @@ func TestPostThatIsNotTaken(t *testing.T) {
 	for i := range 12 {
 		parts = append(parts, request1(fmt.Sprint(i), "big"))
 	}
-	r.buffers.max = 4 << 20 // rather than wait for the time that 12 MiB have
 	body := "[" + strings.Join(parts, ",") + "]"
 	fmt.Fprintf(conn, "POST /rpc HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	r.eventually("it has ended", func() bool { return strings.Contains(r.log.String(), "POST given up") && open(r) == 0 })
 }
+
+const maxEcho = 64 << 10 // bytes of an id or an ext
 
 func TestLongEchoes(t *testing.T) {
 	r := start(t)

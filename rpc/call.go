@@ -1,102 +1,238 @@
 package rpc
 
 import (
-	"context"
 	"encoding/json"
+	"math"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/jsd-project/jsd/call"
+	"github.com/jsd-project/jsd/rpc/message"
 )
 
-// A run is a call that passed all checks.
-type run struct {
-	method string
-	client *client
-	req    *request
+// A waiter is a request that waits for an outcome. Its functions are called exactly once, by any goroutine: first answer, with
+// the outcome, and then done, when nothing of the request goes on any more.
+type waiter struct {
+	answer func(result json.RawMessage, err error)
+	done   func()
+}
 
-	tenant string
-	name   string // the client's; empty: one is made
-	keep   bool   // its outcome is known for some time
-	detach bool   // it outlives its connection
+// finish answers a request of which nothing goes on.
+func (w waiter) finish(result json.RawMessage, err error) {
+	w.answer(result, err)
+	w.done()
+}
 
-	call   call.Call
-	hidden []string // secrets
+// A prepared request has passed all checks and has to wait for something. It is prepared and run on the connection's reader,
+// so in the order of the requests.
+type prepared interface {
+	// run starts it and does not wait. Both functions of w may be called before run returns.
+	run(w waiter)
 
+	// cancel ends it soon; w is told all the same. asked tells that the client asked for it; else its connection is gone.
+	// It is harmless once the request is done.
+	cancel(asked bool)
+
+	// adopt takes over the bytes that the request holds of the quota, where it outlives the request.
+	adopt(held int64) bool
+}
+
+// An origin says whose a request is and what that tenant may have of connections, as far as that is known.
+type origin struct {
+	tenant      string // empty: nobody's
+	trace       string // traceparent; empty: none
+	connections int    // on which the tenant may have calls; without a tenant nothing is counted
+	inFlight    int    // calls of the tenant on one connection
+}
+
+// A preparedCall is a call of runtime.execute or runtime.open that passed all checks.
+//
+//	prepareExecute, prepareOpen ──► run ─┬─ the name is known ──► executions.wait
+//	                                     └─ start ──► session.start or Runner ──► completed ──► complete ─┬─► answers
+//	                                                                                                     └─► report
+type preparedCall struct {
+	service *service
+	peer    *peer
+	req     *message.Request
+	method  string
+	origin  origin
+
+	name    string // the client's; empty: one is made
+	keep    bool   // its outcome is retained
+	detach  bool   // it outlives its connection
+	secrets []string
 	session *session // that it runs in; nil: none
+	job     call.Call
 
-	// start is called on the reader, in the order of the requests; what it gives back runs the call.
-	start func(blank func() blanker) task
+	// start begins the call, and has completed or opened called. It is one of the three below.
+	start func(*preparedCall) call.Running
+
+	policy    Policy
+	held      int64           // of the quota, where it was adopted
+	execution *execution      // its own, or the one that has its name
+	own       bool            // execution is its own
+	waiting   *waiter         // for the outcome of execution
+	redact    func() redactor // made on first use: it may take long
+	began     time.Time
+	turn      time.Duration // waited in its session
 }
 
-type task func(ctx context.Context, job call.Call) (json.RawMessage, spent, error)
-
-// begin runs a call, or waits for the outcome of the one that has its name.
-func (s *Server) begin(ctx context.Context, cancel func(), r *run) waiting {
-	runCtx := ctx
-	if r.detach {
-		runCtx, cancel = context.WithCancel(s.background)
+func (c *preparedCall) adopt(held int64) bool {
+	if c.detach {
+		c.held = held
 	}
-	x := &execution{keep: r.keep, cancel: cancel, done: make(chan struct{})}
-	if other := s.claim(x, r); other != x {
-		if r.detach {
-			cancel()
-		}
-		return joined(ctx, other)
-	}
-	blank := blankNothing
-	if len(r.hidden) > 0 {
-		blank = sync.OnceValue(func() blanker { return newBlanker(r.hidden) })
-	}
-	if r.call.Stream || len(r.call.Callbacks) > 0 {
-		r.call.Client = newHost(r, x.name.id, blank)
-	}
-	r.call.Execution = x.name.id
-	task := r.start(blank)
-	if r.detach {
-		held := r.client.detach(r.req)
-		s.goBackground(func() {
-			defer cancel()
-			defer s.load.give(r.req.tenant, held)
-			s.run(runCtx, x, task, r, blank)
-		})
-		return joined(ctx, x)
-	}
-	return func() (json.RawMessage, error) {
-		s.run(runCtx, x, task, r, blank)
-		return x.outcome.result, x.outcome.err
-	}
+	return c.detach
 }
 
-func blankNothing() blanker { return blanker{} }
-
-// claim gives x a name.
-func (s *Server) claim(x *execution, r *run) *execution {
-	if r.name != "" {
-		x.name = executionName{r.tenant, r.name}
-		return s.executions.claim(x)
+// run starts the call, or waits for the outcome of the one that has its name.
+func (c *preparedCall) run(w waiter) {
+	c.waiting = &w
+	c.execution, c.own = c.service.executions.claim(c.origin.tenant, c.name, c.keep, c.waiting)
+	if !c.own {
+		c.release()
+		c.service.executions.wait(c.execution, c.waiting)
+		return
 	}
-	for {
-		x.name = executionName{r.tenant, s.executions.newName()}
-		if s.executions.claim(x) == x { // unless a client had the same idea
-			return x
+	c.redact = redactNothing
+	if len(c.secrets) > 0 {
+		c.redact = sync.OnceValue(func() redactor { return newRedactor(c.secrets) })
+	}
+	c.job.Execution = c.execution.name.id
+	if c.job.Stream || len(c.job.Callbacks) > 0 {
+		c.job.Client = &callbacks{
+			peer: c.peer, about: message.Outgoing{Request: c.req, Execution: c.execution.name.id}, session: c.session, redact: c.redact,
 		}
 	}
+	if c.detach {
+		c.service.lifetime.add()
+	}
+	c.began = time.Now()
+	c.execution.running.set(c.start(c))
 }
 
-// joined waits for an execution as if it were the request's own.
-func joined(ctx context.Context, x *execution) waiting {
-	return func() (json.RawMessage, error) { return x.wait(ctx, true) }
+// cancel of a detached call, or of one that waits for another's outcome, only ends the waiting where the connection is gone.
+func (c *preparedCall) cancel(asked bool) {
+	if asked || c.own && !c.detach {
+		c.execution.running.Cancel()
+		return
+	}
+	c.service.executions.abandon(c.execution, c.waiting)
 }
 
-// run is the one place that sees the end of every call. It blanks the secrets out of all that a script may
-// have put them in by accident, its log line's too.
-func (s *Server) run(ctx context.Context, x *execution, run task, r *run, blank func() blanker) {
-	began := time.Now()
-	result, used, err := run(ctx, r.call)
+// release gives back what a detached call took of the quota.
+func (c *preparedCall) release() {
+	if c.held > 0 {
+		c.service.quota.Release(c.origin.tenant, c.held)
+		c.held = 0
+	}
+}
+
+// startAlone runs the call in a container of its tenant.
+func startAlone(c *preparedCall) call.Running {
+	return c.service.cfg.Runner.Start(c.origin.tenant, &c.job, c.completed)
+}
+
+// startInSession runs the call in its session, when its turn has come.
+func startInSession(c *preparedCall) call.Running { return c.session.start(c) }
+
+// completed takes the outcome of a script.
+func (c *preparedCall) completed(res call.Result, err error) {
+	var result json.RawMessage
+	if err == nil {
+		result = encodeResult(res, c.job.Stats, c.redact)
+	}
+	c.complete(result, res, err)
+}
+
+// complete is the one place that sees the end of every call. It redacts the secrets in all that a script may have put them
+// in by accident, its log line too. The log comes behind the reply.
+func (c *preparedCall) complete(result json.RawMessage, used call.Result, err error) {
 	if err != nil {
-		result, err = nil, blank().err(causeOf(ctx, err))
+		result, err = nil, c.redact().err(err)
 	}
-	s.report(r, x, began, used, err)
-	s.executions.end(x, result, err)
+	answered := c.service.executions.complete(c.execution, result, err)
+	c.service.reportCall(c, used, err)
+	for _, w := range answered {
+		w.done()
+	}
+	if c.detach {
+		c.release()
+		c.service.lifetime.done()
+	}
+}
+
+// A runningCall is a call.Running that may be cancelled before it is there.
+type runningCall struct {
+	mu        sync.Mutex // guards what follows
+	running   call.Running
+	cancelled bool
+}
+
+func (r *runningCall) set(running call.Running) {
+	r.mu.Lock()
+	r.running = running
+	cancelled := r.cancelled
+	r.mu.Unlock()
+	if cancelled {
+		running.Cancel()
+	}
+}
+
+// Cancel is that of call.Running.
+func (r *runningCall) Cancel() {
+	r.mu.Lock()
+	running, first := r.running, !r.cancelled
+	r.cancelled = true
+	r.mu.Unlock()
+	if running != nil && first {
+		running.Cancel()
+	}
+}
+
+// Result is what runtime.execute answers.
+type Result struct {
+	Value   json.RawMessage `json:"value"`
+	Console []string        `json:"console"`
+	Time    int64           `json:"time"` // ms
+	Stats   *Stats          `json:"stats,omitempty"`
+}
+
+// encodeResult is the JSON of a Result. The value is passed on as it is.
+func encodeResult(r call.Result, stats bool, redact func() redactor) json.RawMessage {
+	if len(r.Value) == 0 {
+		r.Value = message.Null
+	}
+	b := make([]byte, 0, len(r.Value)+64)
+	b = append(b, `{"value":`...)
+	b = append(b, r.Value...)
+	b = append(b, `,"console":`...)
+	if len(r.Console) == 0 {
+		b = append(b, `[]`...)
+	} else {
+		b = message.AppendJSON(b, redact().lines(r.Console))
+	}
+	b = append(b, `,"time":`...)
+	b = strconv.AppendInt(b, r.Time, 10)
+	if stats {
+		b = append(b, `,"stats":`...)
+		b = message.AppendJSON(b, statsOf(r))
+	}
+	return append(b, '}')
+}
+
+// Stats is what a call that asked for it is told of how it ran.
+type Stats struct {
+	Queue     float64 `json:"queue"`     // ms it waited for a container, in tenths
+	Cold      bool    `json:"cold"`      // it was the first call of its container
+	CPU       float64 `json:"cpu"`       // ms of processor time, in tenths, as the agent says
+	Container string  `json:"container"` // ID
+}
+
+func statsOf(r call.Result) Stats {
+	return Stats{Queue: tenths(r.Queue), Cold: r.Cold, CPU: tenths(r.CPU), Container: r.Container}
+}
+
+func tenths(d time.Duration) float64 {
+	return math.Round(float64(d)/float64(time.Millisecond)*10) / 10
 }

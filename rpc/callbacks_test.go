@@ -150,7 +150,7 @@ func TestCallsFromInsideACallback(t *testing.T) {
 
 		a.send(a.inSession(s, "5", "ask", `,"callbacks":["f"],"execution":"g"`))
 		a.expect(a.asked(3, "5", "g", "f", `[1,"a<b>",1e400]`))
-		a.send(a.request("1", closing, `{"session":"`+s+`"}`)) // which ends it, with its call
+		a.send(a.request("1", closeMethod, `{"session":"`+s+`"}`)) // which ends it, with its call
 		a.expectAll(a.response("1", `{}`), a.response("5", cancelled))
 	})
 }

@@ -4,12 +4,14 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/jsd-project/jsd/rpc/message"
 )
 
 // An asker calls a method and gives its outcome, which is the same in both dialects: the result, or
 // the error as "code message" with its data behind it, if there is any.
 type asker struct {
-	*peer
+	*client
 	duplex bool
 }
 
@@ -111,7 +113,7 @@ const (
 )
 
 func wrong(why string) string {
-	return `{"code":-32602,"message":` + string(appendJSON(nil, "Invalid params: "+why)) + `}`
+	return `{"code":-32602,"message":` + string(message.AppendJSON(nil, "Invalid params: "+why)) + `}`
 }
 
 func notAllowed(what string) string {

@@ -6,14 +6,16 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/jsd-project/jsd/call"
+	"github.com/jsd-project/jsd/rpc/message"
 )
 
 const (
-	discoverName = "rpc.discover"
-	openRPC      = "1.3.2" // the version of the specification
-	metaSchema   = "https://meta.open-rpc.org/"
+	discoverMethod = "rpc.discover"
+	openRPC        = "1.3.2" // the version of the specification
+	metaSchema     = "https://meta.open-rpc.org/"
 )
 
 // A document is what rpc.discover answers, in the form of OpenRPC. It is made from the types that
@@ -42,9 +44,9 @@ type documentCall struct {
 }
 
 type descriptor struct {
-	Name     string `json:"name"`
-	Required bool   `json:"required,omitempty"`
-	Schema   schema `json:"schema"`
+	Name     string         `json:"name"`
+	Required bool           `json:"required,omitempty"`
+	Schema   message.Schema `json:"schema"`
 }
 
 type reference struct {
@@ -52,8 +54,8 @@ type reference struct {
 }
 
 type components struct {
-	Errors  map[string]documentError `json:"errors"`
-	Schemas map[string]schema        `json:"schemas"`
+	Errors  map[string]documentError  `json:"errors"`
+	Schemas map[string]message.Schema `json:"schemas"`
 }
 
 type documentError struct {
@@ -61,8 +63,11 @@ type documentError struct {
 	Message string `json:"message"`
 }
 
-func (s *Server) discover(*client, *request, noParams) (json.RawMessage, later, error) {
-	return s.document, nil, nil
+// Schema is that of the specification.
+func (document) Schema() message.Schema { return message.Schema{"$ref": metaSchema} }
+
+func (s *service) discover(*peer, *message.Request, noParams) (json.RawMessage, error) {
+	return s.document, nil
 }
 
 func describeAll(version string, methods []method) document {
@@ -74,12 +79,12 @@ func describeAll(version string, methods []method) document {
 				"Methods under x-to-client are called by jsd, over a WebSocket only. " +
 				"The data of errors has the schema ErrorData.",
 		},
-		Components: components{errorsByCode(), map[string]schema{"ErrorData": schemaOf(reflect.TypeFor[details]())}},
+		Components: components{errorsByCode(), map[string]message.Schema{"ErrorData": message.SchemaOf(reflect.TypeFor[details]())}},
 		ToClient: []documentCall{
-			{Name: consoleName, Summary: "Tells of a line that a script printed (a notification)", Structure: byNames,
-				Params: descriptorsOf(reflect.TypeFor[ConsoleParams]())},
-			{Name: callbackName, Summary: "A script called host.NAME(...args)", Structure: byNames,
-				Params: descriptorsOf(reflect.TypeFor[CallbackParams]()), Result: &descriptor{Name: "value", Schema: schema{}}},
+			{Name: message.ConsoleMethod, Summary: "Tells of a line that a script printed (a notification)", Structure: byNames,
+				Params: descriptorsOf(reflect.TypeFor[message.ConsoleParams]())},
+			{Name: message.CallbackMethod, Summary: "A script called host.NAME(...args)", Structure: byNames,
+				Params: descriptorsOf(reflect.TypeFor[message.CallbackParams]()), Result: &descriptor{Name: "value", Schema: message.Schema{}}},
 		},
 	}
 	for _, m := range methods {
@@ -93,10 +98,10 @@ const byNames = "by-name"
 func (m method) describe() documentCall {
 	job := documentCall{
 		Name: m.name, Summary: m.summary, Structure: byNames, Params: []descriptor{},
-		Result: &descriptor{Name: "result", Schema: schemaOf(m.result)},
+		Result: &descriptor{Name: "result", Schema: message.SchemaOf(m.result)},
 	}
-	for _, f := range m.params.fields {
-		job.Params = append(job.Params, descriptor{f.name, f.required, schemaOfParam(f.param)})
+	for _, f := range m.params.Fields {
+		job.Params = append(job.Params, descriptor{f.Name, f.Required, f.Schema()})
 	}
 	// those that must be there come first, as the specification has it
 	slices.SortStableFunc(job.Params, func(a, b descriptor) int { return order(b.Required) - order(a.Required) })
@@ -113,13 +118,13 @@ func order(required bool) int {
 	return 0
 }
 
-// descriptorsOf takes the params of a request of ours from the struct that stands for them.
+// descriptorsOf takes the params of a request of the daemon's from the struct that stands for them.
 func descriptorsOf(params reflect.Type) (all []descriptor) {
-	s := schemaOfStruct(params)
+	s := message.SchemaOf(params)
 	required := s["required"].([]string)
 	for f := range params.Fields() {
-		name := jsonName(f)
-		all = append(all, descriptor{name, slices.Contains(required, name), s["properties"].(schema)[name].(schema)})
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		all = append(all, descriptor{name, slices.Contains(required, name), s["properties"].(message.Schema)[name].(message.Schema)})
 	}
 	slices.SortStableFunc(all, func(a, b descriptor) int { return order(b.Required) - order(a.Required) })
 	return all

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/jsd-project/jsd/rpc/message"
 )
 
 // A specification is what rpc.discover answered, for a client that knows nothing else.
@@ -51,7 +53,7 @@ func parse(t testing.TB, text []byte) any {
 func (r *rig) specification() *specification {
 	r.Helper()
 	a := asker{r.dial(), false}
-	text := []byte(a.ask(discoverName, `{}`))
+	text := []byte(a.ask(discoverMethod, `{}`))
 	s := &specification{TB: r.TB, raw: parse(r, text), compiler: jsonschema.NewCompiler()}
 	if err := json.Unmarshal(text, s); err != nil {
 		r.Fatal(err)
@@ -92,7 +94,7 @@ func (s *specification) check(place, text string) {
 func TestDiscoverIsOpenRPC(t *testing.T) {
 	r := start(t)
 	s := r.specification()
-	s.check(metaSchema, asker{r.dial(), false}.ask(discoverName, `{}`))
+	s.check(metaSchema, asker{r.dial(), false}.ask(discoverMethod, `{}`))
 	var names []string
 	for _, m := range s.Methods {
 		names = append(names, m.Name)
@@ -122,7 +124,7 @@ func TestDiscoverTellsTheTruth(t *testing.T) {
 		t.Helper()
 		i := slices.IndexFunc(s.Methods, func(m specified) bool { return m.Name == method })
 		s.checkParams(s.Methods[i], params)
-		place := documentURL + "#/methods/" + string(appendJSON(nil, i)) + "/result/schema"
+		place := documentURL + "#/methods/" + string(message.AppendJSON(nil, i)) + "/result/schema"
 		var failed struct {
 			Code    int64
 			Message string
@@ -137,7 +139,7 @@ func TestDiscoverTellsTheTruth(t *testing.T) {
 		} else if err := json.Unmarshal([]byte(got), &failed); err != nil {
 			t.Fatal(err)
 		}
-		ref := "#/components/errors/" + string(appendJSON(nil, failed.Code))
+		ref := "#/components/errors/" + string(message.AppendJSON(nil, failed.Code))
 		if !slices.ContainsFunc(s.Methods[i].Errors, func(e struct {
 			Ref string `json:"$ref"`
 		}) bool {
@@ -156,10 +158,10 @@ func TestDiscoverTellsTheTruth(t *testing.T) {
 	}
 	session := a.open("1", "")
 	ask(execute, `{"session":"`+session+`","call":"count","args":[],"caller":"c"}`)
-	ask(opening, `{"code":"1"}`)
-	ask(closing, `{"session":"`+session+`"}`)
-	ask(closing, `{"session":"`+session+`"}`)
-	ask(opening, `{"code":"1","stream":true,"callbacks":["f"]}`)
+	ask(openMethod, `{"code":"1"}`)
+	ask(closeMethod, `{"session":"`+session+`"}`)
+	ask(closeMethod, `{"session":"`+session+`"}`)
+	ask(openMethod, `{"code":"1","stream":true,"callbacks":["f"]}`)
 	ask(execute, `{"code":"1","timeout":100000}`)
 	ask(put, `{"files":{"a.js":""},"upload":"u","more":true}`)
 	ask(put, `{"files":{"a.js":""},"upload":"u"}`)
@@ -168,7 +170,7 @@ func TestDiscoverTellsTheTruth(t *testing.T) {
 	ask(cancel, `{"execution":"e","tenant":"t"}`)
 	ask("runtime.stop", `{"tenant":"t"}`)
 	ask("runtime.info", `{}`)
-	ask(discoverName, `{}`)
+	ask(discoverMethod, `{}`)
 	for _, m := range s.Methods {
 		if !answered[m.Name] {
 			t.Errorf("no answer of %s was looked at", m.Name)
@@ -190,7 +192,7 @@ func (s *specification) checkParams(m specified, params string) {
 	for i, p := range m.Params {
 		value, ok := all[p.Name]
 		if delete(all, p.Name); ok {
-			s.check(documentURL+"#/"+list+"/"+string(appendJSON(nil, at))+"/params/"+string(appendJSON(nil, i))+"/schema", string(value))
+			s.check(documentURL+"#/"+list+"/"+string(message.AppendJSON(nil, at))+"/params/"+string(message.AppendJSON(nil, i))+"/schema", string(value))
 		} else if p.Required {
 			s.Errorf("%s: no %s in %s", m.Name, p.Name, params)
 		}

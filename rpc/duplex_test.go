@@ -33,7 +33,7 @@ func TestDuplex(t *testing.T) {
 		{"reply", `{"type":"rep","id":1,"payload":1}`, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			p := &peer{t, p.conn, p.ctx}
+			p := &client{t, p.conn, p.ctx}
 			p.send(test.frame)
 			if test.reply != "" {
 				p.expect(test.reply)

@@ -1,57 +1,30 @@
 package rpc
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"math"
 	"time"
 
 	"github.com/jsd-project/jsd/call"
+	"github.com/jsd-project/jsd/rpc/message"
 )
-
-// A reply is what a request comes to: a result, or an error.
-type reply struct {
-	result json.RawMessage
-	err    *replyError
-}
-
-// A replyError is an error as clients see it.
-type replyError struct {
-	Code    int64
-	Message string
-	Data    json.RawMessage // nil: none
-}
-
-func (e *replyError) Error() string { return e.Message }
 
 // A refusal is an answer of this package's own making.
 type refusal struct {
-	code    call.Code
-	message string
-	reason  string // for the log; may be empty
-	data    details
+	code   call.Code
+	reason string // for the log; may be empty
+	data   details
 }
 
 func (r *refusal) Error() string {
 	if r.reason != "" {
-		return r.message + ": " + r.reason
+		return r.code.Message() + ": " + r.reason
 	}
-	return r.message
+	return r.code.Message()
 }
 
-// refuse makes a refusal with the message of its code.
-func refuse(code call.Code, data details) *refusal {
-	return &refusal{code: code, message: code.Message(), data: data}
-}
-
-func invalidRequest(why string) error {
-	return &refusal{code: call.InvalidRequest, message: call.InvalidRequest.Message() + ": " + why}
-}
-
-func invalidParams(why string) error {
-	return &refusal{code: call.InvalidParams, message: call.InvalidParams.Message() + ": " + why}
-}
+func refuse(code call.Code, data details) *refusal { return &refusal{code: code, data: data} }
 
 func forbidden(what string) error { return refuse(call.Forbidden, details{What: what}) }
 
@@ -63,6 +36,8 @@ func busy(reason string, retryAfter time.Duration) error {
 
 func beyond(limit string) *refusal { return refuse(call.LimitExceeded, details{Limit: limit}) }
 
+func invalidParams(why string) error { return message.InvalidParams(why) }
+
 var (
 	errBatchReply      = beyond("batch")
 	errBundleLimit     = beyond("bundle")
@@ -71,7 +46,6 @@ var (
 	errFrameLimit      = beyond("frame")
 	errKeptLimit       = beyond("kept")
 	errSessionLimit    = beyond("sessions")
-	errParse           = refuse(call.ParseError, details{})
 	errCancelled       = refuse(call.Cancelled, details{})
 	errNotFound        = refuse(call.NotFound, details{})
 	errInternal        = refuse(call.InternalError, details{})
@@ -89,8 +63,7 @@ type details struct {
 	Console    []string `json:"console,omitempty"`
 }
 
-// failureDetails is the data of an error that a script brought about. The message of what was thrown is for exceptions alone:
-// that of a missing function, which is the name that was called, is no news to the client.
+// failureDetails is the data of an error that a script brought about.
 func failureDetails(f *call.Failure) details {
 	switch f.Code {
 	case call.Exception:
@@ -107,9 +80,9 @@ func failureDetails(f *call.Failure) details {
 }
 
 // wireError is what a client gets for err, the only place where this is decided.
-func wireError(err error) *replyError {
+func wireError(err error) *message.Error {
 	var (
-		told    *replyError
+		told    *message.Error
 		own     *refusal
 		failure *call.Failure
 		lost    *call.LostError
@@ -119,37 +92,30 @@ func wireError(err error) *replyError {
 	case errors.As(err, &told):
 		return told
 	case errors.Is(err, call.ErrNoSession):
-		return wireError(errNotFound)
+		return newError(call.NotFound, details{})
 	case errors.As(err, &own):
-		return newError(own.code, own.message, own.data)
+		return newError(own.code, own.data)
 	case errors.As(err, &failure) && failure.Code.FromAgent():
-		message := failure.Code.Message()
+		e := newError(failure.Code, failureDetails(failure))
 		if failure.Code == call.Exception {
-			message = failure.Name
+			e.Message = failure.Name
 		}
-		return newError(failure.Code, message, failureDetails(failure))
+		return e
 	case errors.As(err, &lost):
-		return newError(call.Lost, call.Lost.Message(), details{Started: &lost.Started})
+		return newError(call.Lost, details{Started: &lost.Started})
 	case errors.As(err, &busy):
-		return newError(call.Busy, call.Busy.Message(), details{RetryAfter: milliseconds(busy.RetryAfter)})
+		return newError(call.Busy, details{RetryAfter: milliseconds(busy.RetryAfter)})
+	default:
+		return newError(call.InternalError, details{})
 	}
-	return wireError(errInternal)
 }
 
-// causeOf is err, or 1003 where all that err says is that ctx ended: only a client ends it.
-func causeOf(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return errCancelled
+func newError(code call.Code, data details) *message.Error {
+	raw := json.RawMessage(message.AppendJSON(nil, data))
+	if string(raw) == "{}" {
+		raw = nil
 	}
-	return err
-}
-
-func newError(code call.Code, message string, data details) *replyError {
-	e := &replyError{Code: int64(code), Message: message}
-	if raw := json.RawMessage(appendJSON(nil, data)); string(raw) != "{}" {
-		e.Data = raw
-	}
-	return e
+	return message.NewError(code, code.Message(), raw)
 }
 
 // milliseconds rounds up: a client must not come too early.

@@ -2,12 +2,12 @@ package rpc
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/jsd-project/jsd/call"
+	"github.com/jsd-project/jsd/rpc/message"
 )
 
 func TestWireError(t *testing.T) {
@@ -37,22 +37,8 @@ func TestWireError(t *testing.T) {
 		{context.DeadlineExceeded, `{"code":-32603,"message":"Internal error"}`},
 		{context.Canceled, `{"code":-32603,"message":"Internal error"}`},
 	} {
-		if got := string(appendError(nil, wireError(test.err))); got != test.want {
+		if got := string(message.AppendJSON(nil, wireError(test.err))); got != test.want {
 			t.Errorf("%v:\ngot  %s\nwant %s", test.err, got, test.want)
 		}
-	}
-}
-
-func TestCauseOf(t *testing.T) {
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := causeOf(ended, fmt.Errorf("waiting: %w", context.Canceled)); !errors.Is(err, errCancelled) {
-		t.Errorf("got %v", err)
-	}
-	if err := causeOf(t.Context(), context.Canceled); err != context.Canceled {
-		t.Errorf("a fault elsewhere is taken for a cancel: %v", err)
-	}
-	if err := causeOf(ended, errSecretPlace); err != errSecretPlace {
-		t.Errorf("got %v", err)
 	}
 }

@@ -2,10 +2,10 @@ package rpc
 
 import (
 	"container/list"
-	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,18 +15,17 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// An execution is one run of a script, known by its name while it runs. Where it is kept, its
-// outcome is known for some time after.
+// An execution is one run of a script, known by its name while it runs. Where it is kept, its outcome is known for some
+// time after.
 type execution struct {
-	name   executionName
-	keep   bool
-	cancel func()        // ends the run; harmless once it has ended
-	done   chan struct{} // closed when outcome is there
+	name    executionName
+	keep    bool
+	running runningCall
 
-	outcome outcome
-
-	// Guarded by executions.mu. Elements are nil unless the outcome is kept.
+	// Guarded by executions.mu. Elements are nil unless the outcome is retained.
+	waiters   []*waiter
 	ended     bool
+	outcome   outcome // set when it ended
 	expires   time.Time
 	place     int // in executions.expiring
 	size      int64
@@ -62,49 +61,31 @@ func outcomeOf(result json.RawMessage, err error) outcome {
 	return outcome{result, err, began}
 }
 
-// wait gives the outcome, or 1003 when ctx ends before. Where own is set the execution is the
-// request's own, so that cancelling the one cancels the other; losing the connection does not.
-func (x *execution) wait(ctx context.Context, own bool) (json.RawMessage, error) {
-	select {
-	case <-x.done:
-	case <-ctx.Done():
-		if !own || context.Cause(ctx) != errCancelled {
-			return nil, errCancelled
-		}
-		x.cancel()
-		<-x.done
-	}
-	return x.outcome.result, x.outcome.err
-}
-
-// executions is those of all tenants that run or are kept.
+// executions is those of all tenants that run or are retained.
 type executions struct {
-	policy  func(tenant string) Policy
-	keepAll int64 // bytes that the kept ones of all tenants may take
+	policy    func(tenant string) Policy
+	retainAll int64 // bytes that the retained ones of all tenants may take
 
 	prefix string // of the names made here: another one in each run of the daemon
 	made   atomic.Uint64
 
-	mu       sync.Mutex // guards all below
+	mu       sync.Mutex // guards what follows
 	known    map[executionName]*execution
-	kept     keptList // of all tenants
-	expiring expiring // the same
-	tenants  map[string]*keptList
-	timer    *time.Timer // runs while something is kept; nil before, and once stopped
+	retained retainedList // of all tenants
+	expiring expiring     // the same
+	tenants  map[string]*retainedList
+	timer    *time.Timer // runs while something is retained; nil before, and once stopped
 	stopped  bool
 }
 
 func newExecutions(cfg *Config) *executions {
 	return &executions{
-		policy: cfg.policy, keepAll: cfg.KeepAllBytes,
+		policy: cfg.policy, retainAll: cfg.KeepAllBytes,
 		prefix:  strings.ToLower(rand.Text()[:10]) + "-",
 		known:   map[executionName]*execution{},
-		tenants: map[string]*keptList{},
+		tenants: map[string]*retainedList{},
 	}
 }
-
-// newName makes a name where the client gave none.
-func (e *executions) newName() string { return e.prefix + strconv.FormatUint(e.made.Add(1), 36) }
 
 // find gives the execution of this name; nil: unknown.
 func (e *executions) find(name executionName) *execution {
@@ -128,33 +109,101 @@ func (e *executions) ranLocked(name executionName) *execution {
 	return x
 }
 
-// claim makes x known by its name, or gives the one that has it. Whoever gets x runs it, and ends it.
-func (e *executions) claim(x *execution) *execution {
+// claim makes an execution known by its name, or gives the one that has it. Whoever gets an execution of its own runs and
+// completes it; w is its first waiter. Without an id it makes a name.
+func (e *executions) claim(tenant, id string, keep bool, w *waiter) (x *execution, own bool) {
+	made := id == ""
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if other := e.ranLocked(x.name); other != nil {
-		return other
+	for {
+		if made {
+			id = e.prefix + strconv.FormatUint(e.made.Add(1), 36)
+		}
+		name := executionName{tenant, id}
+		if other := e.ranLocked(name); other != nil {
+			if made { // a client had the same idea
+				continue
+			}
+			return other, false
+		}
+		if unrun := e.known[name]; unrun != nil {
+			e.forgetLocked(unrun)
+		}
+		x = &execution{name: name, keep: keep, waiters: []*waiter{w}}
+		e.known[name] = x
+		return x, true
 	}
-	if unrun := e.known[x.name]; unrun != nil {
-		e.forgetLocked(unrun)
-	}
-	e.known[x.name] = x
-	return x
 }
 
-// end gives x its outcome, and those who wait for it.
-func (e *executions) end(x *execution, result json.RawMessage, err error) {
-	x.outcome = outcomeOf(result, err)
+// wait has w answered with the outcome of x, at once where there is one.
+func (e *executions) wait(x *execution, w *waiter) {
+	e.mu.Lock()
+	if !x.ended {
+		x.waiters = append(x.waiters, w)
+		e.mu.Unlock()
+		return
+	}
+	e.mu.Unlock()
+	w.finish(x.outcome.result, x.outcome.err)
+}
+
+// abandon ends the waiting of w with 1003, unless it has been answered.
+func (e *executions) abandon(x *execution, w *waiter) {
+	e.mu.Lock()
+	i := slices.Index(x.waiters, w)
+	if i >= 0 {
+		x.waiters = slices.Delete(x.waiters, i, i+1)
+	}
+	e.mu.Unlock()
+	if i >= 0 {
+		w.finish(nil, errCancelled)
+	}
+}
+
+// complete gives x its outcome, and answers those who wait for it. The caller tells them when all is done.
+func (e *executions) complete(x *execution, result json.RawMessage, err error) (answered []*waiter) {
+	o := outcomeOf(result, err)
 	if err != nil && x.keep {
-		x.outcome.err = wireError(err) // and not all that it may hold on to
+		o.err = wireError(err) // and not all that it may hold on to
 	}
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	defer close(x.done)
-	x.ended = true
+	x.outcome, x.ended = o, true
+	answered, x.waiters = x.waiters, nil
 	if x.keep {
-		e.keepLocked(x)
+		e.retainLocked(x)
 	} else {
 		delete(e.known, x.name)
+	}
+	e.mu.Unlock()
+	for _, w := range answered {
+		w.answer(o.result, o.err)
+	}
+	return answered
+}
+
+// cancel tells whether there was one that runs.
+func (e *executions) cancel(name executionName) bool {
+	e.mu.Lock()
+	x := e.known[name]
+	runs := x != nil && !x.ended
+	e.mu.Unlock()
+	if runs {
+		x.running.Cancel()
+	}
+	return runs
+}
+
+// cancelAll ends all that run.
+func (e *executions) cancelAll() {
+	e.mu.Lock()
+	var running []*execution
+	for _, x := range e.known {
+		if !x.ended {
+			running = append(running, x)
+		}
+	}
+	e.mu.Unlock()
+	for _, x := range running {
+		x.running.Cancel()
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/jsd-project/jsd/call"
+	"github.com/jsd-project/jsd/rpc/message"
 )
 
 // addHostScripts adds those that reach their client, or keep something in their session.
@@ -84,7 +85,7 @@ func (r *runner) addHostScripts() {
 func answered(v json.RawMessage, err error) (result, error) {
 	var said *call.CallbackError
 	if errors.As(err, &said) {
-		v = appendJSON(nil, map[string]any{"message": said.Message, "code": said.Code, "data": said.Data})
+		v = message.AppendJSON(nil, map[string]any{"message": said.Message, "code": said.Code, "data": said.Data})
 	} else if err != nil {
 		return result{}, err
 	}

@@ -111,7 +111,7 @@ func TestStateOfACredential(t *testing.T) {
 	bundle, _, _ = strings.Cut(bundle, `"`)
 	acme.send(asks(1, "runtime.execute", `{"bundle":"`+bundle+`","execution":"x"}`))
 	outcome := acme.receive()
-	for who, p := range map[string]*peer{"other": other, "default": backend} {
+	for who, p := range map[string]*client{"other": other, "default": backend} {
 		p.send(asks(1, "runtime.execute", `{"bundle":"`+bundle+`"}`), asks(1, "runtime.attach", `{"execution":"x"}`))
 		if a, b := p.receive(), p.receive(); a != notFound || b != notFound {
 			t.Errorf("%s finds what is acme's: %s %s", who, a, b)
@@ -128,7 +128,7 @@ func TestStateOfACredential(t *testing.T) {
 	backend.expect(`{"jsonrpc":"2.0","id":1,"result":{"cancelled":true}}`)
 	acme.receive()
 
-	for who, p := range map[string]*peer{"acme": acme, "other": other, "default": backend} {
+	for who, p := range map[string]*client{"acme": acme, "other": other, "default": backend} {
 		p.send(asks(1, "runtime.info", `{}`))
 		got := p.receive()
 		if !strings.Contains(got, `"of-`+who+`":1`) || strings.Contains(got, `"timeout":7000`) != (who == "acme") {

@@ -92,9 +92,9 @@ func TestTooManyInFlight(t *testing.T) {
 
 func TestVanishedClientCancelsCalls(t *testing.T) {
 	r := start(t)
-	for name, vanish := range map[string]func(*peer){
-		"close": func(p *peer) { _ = p.conn.Close(websocket.StatusNormalClosure, "") },
-		"drop":  func(p *peer) { _ = p.conn.CloseNow() },
+	for name, vanish := range map[string]func(*client){
+		"close": func(p *client) { _ = p.conn.Close(websocket.StatusNormalClosure, "") },
+		"drop":  func(p *client) { _ = p.conn.CloseNow() },
 	} {
 		p := r.dial()
 		p.send(request1(`1`, "wait"), `[`+request1(`2`, "wait")+`]`, `{"jsonrpc":"2.0","method":"runtime.execute","params":{"code":"wait"}}`)
@@ -108,9 +108,7 @@ func TestVanishedClientCancelsCalls(t *testing.T) {
 }
 
 func open(r *rig) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.open
+	return r.Connections()
 }
 
 func TestManyCallsAtOnce(t *testing.T) {
@@ -225,6 +223,7 @@ func TestLogLinePerCall(t *testing.T) {
 	for i, code := range []string{"1", "throw", "odd", "lost"} {
 		p.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"runtime.execute","params":{"code":%q,"execution":"step-%d"}}`, code, i+1))
 		p.receive()
+		r.eventually("its line is there", func() bool { return strings.Count(r.log.String(), "\n") == i+1 }) // behind the reply
 	}
 	type line struct {
 		Level, Tenant, Outcome, Error, Message, Execution string

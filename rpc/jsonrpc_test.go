@@ -79,7 +79,7 @@ var jsonRPCCases = []struct{ name, frame, reply string }{
 		failure1(`-1.5`, 1000, `"message":"TypeError","data":{"message":"x","stack":"at main.js:1"}`),
 		failure1(`"s"`, -32600, `"message":"Invalid Request: this id is in flight already"`),
 	}, ",") + `]`},
-	{"batch too long", `[` + strings.Repeat("1,", maxBatch) + `1]`, failure1(`null`, -32600, `"message":"Invalid Request: a batch has at most 10000 requests"`)},
+	{"batch too long", `[` + strings.Repeat("1,", 10_000) + `1]`, failure1(`null`, -32600, `"message":"Invalid Request: a batch has at most 10000 requests"`)},
 }
 
 // Every frame is followed by one whose reply shows that nothing else came before, and that the
@@ -89,7 +89,7 @@ func TestJSONRPC(t *testing.T) {
 	p := r.dial()
 	for _, test := range jsonRPCCases {
 		t.Run(test.name, func(t *testing.T) {
-			p := &peer{t, p.conn, p.ctx}
+			p := &client{t, p.conn, p.ctx}
 			p.send(test.frame)
 			if test.reply != "" {
 				p.expect(test.reply)

@@ -75,14 +75,14 @@ func allowed(p Policy) func(string) Policy { return func(string) Policy { return
 
 func (r *rig) url() string { return "ws" + strings.TrimPrefix(r.http.URL, "http") }
 
-// A peer is a client's end of a WebSocket.
-type peer struct {
+// A client is the far end of a WebSocket.
+type client struct {
 	testing.TB
 	conn *websocket.Conn
 	ctx  context.Context
 }
 
-func (r *rig) dial(options ...*websocket.DialOptions) *peer {
+func (r *rig) dial(options ...*websocket.DialOptions) *client {
 	r.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	var o *websocket.DialOptions
@@ -95,10 +95,10 @@ func (r *rig) dial(options ...*websocket.DialOptions) *peer {
 	}
 	conn.SetReadLimit(-1)
 	r.Cleanup(func() { _ = conn.CloseNow(); cancel() })
-	return &peer{r.TB, conn, ctx}
+	return &client{r.TB, conn, ctx}
 }
 
-func (r *rig) dialDuplex() *peer {
+func (r *rig) dialDuplex() *client {
 	r.Helper()
 	p := r.dial()
 	p.send("SIMPLEX/1.0;json")
@@ -106,7 +106,7 @@ func (r *rig) dialDuplex() *peer {
 	return p
 }
 
-func (p *peer) send(frames ...string) {
+func (p *client) send(frames ...string) {
 	p.Helper()
 	for _, f := range frames {
 		if err := p.conn.Write(p.ctx, websocket.MessageText, []byte(f)); err != nil {
@@ -115,7 +115,7 @@ func (p *peer) send(frames ...string) {
 	}
 }
 
-func (p *peer) receive() string {
+func (p *client) receive() string {
 	p.Helper()
 	_, frame, err := p.conn.Read(p.ctx)
 	if err != nil {
@@ -124,7 +124,7 @@ func (p *peer) receive() string {
 	return string(frame)
 }
 
-func (p *peer) expect(want ...string) {
+func (p *client) expect(want ...string) {
 	p.Helper()
 	for _, w := range want {
 		if got := p.receive(); got != w {
@@ -134,7 +134,7 @@ func (p *peer) expect(want ...string) {
 }
 
 // expectAll is for replies whose order nothing determines.
-func (p *peer) expectAll(want ...string) {
+func (p *client) expectAll(want ...string) {
 	p.Helper()
 	var got []string
 	for range want {
@@ -148,7 +148,7 @@ func (p *peer) expectAll(want ...string) {
 }
 
 // expectClose reads until the connection ends.
-func (p *peer) expectClose(code websocket.StatusCode, reason string) {
+func (p *client) expectClose(code websocket.StatusCode, reason string) {
 	p.Helper()
 	_, frame, err := p.conn.Read(p.ctx)
 	if err == nil {

@@ -1,69 +1,74 @@
 package rpc
 
 import (
-	"context"
 	"encoding/json"
 	"maps"
 	"reflect"
 
 	"github.com/jsd-project/jsd/call"
+	"github.com/jsd-project/jsd/rpc/message"
 )
 
 // A method is what clients may call, and how rpc.discover describes it.
 type method struct {
 	name    string
 	summary string
-	params  *shape
+	params  *message.Shape
 	result  reflect.Type // of what it answers
-	errors  []call.Code  // codes that it may answer, beside those that any request may get
+	errors  []call.Code  // that it may answer, beside those that any request may get
 	socket  bool         // over a WebSocket only
 	runs    bool         // it runs a script: there is a Report of each
 	ends    bool         // it ends a call: also after the end of the credential
 	handle  handler
 }
 
-// A handler checks the params of a request on the connection's reader and must not wait there. It
-// gives back its result, or what has to wait.
-type handler func(c *client, req *request) (result json.RawMessage, later later, err error)
+// A handler judges the params of a request on the connection's reader and must not wait there. It gives its result, or
+// what has to wait. Beside an error the origin is as much as was found out.
+type handler func(p *peer, req *message.Request) (json.RawMessage, prepared, origin, error)
 
-// A later is called on the reader, too, once the request has one of the connection's slots in flight.
-// What it gives back gets a goroutine, and ends soon after ctx does: when the client is gone, or
-// cancels the request, which is what cancel does.
-type later func(ctx context.Context, cancel func()) waiting
+// immediate makes a method that answers at once. Its params have type P; what it answers has the form of an R.
+func immediate[R, P any](name, summary string, answer func(p *peer, req *message.Request, params P) (json.RawMessage, error), errors ...call.Code) method {
+	return newMethod[R](name, summary, func(p *peer, req *message.Request, params P) (json.RawMessage, prepared, origin, error) {
+		result, err := answer(p, req, params)
+		return result, nil, origin{}, err
+	}, errors)
+}
 
-type waiting func() (json.RawMessage, error)
+// waiting makes a method that prepares what has to wait.
+func waiting[R, P any](name, summary string, prepare func(p *peer, req *message.Request, params P) (prepared, origin, error), errors ...call.Code) method {
+	return newMethod[R](name, summary, func(p *peer, req *message.Request, params P) (json.RawMessage, prepared, origin, error) {
+		task, o, err := prepare(p, req, params)
+		return nil, task, o, err
+	}, errors)
+}
 
-// newMethod has a handler called with params of type P; what it answers has the form of an R.
-func newMethod[R, P any](name, summary string, handle func(c *client, req *request, params P) (json.RawMessage, later, error), errors ...call.Code) method {
-	params := shapeOf(reflect.TypeFor[P]())
-	tenant, takesTenant := params.byName["tenant"]
+func newMethod[R, P any](name, summary string, handle func(p *peer, req *message.Request, params P) (json.RawMessage, prepared, origin, error), errors []call.Code) method {
+	params := message.ShapeOf(reflect.TypeFor[P]())
 	return method{
 		name: name, summary: summary, params: params, result: reflect.TypeFor[R](), errors: errors,
-		handle: func(c *client, req *request) (json.RawMessage, later, error) {
-			p, err := decodeParams[P](params, req.params, c.dialect.lenient())
-			if err != nil {
-				return nil, nil, err
+		handle: func(p *peer, req *message.Request) (json.RawMessage, prepared, origin, error) {
+			decoded, wrong := message.Decode[P](params, req.Params, p.codec.Lenient())
+			if wrong != nil {
+				return nil, nil, origin{}, wrong
 			}
-			if takesTenant {
-				named := reflect.ValueOf(&p).Elem().FieldByIndex(params.fields[tenant].index).Interface().(*tenantName)
-				if err := c.mayName(named); err != nil {
-					req.tenant = c.identity.Tenant // it was they who asked
-					return nil, nil, err
+			if names, ok := any(&decoded).(interface{ named() *message.Name }); ok {
+				if err := p.mayName(names.named()); err != nil {
+					return nil, nil, origin{tenant: p.identity.Tenant}, err // it was they who asked
 				}
 			}
-			return handle(c, req, p)
+			return handle(p, req, decoded)
 		},
 	}
 }
 
-// running has each request reported, also those that are refused.
-func (m method) running() method {
+// reported has a Report made of each request, also of those that are refused.
+func (m method) reported() method {
 	m.runs = true
 	return m
 }
 
-// ending lets a method end calls whose credential has come to its end.
-func (m method) ending() method {
+// afterExpiry lets a method be called when the credential has come to its end.
+func (m method) afterExpiry() method {
 	m.ends = true
 	return m
 }
@@ -74,39 +79,80 @@ func (m method) overSocket() method {
 	return m
 }
 
-const (
-	executeName = "runtime.execute"
-	openName    = "runtime.open"
-)
-
-func (s *Server) allMethods() []method {
+func (s *service) methods() []method {
 	return []method{
-		newMethod[Result](executeName, "Runs a script", s.execute,
-			call.Exception, call.NotImplemented, call.Timeout, call.Cancelled, call.LimitExceeded, call.Lost, call.Busy, call.Forbidden, call.NotSerializable, call.NotFound).running(),
-		newMethod[OpenResult](openName, "Evaluates a script and keeps its context for further calls", s.openSession,
-			call.Exception, call.Timeout, call.Cancelled, call.LimitExceeded, call.Lost, call.Busy, call.Forbidden, call.NotFound).overSocket().running(),
-		newMethod[struct{}]("runtime.close", "Ends a session", s.closeSession, call.Cancelled, call.Busy, call.Forbidden, call.NotFound).overSocket(),
-		newMethod[Result]("runtime.attach", "Gives the outcome of an execution, once it has one", s.attach,
-			call.Exception, call.NotImplemented, call.Timeout, call.Cancelled, call.LimitExceeded, call.Lost, call.Busy, call.Forbidden, call.NotSerializable, call.NotFound),
-		newMethod[CancelResult]("runtime.cancel", "Cancels a call", s.cancel, call.Forbidden).ending(),
-		newMethod[PutResult]("runtime.put", "Keeps a folder of sources", s.put, call.LimitExceeded, call.Forbidden),
-		newMethod[struct{}]("runtime.stop", "Ends the containers of a tenant", s.stop, call.Busy, call.Forbidden),
-		newMethod[Info]("runtime.info", "Says what this daemon is and may do", s.info, call.Forbidden),
-		newMethod[document](discoverName, "Describes this protocol", s.discover, call.Forbidden),
+		waiting[Result](executeMethod, "Runs a script", s.prepareExecute,
+			call.Exception, call.NotImplemented, call.Timeout, call.Cancelled, call.LimitExceeded, call.Lost, call.Busy,
+			call.Forbidden, call.NotSerializable, call.NotFound).reported(),
+		waiting[OpenResult](openMethod, "Evaluates a script and keeps its context for further calls", s.prepareOpen,
+			call.Exception, call.Timeout, call.Cancelled, call.LimitExceeded, call.Lost, call.Busy, call.Forbidden,
+			call.NotFound).overSocket().reported(),
+		waiting[struct{}]("runtime.close", "Ends a session", s.prepareClose,
+			call.Cancelled, call.Busy, call.Forbidden, call.NotFound).overSocket(),
+		waiting[Result]("runtime.attach", "Gives the outcome of an execution, once it has one", s.prepareAttach,
+			call.Exception, call.NotImplemented, call.Timeout, call.Cancelled, call.LimitExceeded, call.Lost, call.Busy,
+			call.Forbidden, call.NotSerializable, call.NotFound),
+		immediate[CancelResult]("runtime.cancel", "Cancels a call", s.cancel, call.Forbidden).afterExpiry(),
+		immediate[PutResult]("runtime.put", "Keeps a folder of sources", s.put, call.LimitExceeded, call.Forbidden),
+		waiting[struct{}]("runtime.stop", "Ends the containers of a tenant", s.prepareStop, call.Busy, call.Forbidden),
+		immediate[Info]("runtime.info", "Says what this daemon is and may do", s.info, call.Forbidden),
+		immediate[document](discoverMethod, "Describes this protocol", s.discover, call.Forbidden),
 	}
 }
 
-func byName(methods []method) map[string]method {
-	m := make(map[string]method, len(methods))
-	for _, method := range methods {
-		m[method.name] = method
-	}
-	return m
-}
+// anyErrors are the codes of errors that any request may get.
+var anyErrors = []call.Code{call.InvalidRequest, call.InvalidParams, call.InternalError}
 
 type noParams struct{}
 
-var empty = json.RawMessage("{}")
+type cancelParams struct {
+	ID        *message.RequestID `json:"id"`
+	Execution *message.Name      `json:"execution"`
+	tenantParam
+}
+
+// CancelResult is what runtime.cancel answers.
+type CancelResult struct {
+	Cancelled bool `json:"cancelled"` // whether there was such a call in flight
+}
+
+// cancel ends a call of the connection by its id, or one of the tenant by its execution.
+func (s *service) cancel(p *peer, _ *message.Request, params cancelParams) (json.RawMessage, error) {
+	var cancelled bool
+	switch {
+	case (params.ID != nil) == (params.Execution != nil):
+		return nil, invalidParams("exactly one of id and execution must be there")
+	case params.ID != nil:
+		cancelled = p.cancelByID(string(*params.ID))
+	case p.identity.expired():
+		return nil, errExpired
+	default:
+		cancelled = s.executions.cancel(executionName{p.tenantOf(params.Tenant), string(*params.Execution)})
+	}
+	return message.AppendJSON(nil, CancelResult{cancelled}), nil
+}
+
+type stopParams struct{ tenantParam }
+
+func (s *service) prepareStop(p *peer, _ *message.Request, params stopParams) (prepared, origin, error) {
+	return &stop{runner: s.cfg.Runner, tenant: p.tenantOf(params.Tenant)}, origin{}, nil
+}
+
+// stop ends the containers of a tenant.
+type stop struct {
+	attached
+	runner Runner
+	tenant string
+}
+
+func (s *stop) run(w waiter) {
+	go func() {
+		s.runner.Stop(s.tenant)
+		w.finish(emptyObject, nil)
+	}()
+}
+
+func (*stop) cancel(bool) {}
 
 // Info is what runtime.info answers.
 type Info struct {
@@ -117,11 +163,11 @@ type Info struct {
 	Limits    map[string]int64 `json:"limits"`
 }
 
-func (s *Server) info(c *client, _ *request, _ noParams) (json.RawMessage, later, error) {
-	return appendJSON(nil, s.describe(c.tenantOf(nil))), nil, nil
+func (s *service) info(p *peer, _ *message.Request, _ noParams) (json.RawMessage, error) {
+	return message.AppendJSON(nil, s.describe(p.tenantOf(nil))), nil
 }
 
-func (s *Server) describe(tenant string) Info {
+func (s *service) describe(tenant string) Info {
 	p := s.cfg.policy(tenant)
 	info := Info{
 		Version:   s.cfg.Version,
@@ -149,19 +195,3 @@ func (s *Server) describe(tenant string) Info {
 	}
 	return info
 }
-
-type stopParams struct {
-	Tenant *tenantName `json:"tenant"`
-}
-
-func (s *Server) stop(c *client, _ *request, p stopParams) (json.RawMessage, later, error) {
-	return nil, func(context.Context, func()) waiting {
-		return func() (json.RawMessage, error) {
-			s.cfg.Runner.Stop(c.tenantOf(p.Tenant))
-			return empty, nil
-		}
-	}, nil
-}
-
-// anyErrors are the codes of errors that any request may get.
-var anyErrors = []call.Code{call.InvalidRequest, call.InvalidParams, call.InternalError}

@@ -18,8 +18,8 @@ func allow(w http.ResponseWriter, r *http.Request, next http.HandlerFunc, method
 }
 
 func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
-	if s.cfg.Playground != nil {
-		s.cfg.Playground.ServeHTTP(w, r)
+	if s.service.cfg.Playground != nil {
+		s.service.cfg.Playground.ServeHTTP(w, r)
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -27,22 +27,19 @@ func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
 	if r.TLS != nil {
 		scheme = "wss"
 	}
-	fmt.Fprintf(w, "jsd %s. Connect a WebSocket to %s://%s/ and call runtime.execute.\n", s.cfg.Version, scheme, r.Host)
+	fmt.Fprintf(w, "jsd %s. Connect a WebSocket to %s://%s/ and call runtime.execute.\n", s.service.cfg.Version, scheme, r.Host)
 }
 
 func serveAlive(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
 
 // serveReady keeps the reason to the log: anybody may ask here.
 func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
-	s.mu.Lock()
-	closing := s.closing
-	s.mu.Unlock()
-	if closing {
+	if s.service.lifetime.isClosing() {
 		http.Error(w, "shutting down", http.StatusServiceUnavailable)
 		return
 	}
-	if err := s.cfg.Runner.Ready(); err != nil {
-		s.cfg.Log.Debug().Err(err).Msg("not ready")
+	if err := s.service.cfg.Runner.Ready(); err != nil {
+		s.service.cfg.Log.Debug().Err(err).Msg("not ready")
 		http.Error(w, "not ready", http.StatusServiceUnavailable)
 		return
 	}

@@ -51,7 +51,7 @@ func TestExecuteParams(t *testing.T) {
 		{`{"code":"1","timeout":1e999}`, 1007, "timeout"},
 	} {
 		t.Run(test.params, func(t *testing.T) {
-			p := &peer{t, p.conn, p.ctx}
+			p := &client{t, p.conn, p.ctx}
 			p.send(`{"jsonrpc":"2.0","id":1,"method":"runtime.execute","params":` + test.params + `}`)
 			want := fmt.Sprintf(`"message":"Invalid params: %s"`, strings.ReplaceAll(test.says, `"`, `\"`))
 			if test.code == 1007 {

@@ -49,17 +49,17 @@ func TestPolicyPermits(t *testing.T) {
 		{"more than others", Policy{MaxTimeout: 5 * time.Minute}, execute, `"code":"x","timeout":300000`, "", true},
 		{"memory", Policy{Memory: 64}, execute, `"code":"x","memory":65`, "memory", false},
 		{"all its memory", Policy{Memory: 64}, execute, `"code":"x","memory":64`, "", false},
-		{"memory of a session", Policy{Memory: 64}, opening, `"code":"x","memory":65`, "memory", false},
+		{"memory of a session", Policy{Memory: 64}, openMethod, `"code":"x","memory":65`, "memory", false},
 		{"language", Policy{Languages: []string{"javascript"}}, execute, `"code":"x","language":"typescript"`, "language", false},
 		{"the default language", Policy{Languages: []string{"typescript"}}, execute, `"code":"x"`, "language", false},
 		{"its own language", Policy{Languages: []string{"typescript"}}, execute, `"code":"x","language":"typescript"`, "", false},
-		{"language of a session", Policy{Languages: []string{"javascript"}}, opening, `"code":"x","language":"typescript"`, "language", false},
+		{"language of a session", Policy{Languages: []string{"javascript"}}, openMethod, `"code":"x","language":"typescript"`, "language", false},
 		{"entry of a folder", Policy{Languages: []string{"javascript"}}, execute, ts, "language", false},
 		{"entry named", Policy{Languages: []string{"javascript"}}, execute, js + `,"file":"a.ts"`, "language", false},
 		{"entry in the other one", Policy{Languages: []string{"typescript"}}, execute, ts + `,"file":"a.mjs"`, "language", false},
 		{"entry allowed", Policy{Languages: []string{"typescript"}}, execute, ts, "", false},
 		{"reuse", Policy{Once: true}, execute, `"code":"x","reuse":"tenant"`, "reuse", false},
-		{"session", Policy{Once: true}, opening, `"code":"x"`, "reuse", false},
+		{"session", Policy{Once: true}, openMethod, `"code":"x"`, "reuse", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := start(t, newPolicies("acme", test.policy).use)
@@ -102,10 +102,10 @@ func TestPolicyShapesCalls(t *testing.T) {
 	seen(`{"code":"x","tenant":"acme","reuse":"call"}`, 2*time.Second, time.Second, true)
 	seen(`{"code":"x","tenant":"once"}`, 3*time.Second, 3*time.Second, true)
 
-	id := a.ask(opening, `{"code":"x","tenant":"acme"}`)
+	id := a.ask(openMethod, `{"code":"x","tenant":"acme"}`)
 	s := strings.Split(id, `"`)[3]
 	if c := <-r.runner.seen; c.Timeout != 2*time.Second || c.CPU != time.Second {
-		t.Errorf("opening a session: %v, %v", c.Timeout, c.CPU)
+		t.Errorf("openMethod a session: %v, %v", c.Timeout, c.CPU)
 	}
 	seen(`{"session":"`+s+`","code":"x"}`, 2*time.Second, time.Second, false)
 	ps.set("acme", Policy{Timeout: time.Second, MaxTimeout: time.Second})
@@ -120,7 +120,7 @@ func TestPolicyBoundsSessionsAndBundles(t *testing.T) {
 	r := start(t, ps.use)
 	a := asker{r.dial(), false}
 	a.open("1", `,"tenant":"acme"`)
-	a.expectOutcome(opening, `{"code":"1","tenant":"acme"}`, `{"code":1004,"message":"Limit exceeded","data":{"limit":"sessions"}}`)
+	a.expectOutcome(openMethod, `{"code":"1","tenant":"acme"}`, `{"code":1004,"message":"Limit exceeded","data":{"limit":"sessions"}}`)
 	for range 8 {
 		a.open("1", "")
 	}
@@ -184,7 +184,7 @@ func TestTimesOfKeptOutcomesAreTheTenants(t *testing.T) {
 		}
 		expect(50*time.Second, "+--")
 		expect(time.Hour, "---")
-		if len(e.expiring) != 0 || e.kept.Len() != 0 {
+		if len(e.expiring) != 0 || e.retained.Len() != 0 {
 			t.Error("something is left")
 		}
 	})
@@ -223,7 +223,7 @@ func TestConnectionsOfATenant(t *testing.T) {
 		c := a.another(r)
 		c.expectOutcome(put, `{"files":{"index.js":""},"tenant":"acme"}`, `{"bundle":"`+a.putOne(`{"files":{"index.js":""},"tenant":"acme"}`)+`"}`)
 		b.expectOutcome(execute, call, tooManyConnections)
-		b.expectOutcome(opening, call, tooManyConnections)
+		b.expectOutcome(openMethod, call, tooManyConnections)
 		b.expectOutcome(put, `{"files":{"index.js":""},"tenant":"acme"}`, tooManyConnections)
 		b.expectOutcome(execute, `{"code":"x"}`, one)
 		_ = a.conn.CloseNow()
@@ -236,9 +236,9 @@ func TestConnectionsOfATenant(t *testing.T) {
 		_ = b.conn.CloseNow()
 		_ = c.conn.CloseNow()
 		r.eventually("nothing is counted any more", func() bool {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			return len(r.joined) == 0
+			r.service.connections.mu.Lock()
+			defer r.service.connections.mu.Unlock()
+			return len(r.service.connections.of) == 0
 		})
 	}, newPolicies("acme", Policy{Connections: 2}).use)
 }
@@ -249,7 +249,7 @@ func TestFrameOfATenant(t *testing.T) {
 		s := a.open("1", `,"tenant":"acme"`)
 		for method, params := range map[string]string{
 			execute:          `{"code":"` + long + `","tenant":"acme","timeout":999999}`, // before 1007
-			opening:          `{"code":"` + long + `","tenant":"acme"}`,
+			openMethod:       `{"code":"` + long + `","tenant":"acme"}`,
 			put:              `{"files":{"a":"` + long + `"},"tenant":"acme"}`,
 			"runtime.attach": `{"execution":"x","tenant":"acme"` + strings.Repeat(" ", 1000) + `}`,
 		} {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/jsd-project/jsd/call"
+	"github.com/jsd-project/jsd/rpc/message"
 )
 
 func protocol(t *testing.T) string {
@@ -32,7 +33,7 @@ func section(t *testing.T, heading string) string {
 	return text
 }
 
-func allMethods() []method { return New(Config{Runner: newRunner()}).allMethods() }
+func allMethods() []method { return New(Config{Runner: newRunner()}).service.methods() }
 
 // rows are the fields in a section's table.
 func rows(section string) (fields []string) {
@@ -43,9 +44,9 @@ func rows(section string) (fields []string) {
 	return slices.Sorted(slices.Values(fields))
 }
 
-func fieldsOf(s *shape) (fields []string) {
-	for _, f := range s.fields {
-		fields = append(fields, f.name)
+func fieldsOf(s *message.Shape) (fields []string) {
+	for _, f := range s.Fields {
+		fields = append(fields, f.Name)
 	}
 	return slices.Sorted(slices.Values(fields))
 }
@@ -53,10 +54,10 @@ func fieldsOf(s *shape) (fields []string) {
 func TestProtocolNamesFields(t *testing.T) {
 	for _, m := range allMethods() {
 		written, taken := rows(section(t, "### "+m.name)), fieldsOf(m.params)
-		if m.name == opening { // those of runtime.execute without some
+		if m.name == openMethod { // those of runtime.execute without some
 			_, sentence, _ := strings.Cut(section(t, "### "+m.name), "It takes the fields of `runtime.execute` without ")
 			sentence, _, _ = strings.Cut(sentence, ";")
-			written = slices.DeleteFunc(fieldsOf(shapeOf(reflect.TypeFor[executeParams]())), func(name string) bool {
+			written = slices.DeleteFunc(fieldsOf(message.ShapeOf(reflect.TypeFor[executeParams]())), func(name string) bool {
 				return strings.Contains(sentence, "`"+name+"`")
 			})
 		}
@@ -65,7 +66,7 @@ func TestProtocolNamesFields(t *testing.T) {
 		}
 	}
 	for name, params := range map[string]reflect.Type{
-		consoleName: reflect.TypeFor[ConsoleParams](), callbackName: reflect.TypeFor[CallbackParams](),
+		message.ConsoleMethod: reflect.TypeFor[message.ConsoleParams](), message.CallbackMethod: reflect.TypeFor[message.CallbackParams](),
 	} {
 		var sent []string
 		for _, d := range descriptorsOf(params) {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/jsd-project/jsd/bundles"
+	"github.com/jsd-project/jsd/call"
+	"github.com/jsd-project/jsd/rpc/message"
 )
 
 // maxUploads bounds the folders that one connection may have in the making.
@@ -13,10 +15,10 @@ const maxUploads = 16
 
 // putParams is the params of runtime.put.
 type putParams struct {
-	Files  *folder     `json:"files" required:"true"`
-	Upload *uploadID   `json:"upload"`
-	More   *flag       `json:"more"`
-	Tenant *tenantName `json:"tenant"`
+	Files  *message.Files `json:"files" required:"true"`
+	Upload *message.Name  `json:"upload"`
+	More   *message.Flag  `json:"more"`
+	tenantParam
 }
 
 // PutResult is what runtime.put answers: the upload while more is to come, then the bundle.
@@ -34,28 +36,25 @@ type upload struct {
 }
 
 // put runs on the reader, so the parts of an upload are added in the order in which they came.
-func (s *Server) put(c *client, req *request, p putParams) (json.RawMessage, later, error) {
-	more, tenant := p.More.is(), c.tenantOf(p.Tenant)
-	if more && p.Upload == nil {
-		return nil, nil, invalidParams("upload must be there where there is more")
+func (s *service) put(p *peer, req *message.Request, params putParams) (json.RawMessage, error) {
+	more, o := params.More.Is(), origin{tenant: p.tenantOf(params.Tenant)}
+	if more && params.Upload == nil {
+		return nil, invalidParams("upload must be there where there is more")
 	}
-	policy, err := s.policyOf(tenant, req)
-	if err != nil {
-		return nil, nil, err
+	if _, err := s.policyFor(&o, req); err != nil {
+		return nil, err
 	}
-	if err := s.join(c, tenant, policy.Connections); err != nil {
-		return nil, nil, err
+	if err := s.count(&p.counted, o.tenant, o.connections); err != nil {
+		return nil, err
 	}
-	if p.Upload != nil {
-		result, err := c.uploads.add(s.bundles, string(*p.Upload), tenant, p.Files, more)
-		return result, nil, err
+	if params.Upload != nil {
+		return p.uploads.add(s.bundles, string(*params.Upload), o.tenant, params.Files, more)
 	}
 	var f bundles.Folder
-	if err := f.Add(p.Files.json, p.Files.sources); err != nil {
-		return nil, nil, putError(err)
+	if err := f.Add(params.Files.JSON, params.Files.Sources); err != nil {
+		return nil, putError(err)
 	}
-	result, err := keep(s.bundles, tenant, &f)
-	return result, nil, err
+	return keep(s.bundles, o.tenant, &f)
 }
 
 // keep makes a bundle of a folder.
@@ -67,7 +66,7 @@ func keep(store *bundles.Store, tenant string, f *bundles.Folder) (json.RawMessa
 	if err != nil {
 		return nil, putError(err)
 	}
-	return appendJSON(nil, PutResult{Bundle: id}), nil
+	return message.AppendJSON(nil, PutResult{Bundle: id}), nil
 }
 
 func putError(err error) error {
@@ -75,7 +74,7 @@ func putError(err error) error {
 	case errors.Is(err, bundles.ErrTooLarge):
 		return errBundleLimit
 	case errors.Is(err, bundles.ErrTooMany):
-		return invalidParams(fmt.Sprintf("files must be at most %d in all", bundles.MaxFiles))
+		return invalidParams(fmt.Sprintf("files must be at most %d in all", call.MaxFiles))
 	default:
 		return err
 	}
@@ -86,7 +85,7 @@ type uploads map[string]*upload
 
 // add takes the part of one request. An upload that went over a bound stays, without its parts, until
 // its last request, so that a client that did not wait for answers is not given a bundle of the rest.
-func (u uploads) add(store *bundles.Store, id, tenant string, files *folder, more bool) (json.RawMessage, error) {
+func (u uploads) add(store *bundles.Store, id, tenant string, files *message.Files, more bool) (json.RawMessage, error) {
 	up := u[id]
 	if up == nil {
 		if len(u) >= maxUploads {
@@ -106,7 +105,7 @@ func (u uploads) add(store *bundles.Store, id, tenant string, files *folder, mor
 		up.room.Release()
 	}
 	if more {
-		return appendJSON(nil, PutResult{Upload: id}), up.failed
+		return message.AppendJSON(nil, PutResult{Upload: id}), up.failed
 	}
 	defer up.room.Release()
 	delete(u, id)
@@ -116,8 +115,8 @@ func (u uploads) add(store *bundles.Store, id, tenant string, files *folder, mor
 	return keep(store, tenant, &up.folder)
 }
 
-func (u uploads) grow(store *bundles.Store, up *upload, files *folder) error {
-	if err := up.folder.Add(files.json, files.sources); err != nil {
+func (u uploads) grow(store *bundles.Store, up *upload, files *message.Files) error {
+	if err := up.folder.Add(files.JSON, files.Sources); err != nil {
 		return putError(err)
 	}
 	var all, most int64 // of the tenants with an upload here, the one that may have most counts

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jsd-project/jsd/bundles"
+	"github.com/jsd-project/jsd/call"
 )
 
 // putOne puts a folder and gives the bundle's ID.
@@ -151,7 +151,7 @@ func TestBundleLimits(t *testing.T) {
 
 		// many files count, however small they are
 		var b strings.Builder
-		for i := range bundles.MaxFiles {
+		for i := range call.MaxFiles {
 			fmt.Fprintf(&b, `,"%d":""`, i)
 		}
 		a.expectOutcome(put, `{"files":{`+b.String()[1:]+`},"tenant":"t"}`, tooLarge)
@@ -161,7 +161,7 @@ func TestBundleLimits(t *testing.T) {
 func TestTooManyFilesInParts(t *testing.T) {
 	eachDialect(t, func(_ *rig, a asker) {
 		var b strings.Builder
-		for i := range bundles.MaxFiles {
+		for i := range call.MaxFiles {
 			fmt.Fprintf(&b, `,"%d":""`, i)
 		}
 		a.expectOutcome(put, `{"files":{`+b.String()[1:]+`},"upload":"u","more":true}`, `{"upload":"u"}`)

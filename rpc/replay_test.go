@@ -10,19 +10,20 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/jsd-project/jsd/call"
+	"github.com/jsd-project/jsd/rpc/message"
 )
 
-// An exchange is a block of protocol.md: what a client sends (→) and gets (←) on one connection, and
+// An step is a block of protocol.md: what a client sends (→) and gets (←) on one connection, and
 // where it gets another.
-type exchange struct {
+type step struct {
 	section string
 	lines   []string
 }
 
 // exchanges are all there are. A connection that is not shown to become Duplex is one already where
 // its frames are Duplex.
-func exchanges(page string) (all []exchange) {
-	var now exchange
+func exchanges(page string) (all []step) {
+	var now step
 	end := func() {
 		if now.lines != nil {
 			all = append(all, now)
@@ -48,11 +49,11 @@ func exchanges(page string) (all []exchange) {
 // it is a name: what it stood for is sent where the client sends it.
 type replay struct {
 	*rig
-	peer  *peer
+	peer  *client
 	names map[string]string
 }
 
-func (r *replay) play(e exchange) {
+func (r *replay) play(e step) {
 	r.Helper()
 	var due []string // what is to come, in any order
 	for _, line := range append(e.lines, "") {
@@ -142,12 +143,12 @@ func TestProtocolExchanges(t *testing.T) {
 	}
 	for _, m := range allMethods() {
 		if played[m.name] < 2 {
-			t.Errorf("no exchange of %s in both dialects", m.name)
+			t.Errorf("no step of %s in both dialects", m.name)
 		}
 	}
-	for _, name := range []string{consoleName, callbackName} {
+	for _, name := range []string{message.ConsoleMethod, message.CallbackMethod} {
 		if played[name] < 2 {
-			t.Errorf("no exchange of %s in both dialects", name)
+			t.Errorf("no step of %s in both dialects", name)
 		}
 	}
 }
@@ -209,7 +210,7 @@ func addProtocolScripts(r *runner) {
 		}),
 		"host.fetchUser(7).catch(e => [e.message, e.code, e.data])": asks(func(_ json.RawMessage, err error) string {
 			e := err.(*call.CallbackError)
-			return string(appendJSON(nil, []any{e.Message, e.Code, e.Data}))
+			return string(message.AppendJSON(nil, []any{e.Message, e.Code, e.Data}))
 		}),
 	} {
 		r.scripts[code] = do

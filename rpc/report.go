@@ -37,33 +37,27 @@ func (r *Report) Outcome() string {
 	return strconv.FormatInt(r.Code, 10)
 }
 
-// A spent is what a call used of time and containers.
-type spent struct {
-	turn time.Duration // waited in its session
-	call.Result
-}
-
-// report tells of the end of a run.
-func (s *Server) report(r *run, x *execution, began time.Time, used spent, err error) {
+// reportCall tells of the end of a call.
+func (s *service) reportCall(c *preparedCall, used call.Result, err error) {
 	report := Report{
-		Method: r.method, Tenant: x.name.tenant, Execution: x.name.id, Session: r.session != nil, Trace: r.req.trace,
-		Began: began, Container: used.Container, Cold: used.Cold,
+		Method: c.method, Tenant: c.origin.tenant, Execution: c.execution.name.id, Session: c.session != nil, Trace: c.origin.trace,
+		Began: c.began, Container: used.Container, Cold: used.Cold,
 	}
-	report.Queue = time.Since(began)
+	report.Queue = time.Since(c.began)
 	if used.Container != "" {
 		took := report.Queue
-		report.Queue = used.turn + used.Queue
+		report.Queue = c.turn + used.Queue
 		report.Run = max(0, took-report.Queue)
 	}
-	s.tell(report, err)
+	s.report(report, err)
 }
 
-// refuse tells of a call that ended before it ran.
-func (s *Server) refuse(method string, req *request, err error) {
-	s.tell(Report{Method: method, Tenant: req.tenant, Trace: req.trace, Began: time.Now()}, err)
+// reportRefusal tells of a call that ended before it ran.
+func (s *service) reportRefusal(method string, o origin, err error) {
+	s.report(Report{Method: method, Tenant: o.tenant, Trace: o.trace, Began: time.Now()}, err)
 }
 
-func (s *Server) tell(report Report, err error) {
+func (s *service) report(report Report, err error) {
 	if err != nil {
 		report.Code = wireError(err).Code
 		report.Fault = isFault(report.Code, err)
@@ -87,7 +81,7 @@ func isFault(code int64, err error) bool {
 }
 
 // logCall writes the line of a call. A failure's text is the script's own, so it is not in it.
-func (s *Server) logCall(r *Report, err error) {
+func (s *service) logCall(r *Report, err error) {
 	level := zerolog.InfoLevel
 	if r.Fault {
 		level = zerolog.ErrorLevel

@@ -13,6 +13,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/jsd-project/jsd/call"
+	"github.com/jsd-project/jsd/rpc/message"
 )
 
 const (
@@ -63,7 +64,7 @@ func TestReports(t *testing.T) {
 	r, w := observed(t, func(c *Config) { c.Policy = allowed(Policy{Sessions: 1}) })
 	placed := func(err error) does {
 		return func(context.Context, string, call.Call) (result, error) {
-			return result{Value: null, Container: "c1", Queue: 40 * time.Millisecond, Cold: true}, err
+			return result{Value: message.Null, Container: "c1", Queue: 40 * time.Millisecond, Cold: true}, err
 		}
 	}
 	stopped := &call.LostError{Started: true, Cause: call.ErrClosed}
@@ -82,9 +83,9 @@ func TestReports(t *testing.T) {
 		{execute, `{"code":"1","bundle":"b","tenant":"t"}`, `execute t "" -32602 fault=false in="" cold=false session=false`},
 		{execute, `{"code":1,"tenant":"t"}`, `execute  "" -32602 fault=false in="" cold=false session=false`},
 		{execute, `{"session":"s","code":"1"}`, `execute  "" 1009 fault=false in="" cold=false session=false`},
-		{opening, `{"code":"throw","tenant":"t"}`, `open t "-" 1000 fault=false in="" cold=false session=false`},
-		{opening, `{"code":"placed","tenant":"t"}`, `open t "-" ok fault=false in="c1" cold=true session=false`},
-		{opening, `{"code":"placed","tenant":"t"}`, `open t "" 1004 fault=false in="" cold=false session=false`},
+		{openMethod, `{"code":"throw","tenant":"t"}`, `open t "-" 1000 fault=false in="" cold=false session=false`},
+		{openMethod, `{"code":"placed","tenant":"t"}`, `open t "-" ok fault=false in="c1" cold=true session=false`},
+		{openMethod, `{"code":"placed","tenant":"t"}`, `open t "" 1004 fault=false in="" cold=false session=false`},
 	} {
 		began := time.Now()
 		a.ask(test.method, test.params)
@@ -116,7 +117,7 @@ func TestReportsTellTimeApart(t *testing.T) {
 		res.Container = "c1"
 		return res, err
 	}
-	r.runner.scripts["quick"] = func(ctx, string, call.Call) (result, error) { return result{Value: null, Container: "c1"}, nil }
+	r.runner.scripts["quick"] = func(ctx, string, call.Call) (result, error) { return result{Value: message.Null, Container: "c1"}, nil }
 	a := asker{r.dial(), false}
 	s := a.open("1", `,"tenant":"t"`)
 	w.take(r, 1)
@@ -213,7 +214,7 @@ func TestTraceOfACall(t *testing.T) {
 			if logged := strings.Count(r.log.String(), `"trace":"`); (logged == 5) != (test.want != "") || logged != 0 && !strings.Contains(r.log.String(), test.want[3:35]) {
 				t.Errorf("logged %s", r.log)
 			}
-			a.expectOutcome(execute, `{"code":"1","traceparent":1}`, wrong("traceparent must be "+(*traceparent)(nil).expects()))
+			a.expectOutcome(execute, `{"code":"1","traceparent":1}`, wrong("traceparent must be "+(*traceparent)(nil).Expects()))
 		})
 	}
 }

@@ -100,7 +100,25 @@ func (r *runner) held(release <-chan struct{}, v string) does {
 	}
 }
 
-func (r *runner) Run(ctx context.Context, tenant string, c call.Call) (result, error) {
+// A cancelFunc is a call.Running.
+type cancelFunc func()
+
+func (f cancelFunc) Cancel() { f() }
+
+func (r *runner) Start(tenant string, job *call.Call, done call.Done) call.Running {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		defer cancel()
+		res, err := r.run(ctx, tenant, *job)
+		if errors.Is(err, context.Canceled) {
+			err = &call.Failure{Code: call.Cancelled}
+		}
+		done(res, err)
+	}()
+	return cancelFunc(cancel)
+}
+
+func (r *runner) run(ctx context.Context, tenant string, c call.Call) (result, error) {
 	if c.Client != nil {
 		var end context.CancelFunc
 		ctx, end = context.WithCancel(ctx)
@@ -237,31 +255,41 @@ type fakeSession struct {
 	x  int
 }
 
-func (r *runner) OpenSession(ctx context.Context, tenant string, c call.Call) (call.Session, result, error) {
-	res, err := r.Run(ctx, tenant, c)
-	if err != nil {
-		return nil, res, err
-	}
-	s := &fakeSession{r: r, tenant: tenant, turn: make(chan struct{}, 1), done: make(chan struct{}), x: 2}
-	r.mu.Lock()
-	r.sessions = append(r.sessions, s)
-	r.mu.Unlock()
-	return s, res, nil
+func (r *runner) OpenSession(tenant string, job *call.Call, done func(call.Session, result, error)) call.Running {
+	return r.Start(tenant, job, func(res result, err error) {
+		if err != nil {
+			done(nil, res, err)
+			return
+		}
+		s := &fakeSession{r: r, tenant: tenant, turn: make(chan struct{}, 1), done: make(chan struct{}), x: 2}
+		r.mu.Lock()
+		r.sessions = append(r.sessions, s)
+		r.mu.Unlock()
+		done(s, res, nil)
+	})
 }
 
 func (s *fakeSession) Done() <-chan struct{} { return s.done }
 func (s *fakeSession) Close()                { s.end.Do(func() { close(s.done) }) }
 
-func (s *fakeSession) Start(job *call.Call, done call.Done) call.Running { panic("rpc does not start calls yet") }
-
-func (s *fakeSession) Execute(ctx ctx, c call.Call) (result, error) {
+// Start panics where a call runs already: the order of a session's calls is for rpc to keep.
+func (s *fakeSession) Start(job *call.Call, done call.Done) call.Running {
 	select {
 	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	case <-s.done:
-	case <-ctx.Done():
-		return result{}, &call.Failure{Code: call.Cancelled}
+	default:
+		panic("two calls at once in a session")
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		defer cancel()
+		res, err := s.execute(ctx, *job)
+		<-s.turn
+		done(res, err)
+	}()
+	return cancelFunc(cancel)
+}
+
+func (s *fakeSession) execute(ctx ctx, c call.Call) (result, error) {
 	select {
 	case <-s.done:
 		return result{}, call.ErrNoSession
@@ -277,7 +305,7 @@ func (s *fakeSession) Execute(ctx ctx, c call.Call) (result, error) {
 		case <-ctx.Done():
 		}
 	}()
-	res, err := s.r.Run(context.WithValue(ctx, sessionKey{}, s), s.tenant, c)
+	res, err := s.r.run(context.WithValue(ctx, sessionKey{}, s), s.tenant, c)
 	var failure *call.Failure
 	if errors.Is(err, context.Canceled) {
 		err = &call.Failure{Code: call.Cancelled}

@@ -1,131 +1,71 @@
+// Package rpc serves clients: JSON-RPC 2.0 and Duplex over WebSocket, JSON-RPC over POST. Package message turns bytes into
+// requests, package wire carries frames.
+//
+// The way of a warm call, on two goroutines:
+//
+//	the connection's reader                           whoever completes the call, as a rule the container's reader
+//	connection.read                                   Runner, or session.turn.done
+//	  readFrame ── wire.Read                            preparedCall.completed
+//	    codec.Decode ─► message.Request                   complete
+//	    serve ─ register                                    executions.complete ── the request's answer:
+//	      handle                                              connection.reply
+//	        call ── method.handle                               encode
+//	          message.Decode ─► params                          send ── wire.Write, in place
+//	          prepareExecute ─► preparedCall                service.reportCall: log and metrics, behind the reply
+//	        admit: slots and quotas
+//	        preparedCall.run
+//	          executions.claim
+//	          start ── Runner.Start, or session.start
+//
+// A request does not change after it was decoded. A call is prepared, which judges it, and then run, which never waits; both on
+// the reader, so in the order of the requests. An execution (executions.go) is a call by its name, which is known while
+// it runs and, where the client wants that, for some time after (retained.go). A session (sessions.go) belongs to its
+// connection and keeps the order of its calls.
 package rpc
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
-	"net"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
-	"time"
-
-	"github.com/coder/websocket"
-	"github.com/rs/zerolog"
 
 	"github.com/jsd-project/jsd/bundles"
-	"github.com/jsd-project/jsd/call"
+	"github.com/jsd-project/jsd/rpc/message"
+	"github.com/jsd-project/jsd/rpc/wire"
 )
 
-// Runner is what runs scripts. Run ends soon after ctx does; its errors are *call.Failure,
-// *call.LostError, a Busy, ctx's own, or internal ones that clients see nothing of. Where the call
-// came into a container the result says Container, Queue and Cold, beside an error too.
-type Runner interface {
-	Run(ctx context.Context, tenant string, job call.Call) (call.Result, error)
-
-	// OpenSession evaluates a script and keeps its context; ctx is for that alone. Errors are Run's, and the
-	// result says where and after what wait that was, as Run's does.
-	OpenSession(ctx context.Context, tenant string, job call.Call) (call.Session, call.Result, error)
-
-	Stop(tenant string) // ends the tenant's containers, with the calls and sessions in them
-
-	Ready() error // nil when a script could run right now
-}
-
-// Config is read once, by New. Where a default is named, zero stands for it.
-type Config struct {
-	Runner  Runner
-	Version string
-	Boot    string // changes when the daemon restarts
-
-	Listen  net.Addr // the listener's address: Host and Origin are judged against it
-	Origins []string // of web pages that may connect, beside the daemon's own; see ParseOrigin
-	Hosts   []string // names that a listener on loopback goes by, beside loopback's own; see CheckHost
-
-	// Authenticate says who a request comes from that leads to calls. Its error is a *Denial, or it is a 401
-	// without a reason. It may wait, until the request's context ends. nil: anybody, who may name any tenant.
-	Authenticate func(r *http.Request) (Identity, error)
-
-	Playground http.Handler                         // serves GET /; nil: a line of text
-	Modules    func() []string                      // for runtime.info: what scripts may require; nil: none are told
-	Limits     func(tenant string) map[string]int64 // for runtime.info: limits beside those of Policy; nil: none
-
-	Policy func(tenant string) Policy // must not wait; asked with each request; nil: the defaults for all
-
-	MaxAllBundles int64 // bytes that the bundles of all tenants may take; default 1 GiB
-	KeepAllBytes  int64 // that kept outcomes of all tenants may take; default 512 MiB
-
-	MaxFrame        int64         // bytes of a frame or body from a client; default 16 MiB
-	MaxConnections  int           // at once, POSTs among them; default 10,000
-	MaxInFlight     int           // calls of one connection; default 1,024
-	MaxUnsent       int           // bytes waiting for one client before it is disconnected; default 64 MiB
-	MaxUnsentFrames int           // frames likewise; default 65,536
-	MaxBuffered     int64         // bytes that all connections hold of frames and replies under way, and again all requests in flight, a quarter of that each tenant's; default 1 GiB
-	PingInterval    time.Duration // and how long the answer may take, and a frame, a body or its reply without haste; default 30 s
-	CloseGrace      time.Duration // for a peer to take its last replies and answer a close; default 5 s
-
-	Log zerolog.Logger
-
-	// Observe is told of every call when it has ended, before the client is. It is called by many goroutines
-	// at once, and calls wait for it. nil: nobody is told.
-	Observe func(Report)
-}
-
-func (c Config) withDefaults() Config {
-	c.KeepAllBytes = cmp.Or(c.KeepAllBytes, 512<<20)
-	c.MaxFrame = cmp.Or(c.MaxFrame, 16<<20)
-	c.MaxConnections = cmp.Or(c.MaxConnections, 10_000)
-	c.MaxInFlight = cmp.Or(c.MaxInFlight, 1024)
-	c.MaxUnsent = cmp.Or(c.MaxUnsent, 64<<20)
-	c.MaxUnsentFrames = cmp.Or(c.MaxUnsentFrames, 65_536)
-	c.MaxBuffered = cmp.Or(c.MaxBuffered, 1<<30)
-	c.PingInterval = cmp.Or(c.PingInterval, 30*time.Second)
-	c.CloseGrace = cmp.Or(c.CloseGrace, 5*time.Second)
-	return c
-}
-
-// A Server is the http.Handler of the daemon's one port. Its methods may be called from any
-// goroutine.
+// A Server is the http.Handler of the daemon's one port. Its methods may be called from any goroutine.
 type Server struct {
-	cfg        Config
-	access     access
-	methods    map[string]method
-	bundles    *bundles.Store
-	executions *executions
-	buffers    *buffers
-	load       *load
-	document   json.RawMessage    // what rpc.discover answers
-	background context.Context    // of detached calls
-	abandon    context.CancelFunc // ends it
+	service *service
+	access  access
+	methods map[string]method
+	wire    wire.Config
 
-	mu       sync.Mutex // guards all below
-	open     int        // connections, from before their upgrade until nothing of them is left
-	working  int        // goroutines that no connection waits for: detached calls, and one of each session
-	clients  map[*client]struct{}
-	sessions map[string]int // of each tenant that has any, with those that are being opened
-	joined   map[string]int // connections of each tenant that may have less than there may be
-	closing  bool
-	empty    chan struct{} // closed when closing, and open and working are 0
+	mu          sync.Mutex // guards what follows
+	connections map[*connection]struct{}
 }
 
 // New makes a server that takes connections until Shutdown.
 func New(cfg Config) *Server {
-	s := &Server{
-		cfg:      cfg.withDefaults(),
-		access:   newAccess(&cfg),
-		clients:  map[*client]struct{}{},
-		sessions: map[string]int{},
-		joined:   map[string]int{},
-		empty:    make(chan struct{}),
-	}
-	s.bundles = bundles.NewStore(bundles.Config{
-		Tenant: func(tenant string) int64 { return s.cfg.policy(tenant).Bundles }, Total: cfg.MaxAllBundles,
+	s := &Server{access: newAccess(&cfg), connections: map[*connection]struct{}{}}
+	cfg = cfg.withDefaults()
+	s.service = &service{cfg: cfg, quota: wire.NewQuota(cfg.MaxBuffered)}
+	s.service.lifetime.empty = make(chan struct{})
+	s.service.bundles = bundles.NewStore(bundles.Config{
+		Tenant: func(tenant string) int64 { return s.service.cfg.policy(tenant).Bundles }, Total: cfg.MaxAllBundles,
 	})
-	s.executions = newExecutions(&s.cfg)
-	s.buffers, s.load = newBuffers(s.cfg.MaxBuffered), newLoad(s.cfg.MaxBuffered)
-	s.background, s.abandon = context.WithCancel(context.Background())
-	methods := s.allMethods()
-	s.methods, s.document = byName(methods), appendJSON(nil, describeAll(s.cfg.Version, methods))
+	s.service.executions = newExecutions(&s.service.cfg)
+	s.wire = wire.Config{
+		MaxFrame: cfg.MaxFrame, MaxUnsent: cfg.MaxUnsent, MaxUnsentFrames: cfg.MaxUnsentFrames,
+		PingInterval: cfg.PingInterval, CloseGrace: cfg.CloseGrace, Budget: wire.NewBudget(cfg.MaxBuffered), Log: cfg.Log,
+	}
+	s.methods = map[string]method{}
+	for _, m := range s.service.methods() {
+		s.methods[m.name] = m
+	}
+	s.service.document = message.AppendJSON(nil, describeAll(cfg.Version, s.service.methods()))
 	return s
 }
 
@@ -172,49 +112,110 @@ func (s *Server) ifAllowed(next func(http.ResponseWriter, *http.Request, Identit
 }
 
 func (s *Server) deny(w http.ResponseWriter, r *http.Request, d *Denial) {
-	s.cfg.Log.Debug().Str("remote", r.RemoteAddr).Int("status", d.Status).Str("why", d.Reason).Msg("refused")
+	s.service.cfg.Log.Debug().Str("remote", r.RemoteAddr).Int("status", d.Status).Str("why", d.Reason).Msg("refused")
 	if d.Challenge != "" {
 		w.Header().Set("WWW-Authenticate", d.Challenge)
 	}
 	http.Error(w, d.Reason, d.Status)
 }
 
-// serveSocket makes a WebSocket of the request, and a goroutine that holds it to its end: net/http's would hold all
-// that the request had, too.
+// admit counts a connection in, or says why not. Who is admitted leaves.
+func (s *Server) admit(w http.ResponseWriter) bool {
+	why := s.service.lifetime.admit(s.service.cfg.MaxConnections)
+	if why != "" {
+		http.Error(w, string(why), http.StatusServiceUnavailable)
+	}
+	return why == ""
+}
+
+// serveSocket makes a WebSocket of the request, and a goroutine that reads it to its end: net/http's would hold all that
+// the request had, too.
 func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, who Identity) {
-	if !s.enter(w) {
+	if !s.admit(w) {
 		return
 	}
-	upgraded := &hijacker{ResponseWriter: w}
-	conn, err := websocket.Accept(upgraded, r, &websocket.AcceptOptions{
-		Subprotocols:       []string{"jsd"}, // never the one that is a token
-		InsecureSkipVerify: true,            // access has judged the Origin, and does not take the Host for it
-	})
+	socket, err := wire.Accept(w, r, &s.wire)
 	if err != nil {
-		s.leave()
+		s.service.lifetime.leave()
 		return // and Accept has answered
 	}
-	socket := newSocket(conn, upgraded.conn, &s.cfg, s.buffers)
-	c := newClient(context.Background(), s, who)
-	c.wire, c.trace = socket, strings.Clone(traceparentOf(r.Header))
+	c := newConnection(context.Background(), s.service, s.methods, who)
+	c.peer.wire, c.trace = socket, strings.Clone(traceparentOf(r.Header))
 	go func() {
-		defer s.leave()
-		defer socket.close()
-		s.serve(c, socket.pings.stop)
+		defer s.service.lifetime.leave()
+		defer socket.Close()
+		s.serve(c, socket.StopPings)
 	}()
 }
 
-// serve is the reader of a client, and returns when its calls have ended, too. unread is called when nothing more is
-// read of it.
-func (s *Server) serve(c *client, unread func()) {
+// servePost answers with HTTP 200 whatever JSON-RPC has to say.
+func (s *Server) servePost(w http.ResponseWriter, r *http.Request, who Identity) {
+	if !s.admit(w) {
+		return
+	}
+	defer s.service.lifetime.leave()
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	c := newConnection(ctx, s.service, s.methods, who)
+	body := wire.NewBody(w, r, &s.wire, cancel)
+	defer body.Release()
+	c.post, c.codec, c.trace = true, &message.JSONRPC{}, traceparentOf(r.Header)
+	c.peer.wire = &postCarrier{Body: body, connection: c}
+	s.serve(c, func() {})
+	body.Respond()
+}
+
+// serve reads a connection, and returns when its calls have ended, too. unread is called when nothing more is read of it.
+func (s *Server) serve(c *connection, unread func()) {
 	defer c.hangUp()
-	if closing := s.add(c); closing {
+	s.mu.Lock()
+	s.connections[c] = struct{}{}
+	s.mu.Unlock()
+	if s.service.lifetime.isClosing() {
 		c.drain()
 	}
 	defer s.remove(c)
 	c.read()
 	unread()
 	c.uploads.drop()
-	c.abandonSessions()
+	c.sessions.abandonAll()
 	c.calls.Wait()
+}
+
+func (s *Server) remove(c *connection) {
+	c.counted.release(&s.service.connections)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.connections, c)
+}
+
+// Connections is how many there are, POSTs among them.
+func (s *Server) Connections() int { return s.service.lifetime.connections() }
+
+func (s *Server) connected() []*connection {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.connections))
+}
+
+// Shutdown takes no more connections or calls, lets the calls in flight end, closes each connection with 1001 behind its last
+// reply, and returns when nothing of them is left, nor of detached calls. When ctx ends first, the calls end with 1003, and
+// it returns ctx's error.
+func (s *Server) Shutdown(ctx context.Context) error {
+	defer s.service.executions.stop()
+	s.service.lifetime.close()
+	for _, c := range s.connected() {
+		c.drain()
+	}
+	select {
+	case <-s.service.lifetime.empty:
+		return nil
+	case <-ctx.Done():
+	}
+	for _, c := range s.connected() {
+		c.cancelAll(true)
+	}
+	s.service.executions.cancelAll()
+	<-s.service.lifetime.empty
+	return ctx.Err()
 }

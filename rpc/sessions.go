@@ -1,131 +1,168 @@
 package rpc
 
 import (
-	"context"
+	"crypto/rand"
 	"encoding/json"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/jsd-project/jsd/call"
+	"github.com/jsd-project/jsd/rpc/message"
 )
 
-// A session is a context that its connection makes calls in, one after the other.
+// A session is a context that its connection makes calls in, one after the other. Their order is kept here and nowhere else:
+// it is that of the requests, and a call that is cancelled before its turn has touched nothing.
 type session struct {
-	id     string
-	tenant string
-	hidden []string // secrets, of all its calls
-	idle   time.Duration
-	inner  call.Session
-	gone   chan struct{} // closed when nothing is left of it
+	id      string
+	tenant  string
+	secrets []string // of all its calls
+	idle    time.Duration
+	inner   call.Session
+	gone    chan struct{} // closed when nothing is left of it
 
-	mu        sync.Mutex // guards all below
-	turns     []*turn    // of the calls that run or wait, in their order
+	mu        sync.Mutex // guards what follows
+	queue     []*turn    // the calls that run or wait, in their order
+	running   bool       // the call in front was started
+	starting  bool       // by startNext, which goes on with the next one by itself
 	callbacks int        // that the client has not answered
 	orphan    bool       // its connection is gone
 	timer     *time.Timer
 }
 
-// A turn is a call's place in its session. Calls wait for it here rather than in the container: so
-// their order is that of the requests, and one that is cancelled before has touched nothing.
+// A turn is a call's place in its session. It is the call's call.Running.
 type turn struct {
-	mine   chan struct{} // closed when it has come
-	detach bool
+	session *session
+	call    *preparedCall
+	queued  time.Time   // zero: it did not have to wait
+	started bool        // guarded by session.mu
+	inner   runningCall // once started
 }
 
-func newSession(id, tenant string, hidden []string, idle time.Duration, inner call.Session) *session {
-	ss := &session{id: id, tenant: tenant, hidden: hidden, idle: idle, inner: inner, gone: make(chan struct{})}
-	ss.timer = time.AfterFunc(idle, ss.endIfIdle)
+func newSession(id, tenant string, secrets []string, idle time.Duration, inner call.Session) *session {
+	ss := &session{id: id, tenant: tenant, secrets: secrets, idle: idle, inner: inner, gone: make(chan struct{})}
+	ss.timer = time.AfterFunc(idle, ss.closeIfIdle)
 	return ss
 }
 
-// start is what a run in the session starts with.
-func (ss *session) start(detach bool) func(func() blanker) task {
-	return func(blank func() blanker) task {
-		t := ss.join(detach)
-		return func(ctx context.Context, job call.Call) (json.RawMessage, spent, error) {
-			defer ss.leave(t)
-			waited, err := t.wait(ctx)
-			if err != nil {
-				return nil, spent{}, err
-			}
-			result, err := ss.inner.Execute(ctx, job)
-			reply, err := executed(result, err, job.Stats, blank)
-			return reply, spent{waited, result}, err
-		}
-	}
-}
-
-// wait says how long the turn took to come: nothing where it was there. Where ctx has ended it is given up.
-func (t *turn) wait(ctx context.Context) (time.Duration, error) {
-	select {
-	case <-t.mine:
-		return 0, ctx.Err()
-	default:
-	}
-	began := time.Now()
-	select {
-	case <-t.mine:
-	case <-ctx.Done():
-	}
-	return time.Since(began), ctx.Err()
-}
-
-func (ss *session) join(detach bool) *turn {
+// start runs a call behind those before it.
+func (ss *session) start(c *preparedCall) call.Running {
+	t := &turn{session: ss, call: c}
 	ss.mu.Lock()
-	defer ss.mu.Unlock()
 	ss.timer.Stop()
-	t := &turn{make(chan struct{}), detach}
-	if ss.turns = append(ss.turns, t); len(ss.turns) == 1 {
-		close(t.mine)
+	ss.queue = append(ss.queue, t)
+	first := len(ss.queue) == 1
+	if !first {
+		t.queued = time.Now()
+	}
+	ss.mu.Unlock()
+	if first {
+		ss.startNext()
 	}
 	return t
 }
 
-func (ss *session) leave(t *turn) {
-	ss.mu.Lock()
-	defer ss.mu.Unlock()
-	i := slices.Index(ss.turns, t)
-	ss.turns = slices.Delete(ss.turns, i, i+1)
-	switch {
-	case len(ss.turns) == 0 && !ss.hasEnded():
-		ss.timer.Reset(ss.idle)
-	case i == 0 && len(ss.turns) > 0:
-		close(ss.turns[0].mine)
+// startNext starts the call in front, unless one runs. A call may be done before its start returns, so it goes on until one
+// is not.
+func (ss *session) startNext() {
+	for {
+		ss.mu.Lock()
+		if ss.running || ss.starting || len(ss.queue) == 0 {
+			ss.mu.Unlock()
+			return
+		}
+		t := ss.queue[0]
+		ss.running, ss.starting, t.started = true, true, true
+		ss.mu.Unlock()
+		if !t.queued.IsZero() {
+			t.call.turn = time.Since(t.queued)
+		}
+		t.inner.set(ss.inner.Start(&t.call.job, t.done))
+		ss.mu.Lock()
+		ss.starting = false
+		ss.mu.Unlock()
 	}
-	ss.endIfUnwantedLocked()
 }
 
-func (ss *session) endIfIdle() {
+// done takes the outcome of a call. The next one starts behind the reply.
+func (t *turn) done(res call.Result, err error) {
+	t.session.remove(t)
+	t.call.completed(res, err)
+	t.session.startNext()
+}
+
+// remove takes a call out of the queue that is done, or was cancelled before its turn.
+func (ss *session) remove(t *turn) {
 	ss.mu.Lock()
-	defer ss.mu.Unlock()
-	if len(ss.turns) == 0 {
+	i := slices.Index(ss.queue, t)
+	ss.queue = slices.Delete(ss.queue, i, i+1)
+	if t.started {
+		ss.running = false
+	}
+	if len(ss.queue) == 0 && !ss.hasEnded() {
+		ss.timer.Reset(ss.idle)
+	}
+	unwanted := ss.isUnwantedLocked()
+	ss.mu.Unlock()
+	if unwanted {
 		ss.inner.Close()
 	}
 }
 
-// abandon ends the session behind its detached calls. No call may join after it.
+// Cancel is that of call.Running.
+func (t *turn) Cancel() {
+	ss := t.session
+	ss.mu.Lock()
+	waits := !t.started && slices.Contains(ss.queue, t)
+	if waits {
+		t.started = true // by nobody else
+		ss.queue = slices.DeleteFunc(ss.queue, func(other *turn) bool { return other == t })
+	}
+	unwanted := waits && ss.isUnwantedLocked()
+	ss.mu.Unlock()
+	if !waits {
+		t.inner.Cancel()
+		return
+	}
+	if unwanted {
+		ss.inner.Close()
+	}
+	t.call.completed(call.Result{}, errCancelled)
+}
+
+func (ss *session) closeIfIdle() {
+	ss.mu.Lock()
+	idle := len(ss.queue) == 0
+	ss.mu.Unlock()
+	if idle {
+		ss.inner.Close()
+	}
+}
+
+// abandon ends the session behind its detached calls. No call may start in it any more.
 func (ss *session) abandon() {
 	ss.mu.Lock()
-	defer ss.mu.Unlock()
 	ss.orphan = true
-	ss.endIfUnwantedLocked()
-}
-
-func (ss *session) endIfUnwantedLocked() {
-	if ss.orphan && !slices.ContainsFunc(ss.turns, func(t *turn) bool { return t.detach }) {
+	unwanted := ss.isUnwantedLocked()
+	ss.mu.Unlock()
+	if unwanted {
 		ss.inner.Close()
 	}
 }
 
-// asking counts the callbacks that wait for the client.
-func (ss *session) asking(more int) {
+func (ss *session) isUnwantedLocked() bool {
+	return ss.orphan && !slices.ContainsFunc(ss.queue, func(t *turn) bool { return t.call.detach })
+}
+
+// countCallback counts the callbacks that wait for the client.
+func (ss *session) countCallback(more int) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	ss.callbacks += more
 }
 
-func (ss *session) isAsking() bool {
+// waitsForClient tells that a callback of its script does. A call from inside a callback would wait for itself.
+func (ss *session) waitsForClient() bool {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	return ss.callbacks > 0
@@ -140,54 +177,173 @@ func (ss *session) hasEnded() bool {
 	}
 }
 
-// adopt makes a session one of the connection's, unless that is gone.
-func (c *client) adopt(ss *session) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.sessions == nil {
+// A sessionSet is the sessions of one connection, by ID.
+type sessionSet struct {
+	mu       sync.Mutex // guards what follows
+	sessions map[string]*session
+	closed   bool // the connection is gone
+}
+
+// add reports false where the connection is gone.
+func (s *sessionSet) add(ss *session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
 		return false
 	}
-	c.sessions[ss.id] = ss
+	if s.sessions == nil {
+		s.sessions = map[string]*session{}
+	}
+	s.sessions[ss.id] = ss
 	return true
 }
 
-func (c *client) disown(ss *session) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.sessions, ss.id)
+func (s *sessionSet) remove(ss *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, ss.id)
 }
 
-// session is the one that the client names.
-func (c *client) session(id string) (*session, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if ss := c.sessions[id]; ss != nil && !ss.hasEnded() {
-		return ss, nil
-	}
-	return nil, errNotFound
-}
-
-// enter puts a call into a session, whose tenant and secrets are the call's then. A session whose
-// script waits for the client is refused: a call from inside a callback would wait for itself.
-func (r *run) enter(id string) error {
-	ss, err := r.client.session(id)
-	if err != nil {
-		return err
-	}
-	r.session, r.tenant, r.hidden = ss, ss.tenant, ss.hidden
-	if ss.isAsking() {
-		return forbidden("session")
+// find gives the session that the client names; nil: there is none, or not any more.
+func (s *sessionSet) find(id string) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ss := s.sessions[id]; ss != nil && !ss.hasEnded() {
+		return ss
 	}
 	return nil
 }
 
-// abandonSessions ends those of a connection that is gone.
-func (c *client) abandonSessions() {
-	c.mu.Lock()
-	all := c.sessions
-	c.sessions = nil
-	c.mu.Unlock()
+// abandonAll ends the sessions of a connection that is gone.
+func (s *sessionSet) abandonAll() {
+	s.mu.Lock()
+	all := s.sessions
+	s.sessions, s.closed = nil, true
+	s.mu.Unlock()
 	for _, ss := range all {
 		ss.abandon()
 	}
 }
+
+type openParams struct {
+	script
+}
+
+// OpenResult is what runtime.open answers.
+type OpenResult struct {
+	Session string `json:"session"`
+}
+
+func (s *service) prepareOpen(p *peer, req *message.Request, params openParams) (prepared, origin, error) {
+	c := &preparedCall{service: s, peer: p, req: req, method: openMethod, secrets: params.Secrets.Strings()}
+	c.origin = origin{tenant: p.tenantOf(params.Tenant), trace: p.traceOf(params.Trace)}
+	if err := params.check(p); err != nil {
+		return nil, c.origin, err
+	}
+	if params.Reuse != nil && *params.Reuse != message.ReuseTenant {
+		return nil, c.origin, invalidParams(`reuse must be "tenant" for a session`)
+	}
+	var err error
+	if c.policy, err = s.policyFor(&c.origin, req); err != nil {
+		return nil, c.origin, err
+	}
+	if c.policy.Once {
+		return nil, c.origin, forbidden("reuse")
+	}
+	if err := c.policy.permit(&params.script, false); err != nil {
+		return nil, c.origin, err
+	}
+	source, err := s.sourceOf(c.origin.tenant, &params.script, &c.policy)
+	if err != nil {
+		return nil, c.origin, err
+	}
+	c.job = c.policy.limits(&params.script, source)
+	c.job.Script = params.body(source, nil, nil, nil)
+	c.start = startOpening
+	return opening{c}, c.origin, nil
+}
+
+// An opening is a preparedCall that opens a session. It has a place for the session reserved when it runs.
+type opening struct{ *preparedCall }
+
+func (o opening) run(w waiter) {
+	if !o.service.sessions.acquire(o.origin.tenant, o.policy.Sessions) {
+		w.answer(nil, errSessionLimit)
+		o.service.reportRefusal(o.method, o.origin, errSessionLimit)
+		w.done()
+		return
+	}
+	o.preparedCall.run(w)
+}
+
+// startOpening evaluates the script of a session.
+func startOpening(c *preparedCall) call.Running {
+	return c.service.cfg.Runner.OpenSession(c.origin.tenant, &c.job, c.opened)
+}
+
+// opened takes the context of a session. Its place is free again once that is gone.
+func (c *preparedCall) opened(inner call.Session, used call.Result, err error) {
+	if err != nil {
+		c.service.sessions.release(c.origin.tenant)
+		c.complete(nil, used, err)
+		return
+	}
+	ss := newSession(rand.Text(), c.origin.tenant, c.secrets, c.policy.SessionIdle, inner)
+	added := c.peer.sessions.add(ss)
+	c.service.lifetime.add()
+	go func() {
+		defer c.service.lifetime.done()
+		<-inner.Done()
+		ss.timer.Stop()
+		c.peer.sessions.remove(ss)
+		c.service.sessions.release(ss.tenant)
+		close(ss.gone)
+	}()
+	if !added {
+		inner.Close()
+		c.complete(nil, used, errCancelled)
+		return
+	}
+	c.complete(message.AppendJSON(nil, OpenResult{Session: ss.id}), used, nil)
+}
+
+type closeParams struct {
+	Session *message.Text `json:"session" required:"true"`
+}
+
+func (s *service) prepareClose(p *peer, _ *message.Request, params closeParams) (prepared, origin, error) {
+	ss := p.sessions.find(string(*params.Session))
+	if ss == nil {
+		return nil, origin{}, errNotFound
+	}
+	return &closeSession{session: ss, cancelled: make(chan struct{})}, origin{}, nil
+}
+
+// closeSession is answered when nothing is left of the session, so that another may take its place.
+type closeSession struct {
+	attached
+	session   *session
+	cancelled chan struct{}
+	once      sync.Once
+}
+
+func (c *closeSession) run(w waiter) {
+	c.session.inner.Close()
+	go func() {
+		select {
+		case <-c.session.gone:
+			w.finish(emptyObject, nil)
+		case <-c.cancelled:
+			w.finish(nil, errCancelled)
+		}
+	}()
+}
+
+func (c *closeSession) cancel(bool) { c.once.Do(func() { close(c.cancelled) }) }
+
+// attached is for prepared requests that end with their request.
+type attached struct{}
+
+func (attached) adopt(int64) bool { return false }
+
+var emptyObject = json.RawMessage("{}")

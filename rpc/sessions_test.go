@@ -1,23 +1,24 @@
 package rpc
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
+	"github.com/jsd-project/jsd/rpc/message"
 )
 
-const (
-	opening = "runtime.open"
-	closing = "runtime.close"
-)
+const closeMethod = "runtime.close"
 
 // open opens a session with the request's id and further params, and gives the session's.
 func (a asker) open(id, more string) string {
 	a.Helper()
-	a.send(a.request(id, opening, `{"code":"1"`+more+`}`))
+	a.send(a.request(id, openMethod, `{"code":"1"`+more+`}`))
 	var r OpenResult
 	if got := outcomeIn(a.receive()); json.Unmarshal([]byte(got), &r) != nil || r.Session == "" {
 		a.Fatalf("got %s, want a session", got)
@@ -38,8 +39,8 @@ func TestSession(t *testing.T) {
 			a.response("4", `{"value":2,"console":[],"time":0}`))
 		a.expectOutcome(execute, `{"session":"`+s+`","call":"call","caller":"c","args":[1.0],"timeout":200,"stats":false}`,
 			`{"value":{"call":{"call":"call","caller":"c","args":[1.0]},"cpu":200,"tenant":"t","timeout":200},"console":[],"time":0}`)
-		a.expectOutcome(closing, `{"session":"`+s+`"}`, `{}`)
-		for _, use := range []string{execute, closing} {
+		a.expectOutcome(closeMethod, `{"session":"`+s+`"}`, `{}`)
+		for _, use := range []string{execute, closeMethod} {
 			params := `{"session":"` + s + `"}`
 			if use == execute {
 				params = `{"session":"` + s + `","code":"read"}`
@@ -84,7 +85,7 @@ func TestSessionEnds(t *testing.T) {
 			"close under a call": func(s string) {
 				a.send(a.inSession(s, "2", "wait", ""))
 				r.running(1)
-				a.send(a.request("4", closing, `{"session":"`+s+`"}`))
+				a.send(a.request("4", closeMethod, `{"session":"`+s+`"}`))
 				a.expectAll(a.response("2", cancelled), a.response("4", `{}`))
 			},
 			"its container": func(s string) {
@@ -128,18 +129,18 @@ func TestSessionsAreBounded(t *testing.T) {
 		s := a.open("1", "")
 		b := a.another(r)
 		b.open("1", "")
-		a.expectOutcome(opening, `{"code":"1"}`, full)
+		a.expectOutcome(openMethod, `{"code":"1"}`, full)
 		b.open("1", `,"tenant":"other"`)
 		for range 50 { // when close has answered, there is a place
-			a.expectOutcome(closing, `{"session":"`+s+`"}`, `{}`)
+			a.expectOutcome(closeMethod, `{"session":"`+s+`"}`, `{}`)
 			s = a.open("1", "")
 		}
-		if got := a.ask(opening, `{"code":"throw"}`); got != full {
+		if got := a.ask(openMethod, `{"code":"throw"}`); got != full {
 			t.Errorf("got %s", got)
 		}
-		a.expectOutcome(closing, `{"session":"`+s+`"}`, `{}`)
+		a.expectOutcome(closeMethod, `{"session":"`+s+`"}`, `{}`)
 		for range 3 { // one that did not open takes no place
-			if got := a.ask(opening, `{"code":"throw"}`); !strings.Contains(got, "TypeError") {
+			if got := a.ask(openMethod, `{"code":"throw"}`); !strings.Contains(got, "TypeError") {
 				t.Errorf("got %s", got)
 			}
 		}
@@ -149,21 +150,31 @@ func TestSessionsAreBounded(t *testing.T) {
 }
 
 func sessionsOf(r *rig, tenant string) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.sessions[tenant]
+	r.service.sessions.mu.Lock()
+	defer r.service.sessions.mu.Unlock()
+	return r.service.sessions.of[tenant]
 }
 
 func TestIdleSessionEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		inner := &fakeSession{turn: make(chan struct{}, 1), done: make(chan struct{})}
+		runner := newRunner()
+		runner.scripts["an hour"] = func(context.Context, string, call.Call) (result, error) {
+			time.Sleep(time.Hour)
+			return result{}, nil
+		}
+		inner := &fakeSession{r: runner, turn: make(chan struct{}, 1), done: make(chan struct{})}
 		ss := newSession("s", "t", nil, 10*time.Minute, inner)
+		s := New(Config{Runner: runner}).service
+		start := func() {
+			c := &preparedCall{service: s, session: ss, redact: redactNothing, job: call.Call{Script: []byte(`{"code":"an hour"}`)}}
+			c.execution, _ = s.executions.claim("t", "", false, &waiter{func(json.RawMessage, error) {}, func() {}})
+			ss.start(c)
+		}
 		time.Sleep(9 * time.Minute)
-		first, second := ss.join(false), ss.join(false)
-		time.Sleep(time.Hour) // in which it is not idle
-		ss.leave(first)
-		time.Sleep(time.Hour)
-		ss.leave(second)
+		start()
+		start()
+		time.Sleep(2 * time.Hour) // in which it is not idle
+		synctest.Wait()
 		time.Sleep(10*time.Minute - time.Second)
 		if ss.hasEnded() {
 			t.Fatal("ended too early")
@@ -213,16 +224,16 @@ func TestSessionParams(t *testing.T) {
 		expected  = " must not come with session, which has its own"
 	)
 	tests := []struct{ method, params, want string }{
-		{opening, `{}`, wrong(oneSource)},
-		{opening, `{"code":1}`, wrong("code must be a string")},
-		{opening, `{"code":"1","reuse":"call"}`, wrong(`reuse must be "tenant" for a session`)},
-		{opening, `{"code":"1","language":"python"}`, notAllowed("language")},
-		{opening, `{"bundle":"b"}`, unknown},
-		{opening, `{"code":"lost"}`, `{"code":1005,"message":"Sandbox lost","data":{"started":false}}`},
-		{closing, `{}`, wrong("session must be a string")},
-		{closing, `{"session":1}`, wrong("session must be a string")},
-		{closing, `{"session":""}`, unknown},
-		{closing, `{"session":"unknown"}`, unknown},
+		{openMethod, `{}`, wrong(oneSource)},
+		{openMethod, `{"code":1}`, wrong("code must be a string")},
+		{openMethod, `{"code":"1","reuse":"call"}`, wrong(`reuse must be "tenant" for a session`)},
+		{openMethod, `{"code":"1","language":"python"}`, notAllowed("language")},
+		{openMethod, `{"bundle":"b"}`, unknown},
+		{openMethod, `{"code":"lost"}`, `{"code":1005,"message":"Sandbox lost","data":{"started":false}}`},
+		{closeMethod, `{}`, wrong("session must be a string")},
+		{closeMethod, `{"session":1}`, wrong("session must be a string")},
+		{closeMethod, `{"session":""}`, unknown},
+		{closeMethod, `{"session":"unknown"}`, unknown},
 		{execute, `{"session":1,"code":"1"}`, wrong("session must be a string")},
 		{execute, `{"session":"unknown","code":"1"}`, unknown},
 		{execute, `{"session":"unknown","code":"1","timeout":60001}`, notAllowed("timeout")},
@@ -242,12 +253,12 @@ func TestSessionParams(t *testing.T) {
 		{execute, `{"code":"1","execution":` + `"` + strings.Repeat("e", 65) + `"}`, wrong("execution must be 1 to 64 characters of A-Z a-z 0-9 . _ -")},
 		{execute, `{"code":"1","detach":1}`, wrong("detach must be true or false")},
 		{execute, `{"code":"1","stream":"yes"}`, wrong("stream must be true or false")},
-		{execute, `{"code":"1","callbacks":"f"}`, wrong("callbacks must be " + (*names)(nil).expects())},
-		{execute, `{"code":"1","callbacks":[1]}`, wrong("callbacks must be " + (*names)(nil).expects())},
-		{execute, `{"code":"1","callbacks":["a.b"]}`, wrong("callbacks must be " + (*names)(nil).expects())},
-		{execute, `{"code":"1","callbacks":["1a"]}`, wrong("callbacks must be " + (*names)(nil).expects())},
-		{execute, `{"code":"1","callbacks":[""]}`, wrong("callbacks must be " + (*names)(nil).expects())},
-		{execute, `{"code":"1","callbacks":["f"` + strings.Repeat(`,"f"`, 1000) + `]}`, wrong("callbacks must be " + (*names)(nil).expects())},
+		{execute, `{"code":"1","callbacks":"f"}`, wrong("callbacks must be " + (*message.Identifiers)(nil).Expects())},
+		{execute, `{"code":"1","callbacks":[1]}`, wrong("callbacks must be " + (*message.Identifiers)(nil).Expects())},
+		{execute, `{"code":"1","callbacks":["a.b"]}`, wrong("callbacks must be " + (*message.Identifiers)(nil).Expects())},
+		{execute, `{"code":"1","callbacks":["1a"]}`, wrong("callbacks must be " + (*message.Identifiers)(nil).Expects())},
+		{execute, `{"code":"1","callbacks":[""]}`, wrong("callbacks must be " + (*message.Identifiers)(nil).Expects())},
+		{execute, `{"code":"1","callbacks":["f"` + strings.Repeat(`,"f"`, 1000) + `]}`, wrong("callbacks must be " + (*message.Identifiers)(nil).Expects())},
 		{attach, `{}`, wrong("execution must be 1 to 64 characters of A-Z a-z 0-9 . _ -")},
 		{attach, `{"execution":"unknown"}`, unknown},
 		{attach, `{"execution":"` + strings.Repeat("e", 65) + `"}`, wrong("execution must be 1 to 64 characters of A-Z a-z 0-9 . _ -")},
@@ -266,6 +277,8 @@ func TestStop(t *testing.T) {
 	eachDialect(t, func(r *rig, a asker) {
 		a.expectOutcome("runtime.stop", `{}`, `{}`)
 		a.expectOutcome("runtime.stop", `[{"tenant":"t"}]`, `{}`)
+		r.runner.mu.Lock()
+		defer r.runner.mu.Unlock()
 		if got := strings.Join(r.runner.stopped, ","); got != "default,t" {
 			t.Errorf("stopped %s", got)
 		}
@@ -278,8 +291,8 @@ func TestPostHasNoSessions(t *testing.T) {
 		return `{"jsonrpc":"2.0","id":1,"method":"` + method + `","params":` + params + `}`
 	}
 	for _, test := range []struct{ request, want string }{
-		{request(opening, `{"code":"1"}`), failure1(`1`, -32601, `"message":"Method not found"`)},
-		{request(closing, `{"session":"s"}`), failure1(`1`, -32601, `"message":"Method not found"`)},
+		{request(openMethod, `{"code":"1"}`), failure1(`1`, -32601, `"message":"Method not found"`)},
+		{request(closeMethod, `{"session":"s"}`), failure1(`1`, -32601, `"message":"Method not found"`)},
 		{request(execute, `{"session":"s","code":"1"}`), failure1(`1`, 1009, `"message":"Not found"`)},
 		{request(execute, `{"code":"1","stream":true}`), failure1(`1`, -32602, `"message":"Invalid params: stream must come over a WebSocket"`)},
 		{request(execute, `{"code":"1","callbacks":["f"]}`), failure1(`1`, -32602, `"message":"Invalid params: callbacks must come over a WebSocket"`)},

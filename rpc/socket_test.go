@@ -16,7 +16,7 @@ import (
 
 func TestBinaryFrame(t *testing.T) {
 	r := start(t)
-	for _, p := range []*peer{r.dial(), r.dialDuplex()} {
+	for _, p := range []*client{r.dial(), r.dialDuplex()} {
 		if err := p.conn.Write(p.ctx, websocket.MessageBinary, []byte(request1(`1`, "1"))); err != nil {
 			t.Fatal(err)
 		}
@@ -143,7 +143,7 @@ func TestPeerThatUploadsIsKept(t *testing.T) {
 	r := start(t, func(c *Config) { c.PingInterval = 200 * time.Millisecond })
 	conn, reader := r.rawUpgrade()
 	const pieces = 30
-	frame := []byte(request1(`1`, "1") + strings.Repeat(" ", pieces*listened))
+	frame := []byte(request1(`1`, "1") + strings.Repeat(" ", pieces*(32<<10)))
 	header := binary.BigEndian.AppendUint64([]byte{0x81, 0x80 | 127}, uint64(len(frame)))
 	header = append(header, 0, 0, 0, 0) // a mask that changes nothing
 	frame = append(header, frame...)

@@ -13,7 +13,7 @@ func TestStream(t *testing.T) {
 			a.response("1", value))
 		a.expectOutcome(execute, `{"code":"stream","stream":false,"secrets":{"k":"my secret"}}`, value)
 		a.expectOutcome(execute, `{"code":"stream","stream":true,"execution":"e"}`, value) // the outcome of the first, and no more
-		a.send(a.request("1", opening, `{"code":"stream","stream":true}`))
+		a.send(a.request("1", openMethod, `{"code":"stream","stream":true}`))
 		for range 3 {
 			if got := a.receive(); !strings.Contains(got, `"level":`) {
 				t.Errorf("got %s", got)
@@ -53,7 +53,7 @@ func TestBatchOfAll(t *testing.T) {
 		a.inSession(s, "1", "count", ""), a.inSession(s, "2", "wait", ""), a.request("3", cancel, `{"id":2}`),
 		a.request("4", attach, `{"execution":"e"}`), a.response("1", "5"), a.response("8", "5"), `7`,
 		a.execute("", "1", `,"execution":"n"`), a.execute(`"s"`, "stream", `,"stream":true,"execution":"x"`),
-		a.request("5", closing, `{"session":"none"}`), a.request("6", attach, `{"execution":"none"}`), a.execute("4", "1", ""),
+		a.request("5", closeMethod, `{"session":"none"}`), a.request("6", attach, `{"execution":"none"}`), a.execute("4", "1", ""),
 	}, ",") + `]`)
 	a.expectAll(
 		a.response("9", valued("5")),

@@ -8,23 +8,25 @@ import (
 
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/jsd-project/jsd/rpc/message"
 )
 
 // A traceparent says which trace a call is a part of, in the form of the W3C's Trace Context; empty
 // where what the client says has not that form, which is no error.
 type traceparent string
 
-func (t *traceparent) take(v json.RawMessage) bool {
-	if kind(v) != '"' {
+func (t *traceparent) Take(v json.RawMessage) bool {
+	if message.Kind(v) != '"' {
 		return false
 	}
-	*t = traceparent(validTraceparent(unquote(v)))
+	*t = traceparent(validTraceparent(message.Unquote(v)))
 	return true
 }
 
-func (*traceparent) expects() string { return "a string, as the traceparent of W3C Trace Context" }
+func (*traceparent) Expects() string { return "a string, as the traceparent of W3C Trace Context" }
 
-func (*traceparent) schema() schema { return schema{"type": "string"} }
+func (*traceparent) Schema() message.Schema { return message.Schema{"type": "string"} }
 
 const (
 	traceparentHeader = "traceparent"
@@ -66,9 +68,9 @@ func traceID(value string) string {
 }
 
 // traceOf is the trace of a request: the one it names, else its connection's.
-func (c *client) traceOf(named *traceparent) string {
+func (p *peer) traceOf(named *traceparent) string {
 	if named != nil && *named != "" {
 		return string(*named)
 	}
-	return c.trace
+	return p.trace
 }

@@ -49,8 +49,8 @@ func TestCallThatWaitsWhileStartsFailIsBusyWithTheCause(t *testing.T) {
 		if !errors.As(o.err, &busy) || !errors.Is(o.err, errEngine) || o.took != 5*time.Second {
 			t.Errorf("%v after %v", o.err, o.took)
 		}
-		if busy.RetryAfter < time.Until(s.base.retryAt) {
-			t.Errorf("retry after %v, but there is no start before %v", busy.RetryAfter, time.Until(s.base.retryAt))
+		if busy.RetryAfter < time.Until(s.alloc.table.base.retryAt) {
+			t.Errorf("retry after %v, but there is no start before %v", busy.RetryAfter, time.Until(s.alloc.table.base.retryAt))
 		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// idler is a container whose calls end at once.
+// idler is a container whose calls end at oneShot.
 type idler struct{ done chan struct{} }
 
 func (idler) ID() string              { return "idler" }
@@ -52,12 +52,16 @@ func BenchmarkWarmCall(b *testing.B) {
 		defer s.Close(b.Context())
 		names := names(tenants)
 		run := func(name string) {
-			if _, err := execute(b.Context(), s, name, call.Call{}); err != nil {
-				b.Fatal(err)
-			}
+			s.Start(name, &nothing, func(_ call.Result, err error) {
+				if err != nil {
+					b.Error(err)
+				}
+			})
 		}
 		for _, name := range names {
-			run(name)
+			if _, err := execute(b.Context(), s, name, nothing); err != nil {
+				b.Fatal(err)
+			}
 		}
 		rand.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 		i := 0
@@ -77,23 +81,24 @@ func ignore(call.Result, error) {}
 func BenchmarkTurn(b *testing.B) {
 	eachSize(b, func(b *testing.B, tenants int) {
 		s := New(Config{Max: 1, QueueAll: tenants + 1, Policy: all(Policy{IdleTimeout: time.Hour})})
-		s.state = open
-		s.base.starting = 1 // no real starts: the loop plays the part of the container's goroutine
+		s.alloc.state = open
+		s.alloc.table.base.starting = 1 // no real starts: the loop plays the part of the container's goroutine
 		for _, name := range names(tenants) {
-			if _, err := s.enqueueLocked(s.tenantLocked(name, plain), request{done: ignore}); err != nil {
+			if _, err := s.alloc.enqueue(s.alloc.table.tenant(name, plain), request{done: ignore}); err != nil {
 				b.Fatal(err)
 			}
 		}
 		for b.Loop() {
-			c := s.started(s.base, idler{}) // which runs the call
+			c := s.started(s.alloc.table.base, idler{}) // which runs the call
 			name := c.tenant.name
 			s.mu.Lock()
-			c.place.leave()
-			s.base.starting = 1
-			_, err := s.enqueueLocked(s.tenantLocked(name, plain), request{done: ignore})
+			c.place.remove()
+			s.alloc.pool.closing--
+			s.alloc.table.base.starting = 1
+			_, err := s.alloc.enqueue(s.alloc.table.tenant(name, plain), request{done: ignore})
 			s.mu.Unlock()
-			if err != nil || s.base.turns.length() != tenants || !c.retired {
-				b.Fatalf("%v, %d in turns", err, s.base.turns.length())
+			if err != nil || s.alloc.table.base.waiting.length() != tenants || !c.draining {
+				b.Fatalf("%v, %d in turns", err, s.alloc.table.base.waiting.length())
 			}
 		}
 	})

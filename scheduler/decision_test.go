@@ -41,17 +41,17 @@ var whoCalls = []callers{
 // newWarm gives a scheduler with that many tenants, each with an idle container, which has no goroutine.
 func newWarm(tb testing.TB, tenants int) *Scheduler {
 	s := New(Config{Max: tenants, Policy: all(Policy{IdleTimeout: time.Hour})})
-	s.state = open
+	s.alloc.state = open
 	for _, name := range names(tenants) {
-		s.base.starting = 1
-		s.started(s.base, idler{make(chan struct{})})
+		s.alloc.table.base.starting = 1
+		s.started(s.alloc.table.base, idler{make(chan struct{})})
 		decide(tb, s, name)
 	}
 	return s
 }
 
 // decide is all that the scheduler does for a call of a tenant with a container: to look it up, take a slot
-// of it and give it back. The call itself ends at once.
+// of it and give it back. The call itself ends at oneShot.
 func decide(tb testing.TB, s *Scheduler, tenant string) {
 	s.Start(tenant, &nothing, func(_ call.Result, err error) {
 		if err != nil {
@@ -112,7 +112,7 @@ func TestSimulationDecision(t *testing.T) {
 			names := drawn(who, decisionSizes[i], 1<<16)
 			decision = append(decision, cost(names, func(name string) { decide(t, s, name) }))
 			lookup = append(lookup, cost(names, func(name string) {
-				if s.tenants[name].waiting.length != 0 {
+				if s.alloc.table.tenants[name].waiting.length != 0 {
 					t.Error("a call waits")
 				}
 			}))

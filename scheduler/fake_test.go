@@ -21,7 +21,7 @@ type fake struct {
 	running  int
 	calls    int // with those that open sessions, and those in them
 	sessions []*fakeSession
-	once     bool // has got a call with Once
+	oneShot  bool // has got a call with Once
 	opened   bool // has got one that opens a session
 	dead     bool
 	closed   bool
@@ -86,8 +86,8 @@ func (f *fake) begin(job *call.Call, in *fakeSession) error {
 	if f.dead {
 		return &call.LostError{Cause: errKilled}
 	}
-	if f.once = f.once || job.OneShot; f.once && f.calls > 0 {
-		f.w.t.Errorf("call %d, once: %v, in %s, which a call with Once was given", f.calls+1, job.OneShot, f.id)
+	if f.oneShot = f.oneShot || job.OneShot; f.oneShot && f.calls > 0 {
+		f.w.t.Errorf("call %d, oneShot: %v, in %s, which a call with Once was given", f.calls+1, job.OneShot, f.id)
 	}
 	if f.tenant == "" {
 		f.tenant = string(job.Script)
@@ -105,7 +105,7 @@ func (f *fake) begin(job *call.Call, in *fakeSession) error {
 	}
 	if in != nil {
 		if in.running {
-			f.w.t.Error("two calls at once in one session")
+			f.w.t.Error("two calls at oneShot in one session")
 		}
 		in.running = true
 	}

@@ -5,26 +5,56 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/rs/zerolog"
 )
 
-// A spare that dies within this time of being ready was no good start: replacing those without a
-// pause would be a storm of starts for nothing.
-const infancy = time.Second
+// crashLoop is the time within which the death of a spare counts as a start that failed: replacing such spares without a pause
+// would be a storm of starts for nothing.
+const crashLoop = time.Second
 
-// liveContainer is a container's life: the goroutine that starts it, sees it die, and closes it.
-func (s *Scheduler) liveContainer(k *class) {
+// Open begins to start containers and to take calls. It does not wait for containers; see Ready. It may be called once, and needs
+// a Close later.
+func (s *Scheduler) Open() {
+	s.mu.Lock()
+	defer s.unlock()
+	if s.alloc.state != created {
+		return
+	}
+	s.alloc.begin = func(p *profile) { s.live.Go(func() { s.run(p) }) }
+	s.alloc.pool.aged = s.aged
+	s.alloc.setState(open)
+	s.live.Go(func() { s.alloc.janitor.run(s.quit, s.sweep) })
+	s.alloc.balance(time.Now())
+}
+
+func (s *Scheduler) sweep() time.Time {
+	s.mu.Lock()
+	defer s.unlock()
+	return s.alloc.sweep(time.Now())
+}
+
+func (s *Scheduler) aged(c *container) {
+	s.mu.Lock()
+	defer s.unlock()
+	s.alloc.pool.makeStale(c, whyOld)
+	s.alloc.balance(time.Now())
+}
+
+// run is a container's life: the goroutine that starts it, sees it die or is told to end it, and closes it.
+func (s *Scheduler) run(p *profile) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.cfg.StartTime)
 	began := time.Now()
-	given, err := s.cfg.Start(ctx, k.name)
+	given, err := s.cfg.Start(ctx, p.name)
 	cancel()
 	if err == nil && given == nil {
 		err = errors.New("start gave no container")
 	}
 	if err != nil {
-		s.startFailed(k, err)
+		s.startFailed(p, err)
 		return
 	}
-	c := s.started(k, given)
+	c := s.started(p, given)
 	log := s.cfg.Log.With().Str("container", c.ID()).Logger()
 	log.Debug().Dur("start", time.Since(began)).Msg("container ready")
 	select {
@@ -35,7 +65,11 @@ func (s *Scheduler) liveContainer(k *class) {
 		s.shutDown(c)
 	}
 	err = c.Close()
-	s.closed(c, err)
+	s.removed(c, err)
+	logClosed(&log, c, err)
+}
+
+func logClosed(log *zerolog.Logger, c *container, err error) {
 	line := log.Debug()
 	if c.why == whyDied || err != nil {
 		line = log.Warn()
@@ -46,73 +80,120 @@ func (s *Scheduler) liveContainer(k *class) {
 	line.Err(err).Str("why", c.why).Msg("container closed")
 }
 
-func (s *Scheduler) started(k *class, given Container) *container {
+func (s *Scheduler) started(p *profile, given Container) *container {
 	now := time.Now()
-	c := &container{Container: given, class: k, born: now, end: make(chan struct{})}
-	c.place.item, c.inWorn.item = c, c
+	c := &container{Container: given, profile: p, born: now, end: make(chan struct{})}
+	c.place.item, c.stalePlace.item = c, c
 	s.mu.Lock()
 	defer s.unlock()
-	k.starting--
-	c.failures, k.failures, k.startErr = k.failures, 0, nil
-	k.trialOverLocked(nil)
-	s.moveLocked(c, &k.spares, now)
-	s.setAgeLocked(c, s.common.MaxAge)
-	s.balanceLocked(now)
-	s.alarmLocked(s.nextLocked(now))
+	p.starting--
+	c.failures, p.failures, p.startErr = p.failures, 0, nil
+	p.endCanary(nil)
+	s.alloc.pool.addSpare(c, now)
+	s.alloc.balance(now)
+	s.alloc.scheduleNext(now)
 	return c
 }
 
-func (s *Scheduler) startFailed(k *class, err error) {
+func (s *Scheduler) startFailed(p *profile, err error) {
 	s.mu.Lock()
-	k.starting--
-	stopped := s.state == closed
+	p.starting--
+	stopped := s.alloc.state == closed
 	if !stopped {
-		s.failedLocked(k, err)
-		k.trialOverLocked(err)
-		s.balanceLocked(time.Now()) // its place, and its part of the starts at once, are for others now
+		s.failLocked(p, err)
+		p.endCanary(err)
+		s.alloc.balance(time.Now()) // its place, and its part of the concurrent starts, are for others now
 	}
-	failures, retry := k.failures, time.Until(k.retryAt)
+	failures, retry := p.failures, time.Until(p.retryAt)
 	s.unlock()
 	if stopped {
 		return
 	}
 	line := s.cfg.Log.Warn().Err(err)
-	if k.name != "" {
-		line = line.Str("class", k.name)
+	if p.name != "" {
+		line = line.Str("profile", p.name)
 	}
 	line.Int("failures", failures).Dur("retry", retry).Msg("container did not start")
+}
+
+// failLocked counts a failed start.
+func (s *Scheduler) failLocked(p *profile, err error) {
+	s.alloc.failed++
+	if now := time.Now(); p.failed(err, now) {
+		s.alloc.janitor.schedule(p.retryAt)
+	}
 }
 
 func (s *Scheduler) died(c *container) {
 	s.mu.Lock()
 	defer s.unlock()
-	if c.retired {
-		s.endLocked(c) // it was on its way out with calls or sessions, or a call found it dead first
+	if c.draining {
+		s.alloc.pool.close(c) // it still had calls or sessions, or a call found it dead first
 		return
 	}
-	s.retireLocked(c, whyDied)
-	if c.tenant == nil && time.Since(c.since) < infancy {
-		c.class.failures = max(c.class.failures, c.failures)
-		s.failedLocked(c.class, fmt.Errorf("container %s died as soon as it was ready", c.ID()))
+	s.alloc.pool.drain(c, whyDied)
+	if c.tenant == nil && time.Since(c.since) < crashLoop {
+		c.profile.failures = max(c.profile.failures, c.failures)
+		s.failLocked(c.profile, fmt.Errorf("container %s died as soon as it was ready", c.ID()))
 	}
-	s.balanceLocked(time.Now())
+	s.alloc.balance(time.Now())
 }
 
 func (s *Scheduler) shutDown(c *container) {
 	s.mu.Lock()
 	defer s.unlock()
-	s.retireLocked(c, whyShutdown)
-	s.endLocked(c) // also one that was retired before, and has calls or sessions
+	s.alloc.pool.drain(c, whyShutdown)
+	s.alloc.pool.close(c) // also a container that was draining before, and has calls or sessions
 }
 
-// closed frees the container's place, now that nothing of it is left.
-func (s *Scheduler) closed(c *container, err error) {
+// removed frees the container's place, now that nothing of it is left.
+func (s *Scheduler) removed(c *container, err error) {
 	s.mu.Lock()
 	defer s.unlock()
-	c.place.leave()
-	s.closing--
-	if err != nil && s.state == closed {
+	s.alloc.pool.removed(c)
+	if err != nil && s.alloc.state == closed {
 		s.closeErrs = append(s.closeErrs, fmt.Errorf("close container %s: %w", c.ID(), err))
 	}
-	s.balanceLocked(time.Now())
+	s.alloc.balance(time.Now())
+}
+
+// Close refuses new calls, and lets the calls it has taken end, with the waiting ones, until ctx ends. Then it ends every
+// container, with the calls that may be left in them, and returns when none of the scheduler's goroutines is left. Its error
+// joins ctx's, if calls were cut off, and the ones of containers that would not close. A second Close waits for the first.
+func (s *Scheduler) Close(ctx context.Context) error {
+	if !s.beginDrain() {
+		<-s.gone
+		return nil
+	}
+	defer close(s.gone)
+	var cut error
+	select {
+	case <-s.drained:
+	case <-ctx.Done():
+		cut = ctx.Err()
+	}
+	s.mu.Lock()
+	if s.alloc.state == drained {
+		cut = nil
+	}
+	s.alloc.setState(closed)
+	s.alloc.withdrawAll(ErrClosed)
+	s.unlock()
+	close(s.quit)
+	s.cancel()
+	s.live.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(append([]error{cut}, s.closeErrs...)...)
+}
+
+// beginDrain is false when another Close came first.
+func (s *Scheduler) beginDrain() bool {
+	s.mu.Lock()
+	defer s.unlock()
+	if s.alloc.state >= draining {
+		return false
+	}
+	s.alloc.setState(draining)
+	return true
 }

@@ -1,6 +1,6 @@
 package scheduler
 
-// A list is a doubly linked list whose links live inside its items, so that joining, leaving and
+// A list is a doubly linked list whose links live inside its items, so that adding, removing and
 // finding out where an item is cost the same however long the list, and allocate nothing.
 type list[T any] struct {
 	first, last *link[T]
@@ -43,8 +43,8 @@ func (l *list[T]) between(prev, k, next *link[T]) {
 	l.length++
 }
 
-// leave takes the link out of the list it is in, if any.
-func (k *link[T]) leave() {
+// remove takes the link out of the list it is in, if any.
+func (k *link[T]) remove() {
 	l := k.in
 	if l == nil {
 		return

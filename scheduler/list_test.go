@@ -41,7 +41,7 @@ func TestListIsWhatASliceWouldBe(t *testing.T) {
 		k.item = i
 		switch in := k.in != nil; {
 		case in:
-			k.leave()
+			k.remove()
 			want = slices.DeleteFunc(want, func(other int) bool { return other == i })
 		case rnd.IntN(2) == 0:
 			l.push(k)

@@ -52,7 +52,7 @@ func (m *model) endSession() {
 	case m.rnd.IntN(2) == 0:
 		ss.Close()
 	default:
-		ss.Session.(*fakeSession).end()
+		ss.session.(*fakeSession).end()
 	}
 }
 

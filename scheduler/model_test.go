@@ -27,7 +27,7 @@ func TestModel(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, *modelRun))
 			cfg := Config{
 				Max: 1 + rnd.IntN(6), Min: rnd.IntN(4), Spare: rnd.IntN(3), Starts: 1 + rnd.IntN(3),
-				Turn: time.Second, QueueAll: 1 + rnd.IntN(40), StartTime: 3 * time.Second,
+				TimeSlice: time.Second, QueueAll: 1 + rnd.IntN(40), StartTime: 3 * time.Second,
 			}
 			m := &model{rnd: rnd, policies: map[string]Policy{}, cold: map[string]int{}}
 			m.changePolicies()
@@ -175,7 +175,7 @@ func (m *model) try() {
 	ctx, cancel := context.WithTimeout(m.Context(), 10*time.Second)
 	go func() {
 		defer cancel()
-		err := m.s.Try(ctx, kind+"@next")
+		err := m.s.Canary(ctx, kind+"@next")
 		if err != nil && !errors.Is(err, errEngine) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrClosed) {
 			m.Errorf("Try: %v", err)
 		}
@@ -198,9 +198,9 @@ func modelTenant(n int) string {
 // send starts a call in a container.
 func (m *model) send() {
 	tenant := m.tenant()
-	once := m.rnd.IntN(4) == 0
+	oneShot := m.rnd.IntN(4) == 0
 	m.call(tenant, func(ctx context.Context, job call.Call) (call.Result, error) {
-		job.OneShot = once
+		job.OneShot = oneShot
 		return execute(ctx, m.s, tenant, job)
 	})
 }

@@ -94,7 +94,7 @@ func TestSparesAreKeptForThoseWhoHaveNothing(t *testing.T) {
 	in(t, Config{Max: 20, Spare: 2, Policy: policy}, func(t *testing.T, w *world, s *Scheduler) {
 		for range 20 {
 			send(t.Context(), s, "wide", time.Hour)
-			sendOnce(t.Context(), s, "once", time.Second)
+			sendOnce(t.Context(), s, "oneShot", time.Second)
 		}
 		time.Sleep(5 * time.Second)
 		for i := range 20 {
@@ -119,7 +119,7 @@ func TestSparesGoToWhoeverWaitsWhereNoPlaceIsLeft(t *testing.T) {
 // Weights are shares of turns: with one place for two tenants that never stop, one of weight 3 has it three times as often.
 func TestWaitingIsWeighted(t *testing.T) {
 	policy := policies(map[string]Policy{"heavy": {Concurrency: 1, Weight: 3, Queue: 10000}}, Policy{Concurrency: 1, Queue: 10000})
-	in(t, Config{Max: 1, Turn: time.Second, Policy: policy}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, TimeSlice: time.Second, Policy: policy}, func(t *testing.T, w *world, s *Scheduler) {
 		done := map[string]int{}
 		for _, tenant := range []string{"a", "heavy", "b", "c"} {
 			for range 2 { // so that there is always one that waits
@@ -186,7 +186,7 @@ func TestRateIsRememberedWithoutAContainer(t *testing.T) {
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if n := len(s.buckets.of); n > 2*fewBuckets {
+		if n := len(s.alloc.rates.buckets); n > 2*fewBuckets {
 			t.Errorf("%d buckets are kept", n)
 		}
 	})
@@ -215,7 +215,7 @@ func TestSessionsDoNotShutOutThoseWithoutAny(t *testing.T) {
 			openSession(t, s, fmt.Sprint("t", i))
 		}
 		_, _, err := tryOpen(t.Context(), s, "t3", call.Call{})
-		busyBecause(t, err, HeldFull)
+		busyBecause(t, err, PinnedFull)
 		last := openSession(t, s, "t0") // whose container is held already
 		for i := range 10 {
 			run(t, s, fmt.Sprint("plain", i), 0)
@@ -245,7 +245,7 @@ func TestSessionsOfOneTenantDoNotShutOutOthers(t *testing.T) {
 				s.Stop("a")
 				for _, job := range calls {
 					if o := <-job; o.err != nil {
-						busyBecause(t, o.err, HeldFull)
+						busyBecause(t, o.err, PinnedFull)
 					}
 				}
 			})

@@ -1,261 +1,244 @@
 package scheduler
 
 import (
-	"iter"
+	"math/rand/v2"
+	"slices"
 	"time"
 )
 
-// balanceLocked does all that can be done now about tenants in turns and containers that are
-// missing. It looks at counts only, so it may be called after any change and as often as one likes.
-func (s *Scheduler) balanceLocked(now time.Time) {
-	if s.state == fresh || s.state == closed {
+// Reasons why a container drains, for the log.
+const (
+	whyDied     = "died"
+	whyUsed     = "had its only call"
+	whyCalls    = "had all its calls"
+	whyIdle     = "idle"
+	whyOld      = "old"
+	whyReplaced = "of a profile that its tenant no longer has"
+	whyEvicted  = "gave way to another tenant"
+	whySliced   = "was never idle while others waited"
+	whySurplus  = "beyond need"
+	whyShutdown = "shutdown"
+	whyStopped  = "stopped"
+)
+
+// A pool knows where each container is, and moves it.
+//
+//	spare ──acquire──► busy, oneShot or pinned ◄──► idle        own makes a spare a tenant's
+//	  └────────────────────────┴── drain ──► draining ── close ──► its goroutine closes it
+type pool struct {
+	table   *table
+	queue   *queue
+	janitor *janitor
+	aged    func(*container) // called, without the mutex, when a container has come to its age
+
+	// A container that is ready is in its profile's spares, in its tenant's idle line or in one of these, the longest there in
+	// front. The ones in oneShot are busy with their only call: they end by themselves, and no sooner if they are evicted.
+	// The ones in pinned have sessions, and calls or none.
+	busy, oneShot, pinned list[*container]
+
+	draining       list[*container] // not closed yet
+	drainingPinned int              // the ones of them that sessions pin
+	closing        int              // the ones of them that are being closed, so that their places are free soon
+
+	running  int // calls
+	sessions int
+	slots    int // of all tenants' containers, not of draining ones
+
+	deaths, stale uint64
+}
+
+// acquire takes a free slot of a tenant's container.
+func (p *pool) acquire(c *container, k kind) {
+	p.running++
+	c.running++
+	c.calls++
+	if k == opens {
+		c.opening++ // it is pinned from here on: no time slice may end between now and the answer
+	}
+	if c.draining {
+		return // a call of one of the sessions that pin it
+	}
+	if to := p.listOf(c); c.place.in != to { // a container whose only slot goes from call to call was busy all along
+		p.move(c, to, time.Now())
+	}
+	if most := c.tenant.policy.MaxCalls; most > 0 && c.calls >= most && c.tenant.parent == nil {
+		p.drain(c, whyCalls)
+		p.janitor.schedule(time.Now()) // the caller is in the middle of something: the sweep balances
+	}
+}
+
+// release gives a slot back. The caller decides what follows.
+func (p *pool) release(c *container) {
+	p.running--
+	c.running--
+}
+
+// opened is the end of a call that opens a session.
+func (p *pool) opened(c *container) {
+	c.opening--
+	p.countPinned(c)
+}
+
+// listOf is where a tenant's container belongs.
+func (p *pool) listOf(c *container) *list[*container] {
+	switch {
+	case c.opening > 0 || c.pins.length > 0:
+		return &p.pinned
+	case c.running == 0:
+		return &c.tenant.idle.list
+	case c.tenant.parent != nil:
+		return &p.oneShot
+	default:
+		return &p.busy
+	}
+}
+
+func (p *pool) move(c *container, to *list[*container], now time.Time) {
+	c.place.remove()
+	to.push(&c.place)
+	c.since = now
+	p.placeStale(c)
+}
+
+// addSpare adds a container that is ready and nobody's.
+func (p *pool) addSpare(c *container, now time.Time) {
+	p.move(c, &c.profile.spares, now)
+	p.setAge(c, p.table.common.MaxAge)
+}
+
+// own makes a spare the tenant's, for the container's life.
+func (p *pool) own(c *container, t *tenant) {
+	c.tenant, c.slots = t, t.slots
+	t.served = t.parent != nil
+	t.containers = append(t.containers, c)
+	c.profile.owned++
+	p.slots += c.slots
+	p.move(c, &t.idle.list, time.Now())
+	p.setAge(c, t.policy.MaxAge)
+	if t.stale > 0 {
+		i := slices.IndexFunc(t.containers, func(c *container) bool { return c.stale != "" })
+		p.drain(t.containers[i], t.containers[i].stale)
+	}
+	p.queue.placeTenant(t)
+}
+
+// drain takes a container from its tenant: it gets no calls any more, and is closed when the calls and sessions in it have
+// ended. The tenant's waiting calls wait for another container. A container that is dead or has to go at once is closed
+// now, with its calls and sessions.
+func (p *pool) drain(c *container, why string) {
+	if c.draining {
 		return
 	}
-	s.renewLocked(now)
-	for {
-		for _, k := range s.classes {
-			for t := k.turns.front(); t != nil && s.maySpareLocked(t); t = k.turns.front() {
-				s.assignLocked(k.spares.front(), t)
-			}
+	c.draining, c.why = true, why
+	if why == whyDied {
+		p.deaths++
+	}
+	if c.age != nil {
+		c.age.Stop()
+	}
+	c.place.remove()
+	p.draining.push(&c.place)
+	p.placeStale(c)
+	t := c.tenant
+	if t != nil {
+		c.profile.owned--
+		p.slots -= c.slots
+		if c.stale != "" {
+			t.stale--
 		}
-		// Either changes who may have a spare: a tenant may have lost its only container, a start have taken the last place.
-		if !s.makeRoomLocked(now) && !s.startLocked(now) {
-			break
-		}
+		t.containers = slices.DeleteFunc(t.containers, func(other *container) bool { return other == c })
 	}
-	s.forgetClassesLocked(now)
-}
-
-// startLocked begins a start, if one is due.
-func (s *Scheduler) startLocked(now time.Time) bool {
-	k := s.nextStartLocked(now)
-	if k == nil {
-		return false
+	p.countPinned(c)
+	switch why {
+	case whyDied, whyStopped, whyShutdown:
+		p.close(c)
+	default:
+		p.closeIfUnused(c)
 	}
-	k.starting++
-	s.count.starts++
-	s.live.Go(func() { s.liveContainer(k) })
-	return true
-}
-
-// assignLocked gives a spare to the tenant of its class whose turn it is.
-func (s *Scheduler) assignLocked(c *container, t *tenant) {
-	c.class.meanTurn.add(time.Since(t.turn.since))
-	t.turn.in.serve(t)
-	s.ownLocked(c, t)
-	s.dispatchLocked(c)
-	s.lineUpLocked(t)
-	if c.running == 0 { // it takes the place of a worn one
-		s.restLocked(c, time.Now())
+	if t != nil {
+		p.queue.placeTenant(t)
+		p.table.forget(t)
 	}
 }
 
-// A shortage is how many places are wanting for starts that are waited for: by tenants that have no
-// container and trials, and by all; and by all at once, where a place is none yet whose container has calls to end.
-type shortage struct{ bare, all, soon int }
-
-// shortageLocked counts what waits for places that others have. A place that is free, or will be
-// when a retired container is closed, is no want already; what is being started or ready is so
-// only for tenants of its class. For a class whose starts fail nothing that works is given up,
-// except one place whenever its next try is due: else it could not find out that they work again.
-func (s *Scheduler) shortageLocked(now time.Time) shortage {
-	used := s.totalLocked().all()
-	over := used + s.lingering - s.cfg.Max
-	want := shortage{over, over, max(over, used+s.leaving.length-s.closing-s.cfg.Max)}
-	for k, n := range s.needsLocked(now) {
-		without := k.turns.without()
-		if k.trial != nil {
-			without++
-		}
-		want.all += n
-		want.soon += n
-		want.bare += min(n, max(0, without-k.spares.length-k.starting))
+// countPinned follows whether sessions pin a draining container.
+func (p *pool) countPinned(c *container) {
+	pinned := c.draining && c.opening+c.pins.length > 0
+	if pinned == c.pinned {
+		return
 	}
-	return want
-}
-
-// makeRoomLocked retires a container where tenants wait for places that others have, or a spare is missing.
-func (s *Scheduler) makeRoomLocked(now time.Time) bool {
-	want := s.shortageLocked(now)
-	var c *container
-	why := whyGaveWay
-	if want.soon > 0 && s.enoughComingLocked() {
-		return false
+	more := 1
+	if c.pinned = pinned; !pinned {
+		more = -1
 	}
-	if want.soon > 0 {
-		c, why = s.givesWayLocked(want, now)
-	} else if idle, due := s.longIdleLocked(want); due.After(now) {
-		s.alarmLocked(due)
-	} else {
-		c = idle
-	}
-	if c == nil {
-		return false
-	}
-	s.count.evictions++
-	s.retireLocked(c, why)
-	return true
-}
-
-// enoughComingLocked says that starts have places for now: those of containers that gave way would be nobody's until
-// others have started. One is freed ahead.
-func (s *Scheduler) enoughComingLocked() bool {
-	sum := s.totalLocked()
-	free := s.cfg.Max - sum.all() - s.leaving.length
-	return free+s.closing+sum.starting > s.cfg.Starts
-}
-
-// givesWayLocked is what others miss least: a spare beyond need, the container idle longest, a spare
-// kept ready (it is replaced when there is room), and where there is none of these, for tenants that have no
-// container the one that has been busy longest, if that was for a turn without a break, and for the others
-// a worn one of their own. Those that are held do not. Work is interrupted only if there are not enough places that
-// will be free; but nobody waits for the end of calls in these where a container without any can go.
-func (s *Scheduler) givesWayLocked(want shortage, now time.Time) (c *container, why string) {
-	for _, k := range s.classes {
-		if s.surplusLocked(k) && k.turns.length() == 0 {
-			return k.spares.front(), whyGaveWay
-		}
-	}
-	if c := s.idle.longest(); c != nil {
-		return c, whyGaveWay
-	}
-	if c := s.base.spares.front(); c != nil {
-		return c, whyGaveWay
-	}
-	if want.all <= 0 {
-		return nil, ""
-	}
-	if c = s.busy.front(); c != nil && want.bare > 0 {
-		if over := c.since.Add(s.cfg.Turn); over.After(now) {
-			s.alarmLocked(over)
-		} else {
-			return c, whyTurnOver
-		}
-	}
-	return s.wornOutLocked()
-}
-
-// unlikely is how long a container has been idle whose tenant is not expected to call sooner than one that is new.
-const unlikely = 10 * time.Second
-
-// longIdleLocked is the container idle longest, where it keeps the place of a spare, and when it gives way to that. A
-// new tenant would get the place anyway, but behind a start.
-func (s *Scheduler) longIdleLocked(want shortage) (c *container, due time.Time) {
-	if want.soon < 0 || !s.lacksSparesLocked() {
-		return nil, time.Time{}
-	}
-	if c = s.idle.longest(); c != nil {
-		due = c.since.Add(unlikely)
-	}
-	return c, due
-}
-
-// lacksSparesLocked says whether there are fewer spares than idle containers give way to, which is for no more than a
-// quarter of all places.
-func (s *Scheduler) lacksSparesLocked() bool {
-	k := s.base
-	return s.state == open && k.failures == 0 && k.spares.length+k.starting < min(s.cfg.Spare, s.cfg.Max/4)
-}
-
-// wornOutLocked is a worn container whose tenant waits for another in vain, wherever that is in turns: those before it
-// may wait for ever, since nobody gives way to one that wants more. So that the work of few is interrupted
-// at a time, it is none while others are on their way out already.
-func (s *Scheduler) wornOutLocked() (*container, string) {
-	if s.leaving.length-s.lingering > 0 {
-		return nil, ""
-	}
-	for _, k := range s.classes {
-		if c := k.worn.front(); c != nil && k.failures == 0 {
-			return c, c.worn
-		}
-	}
-	return nil, ""
-}
-
-// nextStartLocked is the class that one more start should begin of now, nil for none: of those that
-// tenants wait in, the one whose first tenant waits longest, with those that come with nothing, and trials, before
-// spares of the default class, and spares before those who want one more.
-func (s *Scheduler) nextStartLocked(now time.Time) (next *class) {
-	sum := s.totalLocked()
-	free := s.cfg.Max - sum.all() - s.leaving.length
-	if sum.starting >= s.cfg.Starts || free <= 0 {
-		return nil
-	}
-	for k := range s.needsLocked(now) {
-		if next == nil || k.before(next) {
-			next = k
-		}
-	}
-	if next != nil && next.bare() {
-		return next
-	}
-	if (next == nil || free > 1) && s.wantsSpareLocked(sum, 0, now) {
-		return s.base // for those who may come, and then for those who want one more
-	}
-	if next == nil && s.base.turns.later() > 0 && s.wantsSpareLocked(sum, s.base.turns.later(), now) {
-		next = s.base // spares are not for them
-	}
-	if s.cfg.Starts > 1 && sum.starting >= s.cfg.Starts-1 {
-		return nil // one of the starts at once is left to tenants that come with nothing
-	}
-	return next
-}
-
-// wantsSpareLocked says whether a container of the default class should be started for nobody yet: so that
-// there are enough for tenants that have none, for those to come, and for more.
-func (s *Scheduler) wantsSpareLocked(sum total, more int, now time.Time) bool {
-	k, want := s.base, 0
-	has := k.starting + k.spares.length
-	if s.state == open {
-		want = max(k.turns.bare.wants+s.cfg.Spare+more, s.cfg.Min-(sum.all()-has))
-	}
-	if k.failures > 0 {
-		if k.starting > 0 || k.backsOff(now) {
-			return false
-		}
-		want = max(want, 1) // also if nobody waits, so that Ready can recover
-	}
-	return has < want
-}
-
-// surplusLocked says whether the class has a spare that is not to be kept ready.
-func (s *Scheduler) surplusLocked(k *class) bool {
-	if k != s.base || k.spares.length == 0 {
-		return k.spares.length > 0
-	}
-	sum := s.totalLocked()
-	return k.spares.length > s.cfg.Spare && sum.spares+sum.owned > s.cfg.Min
-}
-
-// needsLocked are the classes whose tenants wait for starts that may begin as soon as there is a
-// place, each with how many.
-func (s *Scheduler) needsLocked(now time.Time) iter.Seq2[*class, int] {
-	return func(yield func(*class, int) bool) {
-		probes := s.probesLocked()
-		for _, k := range s.classes {
-			need := k.need(now)
-			if need > 0 && k.failures > 0 && k != s.base {
-				if probes <= 0 {
-					continue
-				}
-				probes--
-			}
-			if need > 0 && !yield(k, need) {
-				return
-			}
-		}
+	p.drainingPinned += more
+	c.tenant.pinned += more
+	if !pinned {
+		p.table.forget(c.tenant)
 	}
 }
 
-// probesLocked is how many more starts may begin of classes that fail. Together they leave one of the
-// starts at once to those that do not, lest starts that hang take them all. The default class is not
-// bound by it: nothing but a start can make it ready again.
-func (s *Scheduler) probesLocked() int {
-	left := max(1, s.cfg.Starts-1)
-	for _, k := range s.classes {
-		if k.failures > 0 && k != s.base {
-			left -= k.starting
-		}
+// closeIfUnused has a draining container closed after its last call and session.
+func (p *pool) closeIfUnused(c *container) {
+	if c.running == 0 && c.pins.length == 0 {
+		p.close(c)
 	}
-	return left
+}
+
+// close tells a draining container's goroutine to close it now. Calls that wait in its sessions are refused.
+func (p *pool) close(c *container) {
+	if c.closing {
+		return
+	}
+	c.closing = true
+	p.closing++
+	close(c.end)
+	for l := c.pins.first; l != nil; l = l.next {
+		p.queue.close(l.item)
+	}
+}
+
+// removed frees the place of a container that was closed.
+func (p *pool) removed(c *container) {
+	c.place.remove()
+	p.closing--
+}
+
+// makeStale has a container replaced. A container that runs calls goes on until its tenant has another one.
+func (p *pool) makeStale(c *container, why string) {
+	switch {
+	case c.draining || c.stale != "":
+	case c.running == 0:
+		p.stale++
+		p.drain(c, why)
+	case c.tenant.parent == nil: // a one-shot container ends with its call
+		p.stale++
+		c.stale = why
+		c.tenant.stale++
+		p.placeStale(c)
+		p.queue.placeTenant(c.tenant)
+	}
+}
+
+// placeStale follows whether a container is stale and may be drained before its tenant has another one. A pinned container may
+// not: its place would not be free.
+func (p *pool) placeStale(c *container) {
+	c.stalePlace.remove()
+	if c.stale != "" && c.place.in == &p.busy {
+		c.tenant.profile.stale.push(&c.stalePlace)
+	}
+}
+
+// setAge bounds a container's age; 0: no bound. Up to a tenth is taken off at random, so that containers that were started
+// together are not replaced together.
+func (p *pool) setAge(c *container, most time.Duration) {
+	if c.age != nil {
+		c.age.Stop()
+		c.age = nil
+	}
+	if most <= 0 {
+		return
+	}
+	most -= rand.N(most/10 + 1)
+	c.age = time.AfterFunc(time.Until(c.born.Add(most)), func() { p.aged(c) })
 }

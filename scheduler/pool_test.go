@@ -103,7 +103,7 @@ func TestNoMoreGiveWayThanStartsCanUse(t *testing.T) {
 }
 
 func TestBusyContainerDoesNotGiveWayWithinItsTurn(t *testing.T) {
-	in(t, Config{Max: 1, Turn: 10 * time.Second}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, TimeSlice: 10 * time.Second}, func(t *testing.T, w *world, s *Scheduler) {
 		a := send(t.Context(), s, "a", 5*time.Second)
 		time.Sleep(time.Second)
 		b := run(t, s, "b", 0)
@@ -118,7 +118,7 @@ func TestBusyContainerDoesNotGiveWayWithinItsTurn(t *testing.T) {
 }
 
 func TestTenantThatIsNeverIdleGivesWayAfterItsTurn(t *testing.T) {
-	in(t, Config{Max: 1, Turn: 3 * time.Second, Policy: all(Policy{Concurrency: 2})}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, TimeSlice: 3 * time.Second, Policy: all(Policy{Concurrency: 2})}, func(t *testing.T, w *world, s *Scheduler) {
 		var flood []<-chan outcome
 		for range 100 {
 			flood = append(flood, send(t.Context(), s, "a", 200*time.Millisecond))
@@ -187,7 +187,7 @@ func TestSparesThatDieYoungAreReplacedWithBackoff(t *testing.T) {
 	in(t, Config{Max: 4}, func(t *testing.T, w *world, s *Scheduler) {
 		s.mu.Lock()
 		s.cfg.Spare = 1
-		s.balanceLocked(time.Now())
+		s.alloc.balance(time.Now())
 		s.mu.Unlock()
 		for range 100 {
 			time.Sleep(300 * time.Millisecond)
@@ -201,7 +201,7 @@ func TestSparesThatDieYoungAreReplacedWithBackoff(t *testing.T) {
 			t.Errorf("%d starts in 30 s", starts)
 		}
 		if err := s.Ready(); err == nil {
-			t.Error("ready, with containers that die at once")
+			t.Error("ready, with containers that die at oneShot")
 		}
 	})
 }
@@ -236,8 +236,8 @@ func TestCallGivenToADeadContainerRunsInAnother(t *testing.T) {
 		run(t, s, "a", 0)
 		time.Sleep(time.Second)
 		s.mu.Lock()
-		dead := s.tenants["a"].containers[0]
-		s.takeLocked(dead, plain)
+		dead := s.alloc.table.tenants["a"].containers[0]
+		s.alloc.pool.acquire(dead, plain)
 		dead.Container.(*fake).die()
 		s.mu.Unlock()
 		if o := well(t, moved(s, dead, plain, 0)); o.container == dead.ID() {
@@ -249,7 +249,7 @@ func TestCallGivenToADeadContainerRunsInAnother(t *testing.T) {
 	})
 }
 
-// The same with calls waiting, and a spare at hand: taking the spare at once left the tenant in
+// The same with calls waiting, and a spare at hand: taking the spare at oneShot left the tenant in
 // turns with all the containers it may have.
 func TestCallGivenToADeadContainerGoesBeforeThoseThatWait(t *testing.T) {
 	in(t, Config{Max: 4, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
@@ -274,8 +274,8 @@ func TestContainerFoundDeadByItsCallIsReplacedAtOnce(t *testing.T) {
 		c := hold(t, s, "a", plain)
 		s.mu.Lock() // keeps the container's goroutine out
 		c.Container.(*fake).die()
-		s.returnLocked(c, time.Now())
-		starting := s.base.starting
+		s.alloc.release(c, time.Now())
+		starting := s.alloc.table.base.starting
 		s.mu.Unlock()
 		if starting != 1 {
 			t.Errorf("%d starting, want 1", starting)

@@ -1,234 +1,176 @@
 package scheduler
 
 import (
-	"sync/atomic"
 	"time"
 
 	"github.com/jsd-project/jsd/call"
 )
 
-// A kind says what a call wants besides a slot.
-type kind int
-
+// Reasons of a call.BusyError: the bound that a call met.
 const (
-	plain kind = iota
-	once       // a container for itself
-	opens      // a session: it holds the container
+	QueueTenantFull = "too many calls of this tenant wait"
+	QueueFull       = "too many calls wait"
+	QueueTimeSpent  = "no free slot within the queue time"
+	RateSpent       = "too many calls of this tenant in this time"
+	PinnedFull      = "sessions hold too many containers"
 )
 
-// A waiter is a call that waits for a slot. It is in its tenant's queue, or one of a session in its container's, until it is
-// granted a slot, refused or cancelled, and whichever comes first under the mutex is what happened.
-type waiter struct {
-	request
-	scheduler *Scheduler
-	tenant    *tenant
-	session   *session      // that it is a call in, or nil
-	since     time.Time     // when it came into the queue
-	queued    time.Duration // that it has waited, in all
-	moved     bool          // it was given a container that was dead
-	place     link[*waiter]
-	timer     *time.Timer // for its queue time
+// A queue knows which calls wait for slots, and which tenants wait for containers because of them.
+type queue struct {
+	max       int // waiting calls, of all tenants
+	timeSlice time.Duration
+	janitor   *janitor
 
-	container *container // in which it was granted a slot
-	err       error      // or why there is none
-	cancelled atomic.Bool
-	running   call.Running // once it was started
+	queued  int // waiting calls
+	opening int // tenants with waiting calls that open a session
+	decided []*waiter
+	refused uint64
 }
 
-func newWaiter(s *Scheduler, t *tenant, r request) *waiter {
-	w := &waiter{request: r, scheduler: s, tenant: t, since: time.Now()}
-	w.place.item = w
-	return w
-}
-
-// Cancel is described at call.Running.
-func (w *waiter) Cancel() {
-	s := w.scheduler
-	s.mu.Lock()
-	w.cancelled.Store(true)
-	if w.place.in != nil {
-		s.withdrawLocked(w, errCancelled())
-	}
-	running := w.running
-	s.unlock()
-	if running != nil {
-		running.Cancel()
-	}
-}
-
-func errCancelled() error { return &call.Failure{Code: call.Cancelled} }
-
-// expire ends a wait that got nothing within the queue time.
-func (w *waiter) expire() {
-	s := w.scheduler
-	s.mu.Lock()
-	defer s.unlock()
-	if w.place.in != nil {
-		s.count.refused++
-		s.withdrawLocked(w, s.busyLocked(w.tenant, QueueTimeSpent)) // judged while it is in line: its own wait counts
-	}
-}
-
-// proceed starts a waiter that was granted a slot, and answers one that was refused.
-func (w *waiter) proceed() {
-	s, c := w.scheduler, w.container
+// full is the reason why no more calls of the tenant may wait, empty if they may.
+func (q *queue) full(t *tenant) string {
 	switch {
-	case w.err != nil:
-		w.answer(call.Result{Queue: w.queued}, w.err)
-		return
-	case w.cancelled.Load():
-		s.giveBack(w)
-		w.answer(call.Result{Queue: w.queued}, errCancelled())
-		return
-	case w.session == nil && !w.moved && c.dead():
-		s.elsewhere(w, c)
-		return
+	case t.queued >= t.policy.Queue:
+		return QueueTenantFull
+	case q.queued >= q.max:
+		return QueueFull
+	default:
+		return ""
 	}
-	var running call.Running
-	if w.session != nil {
-		running = w.session.begin(w.job, w.queued, w.done)
+}
+
+// push adds a call to its tenant's queue, or to the queue of its session's container.
+func (q *queue) push(w *waiter) {
+	if w.pin != nil {
+		w.pin.container.waiting.push(&w.place)
 	} else {
-		running = s.startIn(c, &w.request, w.queued)
+		w.tenant.waiting.push(&w.place)
 	}
-	s.mu.Lock()
-	w.running = running
-	s.mu.Unlock()
-	if w.cancelled.Load() {
-		running.Cancel()
+	q.pushed(w)
+}
+
+// pushFront is push for a call that was at the front before.
+func (q *queue) pushFront(w *waiter) {
+	w.tenant.waiting.pushFront(&w.place)
+	q.pushed(w)
+}
+
+func (q *queue) pushed(w *waiter) {
+	q.queued++
+	w.tenant.queued++
+	if w.kind == opens {
+		if w.tenant.opening++; w.tenant.opening == 1 {
+			q.opening++
+		}
+	}
+	if w.pin == nil {
+		q.placeTenant(w.tenant)
 	}
 }
 
-// giveBack returns a slot that its waiter does not use, so that it goes to whoever is next.
-func (s *Scheduler) giveBack(w *waiter) {
-	s.mu.Lock()
-	defer s.unlock()
-	switch {
-	case w.session != nil:
-		w.session.inFlight = false
-	case w.kind == opens:
-		w.container.opening--
-		s.lingerLocked(w.container)
+func (q *queue) remove(w *waiter) {
+	w.place.remove()
+	q.queued--
+	w.tenant.queued--
+	if w.kind == opens {
+		if w.tenant.opening--; w.tenant.opening == 0 {
+			q.opening--
+		}
 	}
-	s.returnLocked(w.container, time.Now())
+	if w.tenant.position.in != nil {
+		q.placeTenant(w.tenant)
+	}
 }
 
-func (s *Scheduler) grantLocked(w *waiter, c *container) {
+// grant gives a call that is in no queue a slot, which was acquired for it.
+func (q *queue) grant(w *waiter, c *container) {
 	w.container = c
-	s.decideLocked(w)
-}
-
-func (s *Scheduler) refuseLocked(w *waiter, err error) {
-	w.err = err
-	if w.session != nil {
-		w.session.inFlight, w.session.lined = false, nil
+	if w.pin != nil {
+		w.pin.waiting = nil
 	}
-	s.decideLocked(w)
+	q.decide(w)
 }
 
-// decideLocked leaves a waiter that is in no queue any more to unlock.
-func (s *Scheduler) decideLocked(w *waiter) {
-	w.queued += time.Since(w.since)
+// refuse completes a call that is in no queue without a slot.
+func (q *queue) refuse(w *waiter, err error) {
+	w.err = err
+	if w.pin != nil {
+		w.pin.inFlight, w.pin.waiting = false, nil
+	}
+	q.decide(w)
+}
+
+// decide leaves the rest to the goroutine that holds the mutex, which starts or answers the call when it has unlocked it.
+func (q *queue) decide(w *waiter) {
+	w.waited += time.Since(w.since)
 	if w.timer != nil {
 		w.timer.Stop()
 	}
-	s.decided = append(s.decided, w)
+	q.decided = append(q.decided, w)
 }
 
-// withdrawLocked refuses a waiter that is in a queue.
-func (s *Scheduler) withdrawLocked(w *waiter, err error) {
-	s.dequeueLocked(w)
-	s.refuseLocked(w, err)
-	s.forgetLocked(w.tenant)
-	s.settleLocked()
-}
-
-// enqueueLocked lets a call wait, or refuses it where too many do.
-func (s *Scheduler) enqueueLocked(t *tenant, r request) (*waiter, error) {
-	if err := s.boundLocked(t); err != nil {
-		return nil, err
+// close refuses further calls of a session, and the call of it that waits.
+func (q *queue) close(p *pin) {
+	if p.closed {
+		return
 	}
-	w := newWaiter(s, t, r)
-	t.waiting.push(&w.place)
-	s.queuedLocked(w)
-	return w, nil
-}
-
-// boundLocked says why no more calls of the tenant may wait, if so.
-func (s *Scheduler) boundLocked(t *tenant) error {
-	var err error
-	switch {
-	case t.queued >= t.policy.Queue:
-		err = s.busyLocked(t, QueueTenantFull)
-	case s.queued >= s.cfg.QueueAll:
-		err = s.busyLocked(t, QueueFull)
-	}
-	if err != nil {
-		s.count.refused++
-		s.forgetLocked(t)
-	}
-	return err
-}
-
-// queuedLocked follows a waiter that joined its tenant's queue.
-func (s *Scheduler) queuedLocked(w *waiter) {
-	t := w.tenant
-	s.queued++
-	t.queued++
-	if w.kind == opens {
-		if t.openers++; t.openers == 1 {
-			s.openers++
-		}
-	}
-	s.lineUpLocked(t)
-	s.balanceLocked(time.Now())
-	s.timeLocked(w)
-}
-
-// timeLocked bounds the wait of one that was not served at once.
-func (s *Scheduler) timeLocked(w *waiter) {
-	if w.place.in != nil {
-		w.timer = time.AfterFunc(w.tenant.policy.QueueTime, w.expire)
+	p.closed = true
+	if w := p.waiting; w != nil {
+		q.remove(w)
+		q.refuse(w, call.ErrNoSession)
 	}
 }
 
-// dispatchLocked gives free slots of a container to those that wait for them, its tenant's calls and
-// those of its sessions: first come, first served. One that is retired is for its sessions alone.
-func (s *Scheduler) dispatchLocked(c *container) {
-	for c.running < c.slots {
-		var w *waiter
-		if !c.retired {
-			w = c.tenant.waiting.front()
+// placeTenant puts the tenant into the wait queue that it belongs in, or in none. It is called after each change of the
+// tenant's waiting calls, containers or profile.
+func (q *queue) placeTenant(t *tenant) {
+	has, demand := len(t.containers), (t.waiting.length+t.slots-1)/t.slots
+	var in *fair[*tenant]
+	switch demand = max(min(demand, t.limit-has), min(t.stale, 1)); {
+	case demand <= 0:
+	case has > 0:
+		in = &t.profile.waiting.scaleUp
+	case t.served:
+		in = &t.profile.waiting.oneShot
+	default:
+		in, demand = &t.profile.waiting.cold, 1 // the first container, and then more
+	}
+	if in == nil {
+		demand = 0
+	}
+	now := time.Now()
+	p := &t.position
+	if demand < p.demand {
+		q.janitor.schedule(now) // others may have what it no longer needs: the sweep balances
+	}
+	if in != p.in {
+		if p.in == nil {
+			p.since = now
 		}
-		if in := c.waiting.front(); w == nil || in != nil && in.since.Before(w.since) {
-			w = in
+		p.remove()
+		if in != nil {
+			in.push(p, t.policy.Weight)
 		}
-		if w == nil {
-			return
+		if in == &t.profile.waiting.oneShot {
+			q.janitor.schedule(p.joined.Add(q.timeSlice))
 		}
-		s.dequeueLocked(w)
-		if w.kind == opens && c.place.in != &s.held && !s.mayHoldLocked(w.tenant) {
-			s.refuseLocked(w, s.heldFullLocked())
-			s.settleLocked()
-			continue
-		}
-		s.takeLocked(c, w.kind)
-		if w.session != nil {
-			w.session.lined = nil
-		}
-		s.grantLocked(w, c)
+	}
+	if in != nil {
+		p.setDemand(demand)
 	}
 }
 
-func (s *Scheduler) dequeueLocked(w *waiter) {
-	w.place.leave()
-	s.queued--
-	w.tenant.queued--
-	if w.kind == opens {
-		if w.tenant.openers--; w.tenant.openers == 0 {
-			s.openers--
+// renew makes tenants cold that have waited for the container of their next one-shot call for a time slice. Else they would wait
+// for ever where cold tenants always wait too, which is so where there are more busy tenants than places.
+func (q *queue) renew(profiles []*profile, now time.Time) {
+	for _, p := range profiles {
+		for {
+			longest := p.waiting.oneShot.longest()
+			if longest == nil || longest.joined.Add(q.timeSlice).After(now) {
+				break
+			}
+			longest.item.served = false
+			q.placeTenant(longest.item)
 		}
-	}
-	if w.tenant.turn.in != nil {
-		s.lineUpLocked(w.tenant)
 	}
 }

@@ -41,7 +41,7 @@ func TestFloodOfOneTenantDoesNotDelayAnother(t *testing.T) {
 }
 
 func TestTenantsGetContainersInTurnsHoweverManyOfTheirCallsWait(t *testing.T) {
-	in(t, Config{Max: 1, Turn: time.Second, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, TimeSlice: time.Second, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		var order []string
 		done := make(chan string)
 		for _, tenant := range []string{"a", "a", "a", "b", "c", "a", "c"} {
@@ -73,7 +73,7 @@ func TestBoundsOfTheQueue(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			cfg := Config{Max: 1, Spare: 1, QueueAll: test.all, Turn: time.Hour, Policy: all(Policy{Concurrency: 1, Queue: test.tenant})}
+			cfg := Config{Max: 1, Spare: 1, QueueAll: test.all, TimeSlice: time.Hour, Policy: all(Policy{Concurrency: 1, Queue: test.tenant})}
 			in(t, cfg, func(t *testing.T, w *world, s *Scheduler) {
 				run(t, s, "a", time.Second) // so that the pace is known
 				send(t.Context(), s, "a", time.Minute)
@@ -109,7 +109,7 @@ func TestFullQueueDoesNotKeepATenantFromItsFreeSlotOrASpare(t *testing.T) {
 }
 
 func TestCallWaitsNoLongerThanTheQueueTime(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Turn: time.Hour, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, TimeSlice: time.Hour, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		send(t.Context(), s, "a", time.Hour)
 		same, other := send(t.Context(), s, "a", 0), send(t.Context(), s, "b", 0)
 		for _, ch := range []<-chan outcome{same, other} {
@@ -128,7 +128,7 @@ func TestCallWaitsNoLongerThanTheQueueTime(t *testing.T) {
 }
 
 func TestRetryAfterIsNoLessThanTheWaitOfTheFirstInLine(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, QueueAll: 1, Turn: time.Hour, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, QueueAll: 1, TimeSlice: time.Hour, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		send(t.Context(), s, "a", time.Hour)
 		send(t.Context(), s, "b", 0)
 		time.Sleep(20 * time.Second)
@@ -141,7 +141,7 @@ func TestRetryAfterIsNoLessThanTheWaitOfTheFirstInLine(t *testing.T) {
 }
 
 func TestCallerThatGivesUpStopsWaiting(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Turn: time.Hour, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, TimeSlice: time.Hour, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		running := send(t.Context(), s, "a", 10*time.Second)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -190,7 +190,7 @@ func TestSlotGrantedToACallerThatIsGoneGoesToTheNext(t *testing.T) {
 		held := hold(t, s, "a", plain)
 		gone, end := waiting(t, s, "a", plain)
 		next := send(t.Context(), s, "a", 0)
-		cancelBetween(s, gone, func() { s.releaseLocked(held, time.Now(), time.Now()) })
+		cancelBetween(s, gone, func() { s.alloc.complete(held, time.Now(), time.Now()) })
 		if o := <-end; !wasCancelled(o.err) || o.container != "" {
 			t.Errorf("%v, in %q", o.err, o.container)
 		}
@@ -205,8 +205,8 @@ func TestSlotGrantedAsTheQueueTimeEndsIsUsed(t *testing.T) {
 	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		held := hold(t, s, "a", plain)
 		late, end := waiting(t, s, "a", plain)
-		s.release(held, time.Now())
-		late.expire()
+		s.complete(held, time.Now())
+		s.expire(late)
 		if o := well(t, end); o.container != held.ID() {
 			t.Errorf("ran in %s", o.container)
 		}
@@ -220,8 +220,8 @@ func TestTenantsAreForgotten(t *testing.T) {
 		}
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
-		if len(s.tenants) != 0 {
-			t.Errorf("%d tenants in the table", len(s.tenants))
+		if len(s.alloc.table.tenants) != 0 {
+			t.Errorf("%d tenants in the table", len(s.alloc.table.tenants))
 		}
 	})
 }

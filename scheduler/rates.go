@@ -4,64 +4,48 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
-
-	"github.com/jsd-project/jsd/call"
 )
 
-// buckets bound how often calls of a tenant begin. They are kept beyond their tenant's time in the table, until
-// they are full again and so as good as new.
-type buckets struct {
-	of    map[string]*rate.Limiter
-	prune int // when there are this many, full ones are dropped: so that costs little for each that came
+// rates bound how often calls of a tenant begin: a token bucket for each tenant that has a rate. A bucket outlives its tenant's
+// entry in the table, until it is full again and so as good as a new one.
+type rates struct {
+	buckets map[string]*rate.Limiter
+	prune   int // full buckets are dropped when there are this many, so that the cost for each new bucket stays small
 }
 
 // fewBuckets are not worth a look.
 const fewBuckets = 64
 
-// take lets a call begin, or says how long that would have to wait.
-func (b *buckets) take(tenant string, p *Policy, now time.Time) (wait time.Duration) {
-	l := b.of[tenant]
-	if l == nil {
-		b.dropFull(now)
-		if b.of == nil {
-			b.of = map[string]*rate.Limiter{}
+// take lets a call begin now, or returns how long the call would have to wait.
+func (r *rates) take(tenant string, p *Policy, now time.Time) (wait time.Duration) {
+	b := r.buckets[tenant]
+	if b == nil {
+		r.dropFull(now)
+		if r.buckets == nil {
+			r.buckets = map[string]*rate.Limiter{}
 		}
-		l = rate.NewLimiter(rate.Limit(p.Rate), p.Burst)
-		b.of[tenant] = l
+		b = rate.NewLimiter(rate.Limit(p.Rate), p.Burst)
+		r.buckets[tenant] = b
 	}
-	if l.Limit() != rate.Limit(p.Rate) || l.Burst() != p.Burst { // the policy has changed
-		l.SetLimitAt(now, rate.Limit(p.Rate))
-		l.SetBurstAt(now, p.Burst)
+	if b.Limit() != rate.Limit(p.Rate) || b.Burst() != p.Burst { // the policy has changed
+		b.SetLimitAt(now, rate.Limit(p.Rate))
+		b.SetBurstAt(now, p.Burst)
 	}
-	r := l.ReserveN(now, 1)
-	if wait = r.DelayFrom(now); wait > 0 {
-		r.CancelAt(now)
+	v := b.ReserveN(now, 1)
+	if wait = v.DelayFrom(now); wait > 0 {
+		v.CancelAt(now)
 	}
 	return wait
 }
 
-func (b *buckets) dropFull(now time.Time) {
-	if len(b.of) < max(b.prune, fewBuckets) {
+func (r *rates) dropFull(now time.Time) {
+	if len(r.buckets) < max(r.prune, fewBuckets) {
 		return
 	}
-	for tenant, l := range b.of {
-		if l.TokensAt(now) >= float64(l.Burst()) {
-			delete(b.of, tenant)
+	for tenant, b := range r.buckets {
+		if b.TokensAt(now) >= float64(b.Burst()) {
+			delete(r.buckets, tenant)
 		}
 	}
-	b.prune = 2 * len(b.of)
-}
-
-// meterLocked refuses a call of a tenant that makes them faster than it may.
-func (s *Scheduler) meterLocked(t *tenant) error {
-	if t.policy.Rate <= 0 {
-		return nil
-	}
-	wait := s.buckets.take(t.name, &t.policy, time.Now())
-	if wait == 0 {
-		return nil
-	}
-	s.count.refused++
-	s.forgetLocked(t)
-	return &call.BusyError{Reason: RateSpent, RetryAfter: wait}
+	r.prune = 2 * len(r.buckets)
 }

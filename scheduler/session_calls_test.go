@@ -30,8 +30,8 @@ func TestCallsOfSessionsCount(t *testing.T) {
 			well(t, ch)
 		}
 		s.mu.Lock()
-		if s.meanRun == 0 || s.meanRun != s.tenants["a"].meanRun {
-			t.Errorf("calls of a take %v, all %v", time.Duration(s.tenants["a"].meanRun), time.Duration(s.meanRun))
+		if s.alloc.pace.meanRun == 0 || s.alloc.pace.meanRun != s.alloc.table.tenants["a"].meanRun {
+			t.Errorf("calls of a take %v, all %v", time.Duration(s.alloc.table.tenants["a"].meanRun), time.Duration(s.alloc.pace.meanRun))
 		}
 		s.mu.Unlock()
 		ss.Close()
@@ -155,7 +155,7 @@ func TestSlotOfACallerThatIsGoneGoesToTheNextOfItsSession(t *testing.T) {
 		held := hold(t, s, "a", plain)
 		gone, end := waitingIn(t, ss)
 		next := send(t.Context(), s, "a", 0)
-		cancelBetween(s, gone, func() { s.releaseLocked(held, time.Now(), time.Now()) })
+		cancelBetween(s, gone, func() { s.alloc.complete(held, time.Now(), time.Now()) })
 		if o := <-end; !wasCancelled(o.err) {
 			t.Error(o.err)
 		}
@@ -166,7 +166,7 @@ func TestSlotOfACallerThatIsGoneGoesToTheNextOfItsSession(t *testing.T) {
 	})
 }
 
-// Whoever has the session keeps the order of its calls: a second call at once is a bug, also while the first one waits.
+// Whoever has the session keeps the order of its calls: a second call at oneShot is a bug, also while the first one waits.
 func TestSecondCallInFlightInASessionIsRefused(t *testing.T) {
 	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 2})}, func(t *testing.T, w *world, s *Scheduler) {
 		runs, waits := openSession(t, s, "a"), openSession(t, s, "a")

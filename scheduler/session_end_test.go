@@ -17,7 +17,7 @@ func TestSessionThatEndsRefusesItsCalls(t *testing.T) {
 		over time.Duration // when the call that runs has ended
 	}{
 		{"closed", func(ss *session) { ss.Close(); ss.Close() }, sessionEnds},
-		{"by itself", func(ss *session) { ss.Session.(*fakeSession).end() }, 0},
+		{"by itself", func(ss *session) { ss.session.(*fakeSession).end() }, 0},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -66,8 +66,8 @@ func TestCallerThatIsGoneAsItsSessionEndsIsRefused(t *testing.T) {
 		hold(t, s, "a", plain)
 		late, end := waitingIn(t, ss)
 		ss.Close()
-		late.expire()
-		late.Cancel()
+		s.expire(late)
+		s.cancelWaiter(late)
 		if o := <-end; !errors.Is(o.err, call.ErrNoSession) {
 			t.Error(o.err)
 		}
@@ -105,7 +105,7 @@ func TestSessionOpenedInAContainerOnItsWayOutIsLost(t *testing.T) {
 		given := c.Container.(*fake).open()
 		s.Stop("a")
 		var lost *call.LostError
-		if _, err := s.opened(c, given, nil, time.Now()); !errors.As(err, &lost) || !lost.Started {
+		if _, err := s.completeOpening(c, given, nil, time.Now()); !errors.As(err, &lost) || !lost.Started {
 			t.Errorf("got %v", err)
 		}
 		wantStats(t, s, "sessions", func(st Stats) int { return st.Sessions }, 0)
@@ -120,7 +120,7 @@ func TestSessionOpenedInARetiredContainerThatDiedIsLost(t *testing.T) {
 		c.Container.(*fake).die()
 		time.Sleep(w.closing)
 		synctest.Wait()
-		_, err := s.opened(c, given, nil, time.Now())
+		_, err := s.completeOpening(c, given, nil, time.Now())
 		var lost *call.LostError
 		if !errors.As(err, &lost) {
 			t.Errorf("%v, after its container was closed", err)

@@ -108,13 +108,13 @@ func TestContainerWithASessionGivesWayWhenThatEnds(t *testing.T) {
 
 // The calls in it would go on in their turn, but the session could not.
 func TestContainerWithASessionIsNotTurnedOver(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Turn: time.Second, Policy: all(Policy{QueueTime: time.Hour})}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, TimeSlice: time.Second, Policy: all(Policy{QueueTime: time.Hour})}, func(t *testing.T, w *world, s *Scheduler) {
 		open := opening(t.Context(), s, "a", time.Minute)
 		long := send(t.Context(), s, "a", 30*time.Minute)
 		b := send(t.Context(), s, "b", 0)
 		well(t, open) // which took longer than a turn
 		s.mu.Lock()
-		ss := s.held.front().sessions.front()
+		ss := &session{s, s.alloc.pool.pinned.front().pins.front()}
 		s.mu.Unlock()
 		time.Sleep(time.Minute)
 		well(t, sendIn(t.Context(), ss, 0))
@@ -137,7 +137,7 @@ func TestSlotForASessionWhoseCallerIsGoneHoldsNothing(t *testing.T) {
 	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		held := hold(t, s, "a", plain)
 		gone, end := waiting(t, s, "a", opens)
-		cancelBetween(s, gone, func() { s.releaseLocked(held, time.Now(), time.Now()) })
+		cancelBetween(s, gone, func() { s.alloc.complete(held, time.Now(), time.Now()) })
 		if o := <-end; !wasCancelled(o.err) {
 			t.Error(o.err)
 		}
@@ -148,13 +148,13 @@ func TestSlotForASessionWhoseCallerIsGoneHoldsNothing(t *testing.T) {
 func TestSessionGivenADeadContainerOpensInAnother(t *testing.T) {
 	in(t, Config{Max: 4, Spare: 1}, func(t *testing.T, w *world, s *Scheduler) {
 		s.mu.Lock() // keeps the container's goroutine out
-		dead := s.claimLocked(s.tenantLocked("a", plain), opens)
+		dead := s.alloc.acquire(s.alloc.table.tenant("a", plain), opens)
 		dead.Container.(*fake).die()
 		s.mu.Unlock()
 		end := moved(s, dead, opens, 10*time.Second)
 		time.Sleep(time.Second) // for a start, at most
 		s.mu.Lock()
-		c := s.tenants["a"].containers[0]
+		c := s.alloc.table.tenants["a"].containers[0]
 		if c == dead || c.opening != 1 || dead.opening != 0 {
 			t.Errorf("opens in %s, %d in it, %d in the dead one", c.ID(), c.opening, dead.opening)
 		}
@@ -168,4 +168,4 @@ func TestSessionGivenADeadContainerOpensInAnother(t *testing.T) {
 	})
 }
 
-// And once more in the moment its caller gives up.
+// And oneShot more in the moment its caller gives up.

@@ -61,7 +61,7 @@ func (f *mortal) Close() error {
 func (f *mortal) why() string {
 	f.m.s.mu.Lock()
 	defer f.m.s.mu.Unlock()
-	for k := f.m.s.leaving.first; k != nil; k = k.next {
+	for k := f.m.s.alloc.pool.draining.first; k != nil; k = k.next {
 		if k.item.Container == f {
 			return k.item.why
 		}

@@ -25,10 +25,10 @@ type demand struct {
 
 // A flood is what one more tenant does meanwhile.
 type flood struct {
-	name  string
-	burst int           // calls at once
-	every time.Duration // on average between bursts; 0: no flood
-	once  bool
+	name    string
+	burst   int           // calls at oneShot
+	every   time.Duration // on average between bursts; 0: no flood
+	oneShot bool
 }
 
 // An engine says how long starts take, by Pareto's law, and how long containers live if nobody ends them.
@@ -55,10 +55,10 @@ func tenantOf(rank int) string {
 
 // A simCall is a call with what became of it.
 type simCall struct {
-	tenant int
-	length time.Duration
-	crash  bool
-	once   bool
+	tenant  int
+	length  time.Duration
+	crash   bool
+	oneShot bool
 
 	sent     time.Time
 	began    time.Time // in a container; zero: in none
@@ -83,9 +83,9 @@ type found int
 
 const (
 	warm   found = iota // a free slot in a container of its tenant
-	spare               // a spare, at once
+	spare               // a spare, at oneShot
 	start               // a container to wait for, and was its first call
-	queue               // one to wait for that others used before it
+	queued              // one to wait for that others used before it
 	lost                // the death of its container
 	refuse              // a BusyError
 	founds
@@ -194,7 +194,7 @@ func (m *simulation) sendFlood(f flood, d demand, over <-chan struct{}, callers 
 		case <-time.After(time.Duration(rnd.ExpFloat64() * float64(f.every))):
 		}
 		for range f.burst {
-			c := &simCall{tenant: flooding, length: floodLength, once: f.once}
+			c := &simCall{tenant: flooding, length: floodLength, oneShot: f.oneShot}
 			m.flood = append(m.flood, c)
 			callers.Go(func() { m.call(c) })
 		}
@@ -211,7 +211,7 @@ func (m *simulation) call(c *simCall) {
 	tenant := tenantOf(c.tenant)
 	c.sent = time.Now()
 	res, err := execute(m.Context(), m.s, tenant, call.Call{
-		Script: []byte(tenant), Timeout: c.length, OneShot: c.once, Client: &simClient{call: c},
+		Script: []byte(tenant), Timeout: c.length, OneShot: c.oneShot, Client: &simClient{call: c},
 	})
 	c.answered++
 	var busy *call.BusyError
@@ -226,7 +226,7 @@ func (m *simulation) call(c *simCall) {
 	case waited && res.Cold:
 		c.found = start
 	case waited:
-		c.found = queue
+		c.found = queued
 	case res.Cold:
 		c.found = spare
 	default:

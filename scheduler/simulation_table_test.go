@@ -97,7 +97,7 @@ func (r *result) table() string {
 		for _, n := range met {
 			row = append(row, percent(n, len(calls)))
 		}
-		row = append(row, r.ended[g][whyGaveWay], r.ended[g][whyTurnOver], r.ended[g][whyDied])
+		row = append(row, r.ended[g][whyEvicted], r.ended[g][whySliced], r.ended[g][whyDied])
 		b.WriteString(fmt.Sprintf(strings.ReplaceAll(heading, "%-11s", "%-11v"), texts(row)...))
 	}
 	st := r.stats

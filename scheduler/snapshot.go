@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// A State is what a container that is ready, or was, is there for.
+// A State is what a container is for at this moment.
 type State string
 
 const (
 	Spare   State = "spare"   // nobody's yet
 	Idle    State = "idle"    // a tenant's, without calls
 	Busy    State = "busy"    // with calls
-	Held    State = "held"    // with sessions, and calls or none
-	Closing State = "closing" // being closed, or about to be after its last calls
+	Pinned  State = "pinned"    // with sessions, and calls or none
+	Closing State = "closing" // being closed, or about to be after its last calls and sessions
 )
 
 // A ContainerState is one container in a Snapshot.
 type ContainerState struct {
 	ID       string
-	Class    string
+	Profile  string
 	Tenant   string // "" for a spare
 	State    State
 	Running  int // calls
@@ -32,8 +32,8 @@ type ContainerState struct {
 // A TenantState is a tenant that has a container or a waiting call.
 type TenantState struct {
 	Name       string
-	Class      string
-	Containers int // without those that are closing
+	Profile    string
+	Containers int // without draining ones
 	Running    int // calls in these
 	Queued     int // calls that wait
 	OldestWait time.Duration
@@ -42,8 +42,8 @@ type TenantState struct {
 // snapshotMost bounds each list of a Snapshot.
 const snapshotMost = 1000
 
-// A Snapshot is what is there at one moment, for people to look at: Stats with names. Those with the most
-// calls come first, and are what is left where there are too many.
+// A Snapshot is what there is at one moment, for people to look at: Stats with names. Containers and tenants with the most calls
+// come first; where there are too many, the others are left out.
 type Snapshot struct {
 	Stats      Stats
 	Containers []ContainerState
@@ -71,34 +71,34 @@ func (s *Scheduler) Snapshot() Snapshot {
 func (s *Scheduler) collect() (snap Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
-	snap.Stats = s.statsLocked()
+	a, now := s.alloc, time.Now()
+	snap.Stats = a.stats()
 	add := func(l *list[*container], state State) {
 		for k := l.first; k != nil; k = k.next {
-			snap.Containers = append(snap.Containers, k.item.stateLocked(state, now))
+			snap.Containers = append(snap.Containers, k.item.state(state, now))
 		}
 	}
-	for _, k := range s.classes {
-		add(&k.spares, Spare)
+	for _, p := range a.table.profiles {
+		add(&p.spares, Spare)
 	}
-	for _, l := range s.idle.lines {
+	for _, l := range a.table.idle {
 		add(&l.list, Idle)
 	}
-	add(&s.busy, Busy)
-	add(&s.lone, Busy)
-	add(&s.held, Held)
-	add(&s.leaving, Closing)
-	snap.Tenants = make([]TenantState, 0, len(s.tenants))
-	for _, t := range s.tenants {
-		snap.Tenants = append(snap.Tenants, t.stateLocked(now))
+	add(&a.pool.busy, Busy)
+	add(&a.pool.oneShot, Busy)
+	add(&a.pool.pinned, Pinned)
+	add(&a.pool.draining, Closing)
+	snap.Tenants = make([]TenantState, 0, len(a.table.tenants))
+	for _, t := range a.table.tenants {
+		snap.Tenants = append(snap.Tenants, t.state(now))
 	}
 	return snap
 }
 
-func (c *container) stateLocked(state State, now time.Time) ContainerState {
+func (c *container) state(state State, now time.Time) ContainerState {
 	of := ContainerState{
-		ID: c.ID(), Class: c.class.name, State: state,
-		Running: c.running, Sessions: c.sessions.length, Calls: c.calls, Age: now.Sub(c.born),
+		ID: c.ID(), Profile: c.profile.name, State: state,
+		Running: c.running, Sessions: c.pins.length, Calls: c.calls, Age: now.Sub(c.born),
 	}
 	if c.tenant != nil {
 		of.Tenant = c.tenant.name
@@ -106,16 +106,16 @@ func (c *container) stateLocked(state State, now time.Time) ContainerState {
 	return of
 }
 
-// stateLocked has the tenant's calls with Once among the others.
-func (t *tenant) stateLocked(now time.Time) TenantState {
-	of := TenantState{Name: t.name, Class: t.class.name}
+// state counts the tenant's one-shot calls among the others.
+func (t *tenant) state(now time.Time) TenantState {
+	of := TenantState{Name: t.name, Profile: t.profile.name}
 	oldest := now
 	waits := func(l *list[*waiter]) {
 		if w := l.front(); w != nil && w.since.Before(oldest) {
 			oldest = w.since
 		}
 	}
-	for ; t != nil; t = t.once {
+	for ; t != nil; t = t.oneShot {
 		of.Containers += len(t.containers)
 		of.Queued += t.queued
 		waits(&t.waiting)

@@ -30,7 +30,7 @@ func TestSnapshot(t *testing.T) {
 			}
 			got[c.Tenant] = fmt.Sprint(c.State, " ", c.Running, " ", c.Sessions)
 		}
-		want := map[string]string{"": "spare 0 0", "held": "held 1 2", "idle": "idle 0 0", "busy": "busy 1 0"}
+		want := map[string]string{"": "spare 0 0", "held": "pinned 1 2", "idle": "idle 0 0", "busy": "busy 1 0"}
 		if !reflect.DeepEqual(got, want) || len(snap.Containers) != len(want) {
 			t.Errorf("got %v\nwant %v", got, want)
 		}

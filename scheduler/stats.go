@@ -16,89 +16,82 @@ var (
 	ErrClosing = errors.New("all containers have died and are being closed")
 )
 
-// Ready says whether a script of a tenant of the default class could run right now: nil, ErrClosed, or
-// why no container is there.
+// Ready tells whether a script of a tenant of the default profile could run now: nil, ErrClosed, or why no container is there.
 func (s *Scheduler) Ready() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	a, base := s.alloc, s.alloc.table.base
 	switch {
-	case s.state != open:
+	case a.state != open:
 		return ErrClosed
-	case s.base.spares.length+s.base.owned > 0:
+	case base.spares.length+base.owned > 0:
 		return nil
-	case s.leaving.length >= s.cfg.Max && s.leaving.front().why == whyDied:
+	case a.pool.draining.length >= s.cfg.Max && a.pool.draining.front().why == whyDied:
 		return ErrClosing
-	case s.base.failures > 0 && s.base.starting == 0 && !s.base.backsOff(time.Now()):
-		return nil // the next try wants a place, which it gets when a call comes: not to be ready would keep calls away
-	case s.base.failures > 0:
-		return fmt.Errorf("containers do not start: %w", s.base.startErr)
-	case s.base.starting > 0 && s.cfg.Min+s.cfg.Spare > 0:
+	case base.failures > 0 && base.starting == 0 && !base.backsOff(time.Now()):
+		return nil // the next start needs a place, which it gets when a call comes: not to be ready would keep calls away
+	case base.failures > 0:
+		return fmt.Errorf("containers do not start: %w", base.startErr)
+	case base.starting > 0 && s.cfg.Min+s.cfg.Spare > 0:
 		return ErrStarting
 	default:
-		return nil // none is kept ready, or the next is on its way
+		return nil // none is kept ready, or the next one is on its way
 	}
 }
 
-type counters struct {
-	calls, refused    uint64
-	starts, failed    uint64
-	deaths, evictions uint64
-	recycled, worn    uint64
-}
-
-// Stats is a snapshot, of all classes together. The first groups add up to what is there now, the last counts since Open.
+// Stats are numbers of all profiles together. The first groups tell what there is now, the last one counts since Open.
 type Stats struct {
-	Tenants int // that have a container or a waiter
+	Tenants int // with a container or a waiting call
 
 	// Containers; Starting + Spare + Idle + Busy + Closing is never more than Config.Max.
 	Starting int
 	Spare    int // ready, nobody's
 	Idle     int // a tenant's, without calls
 	Busy     int // a tenant's, with calls or sessions
-	Closing  int // being closed, or about to be after their last calls
+	Closing  int // being closed, or draining: it is closed after its last calls and sessions
 
 	Sessions       int // open
 	Running        int // calls in containers
 	Queued         int // calls that wait
 	TenantsWaiting int // for a container
 
-	Calls     uint64 // that were executed and have ended
-	Refused   uint64 // with a BusyError
-	Starts    uint64 // of containers, begun
-	Failed    uint64 // of them, and spares that died as soon as they were ready
-	Deaths    uint64 // of ready containers
-	Evictions uint64 // that gave way to another tenant
-	Recycled  uint64 // that were idle too long
-	Worn      uint64 // that were too old, or of a class that their tenant has no more
+	Calls     uint64 // calls that were executed and have ended
+	Refused   uint64 // calls refused with a BusyError
+	Starts    uint64 // starts of containers, begun
+	Failed    uint64 // starts that failed, and spares that died as soon as they were ready
+	Deaths    uint64 // ready containers that died
+	Evictions uint64 // containers that gave way to another tenant
+	Recycled  uint64 // containers that were idle too long
+	Stale     uint64 // containers that were too old, or of a profile that their tenant no longer had
 }
 
 // Stats costs the same however much there is to count.
 func (s *Scheduler) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.statsLocked()
+	return s.alloc.stats()
 }
 
-func (s *Scheduler) statsLocked() Stats {
-	sum := s.totalLocked()
+func (a *allocator) stats() Stats {
+	sum, p := a.table.total(), &a.pool
 	return Stats{
-		Tenants:        len(s.tenants),
+		Tenants:        len(a.table.tenants),
 		Starting:       sum.starting,
 		Spare:          sum.spares,
-		Idle:           s.idle.length(),
-		Busy:           s.busy.length + s.lone.length + s.held.length,
-		Closing:        s.leaving.length,
-		Sessions:       s.sessions,
-		Running:        s.running,
-		Queued:         s.queued,
+		Idle:           a.table.idle.length(),
+		Busy:           p.busy.length + p.oneShot.length + p.pinned.length,
+		Closing:        p.draining.length,
+		Sessions:       p.sessions,
+		Running:        p.running,
+		Queued:         a.queue.queued,
 		TenantsWaiting: sum.waiting,
-		Calls:          s.count.calls,
-		Refused:        s.count.refused,
-		Starts:         s.count.starts,
-		Failed:         s.count.failed,
-		Deaths:         s.count.deaths,
-		Evictions:      s.count.evictions,
-		Recycled:       s.count.recycled,
-		Worn:           s.count.worn,
+		Calls:          a.calls,
+		Refused:        a.queue.refused,
+		Starts:         a.starts,
+		Failed:         a.failed,
+		Deaths:         p.deaths,
+		Evictions:      a.evictions,
+		Recycled:       a.recycled,
+		Stale:          p.stale,
 	}
 }

@@ -82,7 +82,7 @@ func TestCallAfterStopGetsANewContainer(t *testing.T) {
 
 // A container that gave way after its turn has calls, but is its tenant's no more.
 func TestStopEndsContainersThatGaveWay(t *testing.T) {
-	in(t, Config{Max: 1, Spare: 1, Turn: time.Second, Policy: all(Policy{QueueTime: time.Hour})}, func(t *testing.T, w *world, s *Scheduler) {
+	in(t, Config{Max: 1, Spare: 1, TimeSlice: time.Second, Policy: all(Policy{QueueTime: time.Hour})}, func(t *testing.T, w *world, s *Scheduler) {
 		running := send(t.Context(), s, "a", time.Hour)
 		b := send(t.Context(), s, "b", 0)
 		time.Sleep(time.Minute)

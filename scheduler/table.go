@@ -4,198 +4,212 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/jsd-project/jsd/call"
 )
 
-// A tenant is in the table while it has a container or a waiter. Its calls with Once belong to a second
-// one, which once and of connect with it, so that they wait in a queue, and for turns, of their own.
+// A table holds the tenants and the profiles that there are.
+//
+//	profile ──┬─ spares: containers that are nobody's yet
+//	          └─ waiting: tenants that wait for a container
+//	tenant ───┬─ containers ──┬─ pins: one for each session
+//	          ├─ waiting      └─ waiting: calls of its sessions
+//	          └─ oneShot: the tenant's half for one-shot calls
+//
+// Scheduler.mu guards it and everything that is reachable from it.
+type table struct {
+	policy  func(tenant string) Policy
+	max     int                // containers
+	tenants map[string]*tenant // with a container or a waiting call; other tenants are forgotten
+	idle    idleLines
+
+	// A table has few profiles, so any decision may look at each of them.
+	profiles []*profile // base and the ones in use
+	base     *profile   // the default one
+	common   Policy     // of the tenant without a name
+}
+
+// A profile is one kind of container, with the tenants that need this kind. The default profile is always in the table. Another
+// one is in it while it has a tenant, a container that is not draining, a canary, or a failure to remember.
+type profile struct {
+	name    string
+	tenants int       // in the table
+	waiting waitQueue // tenants that wait for a container
+	canary  *canary
+
+	spares          list[*container] // ready and nobody's, the longest ready in front
+	stale           list[*container] // busy stale containers of its tenants
+	starting, owned int              // containers; an owned one is a tenant's
+
+	failures int       // of starts in a row
+	startErr error     // of the last start, if it failed
+	retryAt  time.Time // no start before, while failures > 0
+
+	meanWait mean // of its tenants, for a container
+}
+
+// The back-off of a profile whose starts fail.
+const (
+	firstBackoff = 100 * time.Millisecond
+	lastBackoff  = 10 * time.Second
+)
+
+// A waitQueue is the order in which the tenants of a profile get containers. A tenant is in it once, however many of its calls
+// wait.
+type waitQueue struct {
+	cold    fair[*tenant] // tenants without a container; they go first
+	oneShot fair[*tenant] // tenants without a container that had one for a one-shot call; after a time slice they are cold
+	scaleUp fair[*tenant] // tenants that have a container and need one more
+}
+
+func (q *waitQueue) length() int { return q.cold.length + q.oneShot.length + q.scaleUp.length }
+
+// without is the number of tenants that have no container.
+func (q *waitQueue) without() int { return q.cold.length + q.oneShot.length }
+
+// demand is how many containers the tenants have use for. later is the part of tenants that are not cold.
+func (q *waitQueue) demand() int { return q.cold.demand + q.later() }
+func (q *waitQueue) later() int  { return q.oneShot.demand + q.scaleUp.demand }
+
+// front is the tenant that gets the next container, nil if none waits.
+func (q *waitQueue) front() *position[*tenant] {
+	for _, f := range []*fair[*tenant]{&q.cold, &q.oneShot, &q.scaleUp} {
+		if f.length > 0 {
+			return f.front()
+		}
+	}
+	return nil
+}
+
+// A canary is a start of a profile that no tenant has yet. It is over when its first container is ready or has failed.
+type canary struct {
+	since time.Time
+	over  chan struct{} // closed when err is set
+	err   error
+}
+
+// A tenant is in the table while it has a container or a waiting call. Its one-shot calls belong to a second tenant value,
+// which oneShot and parent connect with it, so that they have queues and containers of their own.
 type tenant struct {
-	name       string
-	policy     Policy
-	class      *class
-	idle       *idleLine
-	once       *tenant       // nil while there are no such calls
-	of         *tenant       // set for a tenant that is another's once
-	slots      int           // of one of its containers
-	most       int           // containers that it may have
-	containers []*container  // its own, none of them retired
-	worn       int           // of these, to be replaced
-	lingering  int           // retired ones that sessions still hold
-	waiting    list[*waiter] // for a slot of any of its containers; first come, first served
-	queued     int           // calls that wait, those in its sessions too
-	openers    int           // of those that wait, how many open a session
-	turn       turn
-	served     bool // has had a container for a call with Once, and not waited for a turn since
-	meanRun    mean
+	name    string
+	policy  Policy
+	profile *profile
+	idle    *idleLine
+	oneShot *tenant // nil while there are no one-shot calls
+	parent  *tenant // nil but for the half that has the one-shot calls
+
+	slots      int          // of each of its containers
+	limit      int          // containers that it may have
+	containers []*container // not the draining ones
+	stale      int          // containers of these
+	pinned     int          // draining containers that sessions pin
+
+	waiting  list[*waiter] // for a slot in any of its containers; first come, first served
+	queued   int           // waiting calls, with the ones in its sessions
+	opening  int           // waiting calls that open a session
+	position position[*tenant]
+	served   bool // has had a container for a one-shot call, and not waited for a time slice since
+	meanRun  mean
 }
 
-// A container is one that Start gave, with its place in the table.
-type container struct {
-	Container
-	class    *class
-	place    link[*container]
-	tenant   *tenant // nil for a spare; set once
-	slots    int     // since it has a tenant
-	running  int
-	calls    int            // that were given a slot, so far
-	opening  int            // of those running, how many open a session
-	sessions list[*session] // that have not ended
-	waiting  list[*waiter]  // calls of sessions, for a slot of this container
-	used     atomic.Bool    // a call was executed in it
-	born     time.Time
-	since    time.Time   // when it came into the list it is in
-	old      *time.Timer // wears it at its age
-	failures int         // of starts, before this one
-	worn     string      // why it is to be replaced; empty: it is not
-	inWorn   link[*container]
-	retired  bool          // gets no calls any more, but from its sessions
-	why      string        // it was retired
-	end      chan struct{} // closed when its goroutine should close it
-	ended    bool
-	lingers  bool // retired, and sessions hold it
+func newTenant(name string, parent *tenant, p *profile) *tenant {
+	t := &tenant{name: name, parent: parent, profile: p}
+	t.position.init(t)
+	return t
 }
 
-// claimLocked takes a slot of the tenant, or a spare of its class, if there is one to be had at once.
-func (s *Scheduler) claimLocked(t *tenant, k kind) *container {
-	if t.waiting.length > 0 {
-		return nil // they are before it, and line up for that spare already
-	}
-	var in *list[*container]
-	if k == opens && !s.mayHoldLocked(t) {
-		in = &s.held
-	}
-	if c := t.freest(in); c != nil {
-		s.takeLocked(c, k)
-		return c
-	}
-	if in != nil || len(t.containers) >= t.most || !s.maySpareLocked(t) {
-		return nil
-	}
-	c := t.class.spares.front()
-	s.ownLocked(c, t)
-	s.takeLocked(c, k)
-	s.balanceLocked(time.Now())
-	return c
-}
+// isNew tells that the tenant has no container. The half with one-shot calls, where each call takes another container, is new
+// before the first call, and again when it has waited for a time slice.
+func (t *tenant) isNew() bool { return len(t.containers) == 0 && !t.served }
 
-// freest is the container of the tenant with most free slots, one that is worn only where no other has any; of
-// those in one list, if that is not nil.
+// freest is the tenant's container with most free slots, of the ones in one list if that is not nil. A stale one is
+// chosen only where no other has a free slot.
 func (t *tenant) freest(in *list[*container]) (best *container) {
 	for _, c := range t.containers {
 		switch {
 		case in != nil && c.place.in != in || c.running >= c.slots || c.dead():
-		case best == nil, best.worn != "" && c.worn == "":
+		case best == nil, best.stale != "" && c.stale == "":
 			best = c
-		case (best.worn == "") == (c.worn == "") && c.slots-c.running > best.slots-best.running:
+		case (best.stale == "") == (c.stale == "") && c.slots-c.running > best.slots-best.running:
 			best = c
 		}
 	}
 	return best
 }
 
-// maySpareLocked says whether there is a spare for the tenant. Those kept ready are for tenants that come with
-// nothing, while there is room to start one for the others.
-func (s *Scheduler) maySpareLocked(t *tenant) bool {
-	spares := t.class.spares.length
-	if spares == 0 || t.isNew() || t.class != s.base || spares > s.cfg.Spare {
-		return spares > 0
-	}
-	return s.base.starting == 0 && s.totalLocked().all()+s.lingering >= s.cfg.Max
+// A kind tells what a call needs besides a slot.
+type kind int
+
+const (
+	plain   kind = iota
+	oneShot      // a container for itself
+	opens        // a session, which pins the container
+)
+
+// A request is what a caller asks for: a call, or a call that opens a session.
+type request struct {
+	kind kind
+	job  *call.Call
+	done call.Done
+
+	// begin starts the request in a container where it has a slot, after it has waited for that long. nil: Container.Start.
+	begin func(c *container, waited time.Duration) call.Running
 }
 
-func (s *Scheduler) takeLocked(c *container, k kind) {
-	s.running++
-	c.running++
-	c.calls++
-	if k == opens {
-		c.opening++ // it is held from here on: no turn may end between now and the answer
-	}
-	if c.retired {
-		return // a call of one of the sessions that hold it
-	}
-	if to := s.listLocked(c); c.place.in != to { // one that hands its only slot on was busy all along
-		s.moveLocked(c, to, time.Now())
-	}
-	if most := c.tenant.policy.MaxCalls; most > 0 && c.calls >= most && c.tenant.of == nil {
-		s.retireLocked(c, whyCalls)
-		s.alarmLocked(time.Now()) // whoever takes slots is in the middle of something: keep balances
-	}
+// A waiter is a request that waits for a slot. It is in its tenant's queue, or a session's call in the queue of its container,
+// until it is granted a slot, refused or cancelled: what comes first under the mutex is what happens.
+type waiter struct {
+	request
+	tenant *tenant
+	pin    *pin          // of the session that it is a call in, or nil
+	since  time.Time     // it is in the queue
+	waited time.Duration // in all
+	moved  bool          // it was given a slot in a dead container before
+	place  link[*waiter]
+	timer  *time.Timer // for its queue time, if it had to wait
+
+	container *container // where it was granted a slot
+	err       error      // or why there is none
+	cancelled atomic.Bool
+	running   call.Running // since it was started
 }
 
-// listLocked is where a tenant's container belongs.
-func (s *Scheduler) listLocked(c *container) *list[*container] {
-	switch {
-	case c.opening > 0 || c.sessions.length > 0:
-		return &s.held
-	case c.running == 0:
-		return &c.tenant.idle.list
-	case c.tenant.of != nil:
-		return &s.lone
-	default:
-		return &s.busy
-	}
+func newWaiter(t *tenant, r request) *waiter {
+	w := &waiter{request: r, tenant: t, since: time.Now()}
+	w.place.item = w
+	return w
 }
 
-// ownLocked makes a spare the tenant's, for life.
-func (s *Scheduler) ownLocked(c *container, t *tenant) {
-	c.tenant, c.slots = t, t.slots
-	t.served = t.of != nil
-	t.containers = append(t.containers, c)
-	c.class.owned++
-	s.slots += c.slots
-	s.moveLocked(c, &t.idle.list, time.Now())
-	s.setAgeLocked(c, t.policy.MaxAge)
-	if t.worn > 0 {
-		i := slices.IndexFunc(t.containers, func(c *container) bool { return c.worn != "" })
-		s.retireLocked(t.containers[i], t.containers[i].worn)
-	}
-	s.lineUpLocked(t)
-}
+// waits tells whether nothing was decided yet.
+func (w *waiter) waits() bool { return w.place.in != nil }
 
-func (s *Scheduler) moveLocked(c *container, to *list[*container], now time.Time) {
-	c.place.leave()
-	to.push(&c.place)
-	c.since = now
-	s.listWornLocked(c)
-}
+// A container is one that Start gave, with its place in the table.
+type container struct {
+	Container
+	profile *profile
+	place   link[*container]
+	tenant  *tenant // nil for a spare; set once
+	slots   int     // since it has a tenant
+	born    time.Time
+	since   time.Time // it is in the list that it is in
+	used    atomic.Bool
 
-// tenantLocked gives the tenant of that name, with k once, or a policy of containers with one call, the one
-// for its calls with Once.
-func (s *Scheduler) tenantLocked(name string, k kind) *tenant {
-	t := s.tenants[name]
-	if t == nil {
-		p := s.cfg.Policy(name).withDefaults()
-		t = newTenant(name, nil, s.classLocked(p.Class))
-		s.applyLocked(t, p)
-		t.class.tenants++
-		s.tenants[name] = t
-	}
-	if k != once && (k != plain || t.policy.MaxCalls != 1) {
-		return t
-	}
-	if t.once == nil {
-		t.once = newTenant(name, t, t.class)
-		s.applyLocked(t, t.policy)
-	}
-	return t.once
-}
+	running int           // calls
+	calls   int           // that were given a slot so far
+	opening int           // running calls that open a session
+	pins    list[*pin]    // of open sessions
+	waiting list[*waiter] // calls of sessions
 
-func newTenant(name string, of *tenant, k *class) *tenant {
-	t := &tenant{name: name, of: of, class: k}
-	t.turn.place.item = t
-	return t
-}
+	age        *time.Timer // makes it stale
+	failures   int         // of starts in a row before this one
+	stale      string      // why it is to be replaced; empty: it is not
+	stalePlace link[*container]
 
-func (s *Scheduler) forgetLocked(t *tenant) {
-	switch {
-	case len(t.containers) > 0 || t.lingering > 0 || t.queued > 0 || t.once != nil:
-	case t.of != nil && t.of.once == t:
-		t.of.once = nil
-		s.forgetLocked(t.of)
-	case s.tenants[t.name] == t:
-		delete(s.tenants, t.name)
-		t.class.tenants--
-		s.forgetClassesLocked(time.Now())
-	}
+	draining bool          // it gets no calls any more, except from its sessions
+	why      string        // it drains
+	pinned   bool          // it drains, and sessions pin it
+	closing  bool          // end is closed
+	end      chan struct{} // closed when its goroutine should close it
 }
 
 func (c *container) dead() bool {
@@ -205,4 +219,175 @@ func (c *container) dead() bool {
 	default:
 		return false
 	}
+}
+
+// A pin is a session's hold on its container. It has one call in flight, which waits for a slot or has one.
+type pin struct {
+	session   call.Session // the container's
+	container *container
+	place     link[*pin]
+	inFlight  bool    // a call waits or has a slot
+	waiting   *waiter // the call that waits, or nil
+	closed    bool    // takes no calls any more
+}
+
+// An idleLine holds the idle containers of tenants with one idle timeout, the longest idle in front: it is recycled first.
+type idleLine struct {
+	list[*container]
+	timeout time.Duration // 0: never
+}
+
+// idleLines has a line for each idle timeout in use. There are few.
+type idleLines []*idleLine
+
+// line is the one with a timeout.
+func (q *idleLines) line(timeout time.Duration) *idleLine {
+	for _, l := range *q {
+		if l.timeout == timeout {
+			return l
+		}
+	}
+	l := &idleLine{timeout: timeout}
+	*q = append(*q, l)
+	return l
+}
+
+// longest is the container that has been idle longest, nil if none is idle.
+func (q idleLines) longest() (c *container) {
+	for _, l := range q {
+		if f := l.front(); f != nil && (c == nil || f.since.Before(c.since)) {
+			c = f
+		}
+	}
+	return c
+}
+
+func (q idleLines) length() (n int) {
+	for _, l := range q {
+		n += l.length
+	}
+	return n
+}
+
+// sort puts each container into the line that its tenant has now, and drops the lines that no tenant has.
+func (q *idleLines) sort(inUse func(*idleLine) bool) {
+	var all []*container
+	for _, l := range *q {
+		for c := l.front(); c != nil; c = l.front() {
+			c.place.remove()
+			all = append(all, c)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b *container) int { return a.since.Compare(b.since) })
+	for _, c := range all {
+		c.tenant.idle.push(&c.place)
+	}
+	*q = slices.DeleteFunc(*q, func(l *idleLine) bool { return !inUse(l) })
+}
+
+// setCommon asks what holds where nothing is said of a tenant, and for containers that are nobody's.
+func (t *table) setCommon() {
+	t.common = t.policy("").withDefaults()
+	t.base = t.profile(t.common.Profile)
+}
+
+// tenant finds the tenant with the name, or adds it. For a one-shot call, and for a plain call where the policy gives each
+// container one call, it is the half for one-shot calls.
+func (t *table) tenant(name string, k kind) *tenant {
+	found := t.tenants[name]
+	if found == nil {
+		p := t.policy(name).withDefaults()
+		found = newTenant(name, nil, t.profile(p.Profile))
+		t.apply(found, p)
+		found.profile.tenants++
+		t.tenants[name] = found
+	}
+	if k != oneShot && (k != plain || found.policy.MaxCalls != 1) {
+		return found
+	}
+	if found.oneShot == nil {
+		found.oneShot = newTenant(name, found, found.profile)
+		t.apply(found, found.policy)
+	}
+	return found.oneShot
+}
+
+// apply gives the tenant what its policy says now. queue.place follows.
+func (t *table) apply(to *tenant, p Policy) {
+	to.policy, to.slots, to.limit = p, p.Concurrency, p.Containers
+	to.idle = t.idle.line(p.IdleTimeout)
+	if half := to.oneShot; half != nil {
+		// No more one-shot calls than plain calls might run at once, and not in all places, lest they take them from everybody.
+		half.policy, half.slots, half.limit = p, 1, max(1, min(p.Concurrency*p.Containers, t.max-1))
+		half.idle = to.idle
+	}
+}
+
+// forget removes a tenant that has nothing any more.
+func (t *table) forget(old *tenant) {
+	switch {
+	case len(old.containers) > 0 || old.pinned > 0 || old.queued > 0 || old.oneShot != nil:
+	case old.parent != nil && old.parent.oneShot == old:
+		old.parent.oneShot = nil
+		t.forget(old.parent)
+	case t.tenants[old.name] == old:
+		delete(t.tenants, old.name)
+		old.profile.tenants--
+		t.forgetProfiles(time.Now())
+	}
+}
+
+// profile finds the profile with the name, or adds it. It is forgotten again unless something of it follows.
+func (t *table) profile(name string) *profile {
+	for _, p := range t.profiles {
+		if p.name == name {
+			return p
+		}
+	}
+	p := &profile{name: name}
+	t.profiles = append(t.profiles, p)
+	return p
+}
+
+func (t *table) forgetProfiles(now time.Time) {
+	gone := func(p *profile) bool { return p != t.base && p.unused(now) }
+	if slices.ContainsFunc(t.profiles, gone) {
+		t.profiles = slices.DeleteFunc(slices.Clone(t.profiles), gone) // a caller may be walking through them
+	}
+}
+
+// unused tells that nothing would be lost with the profile.
+func (p *profile) unused(now time.Time) bool {
+	return p.tenants == 0 && p.canary == nil && p.spares.length+p.starting+p.owned == 0 && !p.remembered().After(now)
+}
+
+// remembered is until when the profile is kept for its failures. It is kept for a while after the next start was due: where
+// nobody waits at that moment there is no start, and calls that come soon after must not begin with a short back-off again.
+func (p *profile) remembered() time.Time {
+	if p.failures == 0 {
+		return time.Time{}
+	}
+	return p.retryAt.Add(lastBackoff)
+}
+
+// A total is what all profiles have together.
+type total struct {
+	starting, spares, owned int // containers
+	waiting                 int // tenants, for a container
+	canaries                int
+}
+
+func (t total) all() int { return t.starting + t.spares + t.owned }
+
+func (t *table) total() (sum total) {
+	for _, p := range t.profiles {
+		sum.starting += p.starting
+		sum.spares += p.spares.length
+		sum.owned += p.owned
+		sum.waiting += p.waiting.length()
+		if p.canary != nil {
+			sum.canaries++
+		}
+	}
+	return sum
 }

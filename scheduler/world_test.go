@@ -24,8 +24,8 @@ var (
 )
 
 // A world is an engine with fake containers. It checks by itself what no container may ever see:
-// too many of its kind, two tenants, a tenant of another class, too many calls at once, another call
-// beside one with Once, two calls at once in a session, and an end while it has calls or sessions.
+// too many of its kind, two tenants, a tenant of another class, too many calls at oneShot, another call
+// beside one with Once, two calls at oneShot in a session, and an end while it has calls or sessions.
 type world struct {
 	t           *testing.T
 	s           *Scheduler // may be nil
@@ -74,7 +74,7 @@ func (w *world) classed(policy func(string) Policy) func(string) Policy {
 		if policy != nil {
 			p = policy(tenant)
 		}
-		p.Class = w.generation(classOf(tenant))
+		p.Profile = w.generation(classOf(tenant))
 		return p
 	}
 }
@@ -146,12 +146,12 @@ func (w *world) mayEnd(f *fake) bool {
 	}
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
-	for k := w.s.leaving.first; k != nil; k = k.next {
+	for k := w.s.alloc.pool.draining.first; k != nil; k = k.next {
 		if k.item.Container == f && k.item.why == whyStopped {
 			return true
 		}
 	}
-	return w.s.state == closed
+	return w.s.alloc.state == closed
 }
 
 // breakDown lets starts of the default class fail, nil lets them succeed again.
@@ -309,7 +309,7 @@ func sendIn(ctx context.Context, ss *session, length time.Duration) <-chan outco
 // executeIn keeps the order of a session's calls, as rpc does. It says when the call goes to the scheduler.
 func executeIn(ctx context.Context, ss *session, job call.Call, begins func()) (call.Result, error) {
 	mine, came := make(chan struct{}), time.Now()
-	before := ss.Session.(*fakeSession).follow(mine)
+	before := ss.session.(*fakeSession).follow(mine)
 	if before != nil {
 		select {
 		case <-before:
@@ -365,7 +365,7 @@ func hold(t *testing.T, s *Scheduler, tenant string, k kind) *container {
 	t.Helper()
 	s.mu.Lock()
 	defer s.unlock()
-	c := s.claimLocked(s.tenantLocked(tenant, k), k)
+	c := s.alloc.acquire(s.alloc.table.tenant(tenant, k), k)
 	if c == nil {
 		t.Fatal("no slot is free")
 	}
@@ -376,14 +376,18 @@ func hold(t *testing.T, s *Scheduler, tenant string, k kind) *container {
 func waiting(t *testing.T, s *Scheduler, tenant string, k kind) (*waiter, <-chan outcome) {
 	t.Helper()
 	ch := make(chan outcome, 1)
-	r, began := request{kind: k, job: &call.Call{Script: []byte(tenant), OneShot: k == once}}, time.Now()
+	r, began := request{kind: k, job: &call.Call{Script: []byte(tenant), OneShot: k == oneShot}}, time.Now()
 	r.done = func(res call.Result, err error) {
 		ch <- outcome{container: res.Container, queue: res.Queue, cold: res.Cold, took: time.Since(began), err: err}
 	}
-	r.opened = func(_ call.Session, res call.Result, err error) { r.done(res, err) }
+	if k == opens {
+		r.begin = func(c *container, waited time.Duration) call.Running {
+			return s.openIn(c, r.job, waited, func(_ call.Session, res call.Result, err error) { r.done(res, err) })
+		}
+	}
 	s.mu.Lock()
 	defer s.unlock()
-	w, err := s.enqueueLocked(s.tenantLocked(tenant, k), r)
+	w, err := s.alloc.enqueue(s.alloc.table.tenant(tenant, k), r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -394,12 +398,12 @@ func waiting(t *testing.T, s *Scheduler, tenant string, k kind) (*waiter, <-chan
 func cancelBetween(s *Scheduler, w *waiter, give func()) {
 	s.mu.Lock()
 	give()
-	decided := s.decided
-	s.decided = nil
+	decided := s.alloc.queue.decided
+	s.alloc.queue.decided = nil
 	s.mu.Unlock()
-	w.Cancel()
+	s.cancelWaiter(w)
 	for _, w := range decided {
-		w.proceed()
+		s.proceed(w)
 	}
 }
 
@@ -409,9 +413,7 @@ func waitingIn(t *testing.T, ss *session) (*waiter, <-chan outcome) {
 	ch := make(chan outcome, 1)
 	r := request{job: &call.Call{Script: []byte(ss.container.tenant.name)}}
 	r.done = func(res call.Result, err error) { ch <- outcome{container: res.Container, err: err} }
-	ss.scheduler.mu.Lock()
-	defer ss.scheduler.unlock()
-	w, err := ss.claimLocked(r)
+	w, err := ss.scheduler.acquirePinned(ss.pin, r)
 	if w == nil || err != nil {
 		t.Fatalf("got %v, %v", w, err)
 	}
@@ -422,12 +424,16 @@ func waitingIn(t *testing.T, ss *session) (*waiter, <-chan outcome) {
 func moved(s *Scheduler, dead *container, k kind, length time.Duration) <-chan outcome {
 	ch := make(chan outcome, 1)
 	name, began := dead.tenant.name, time.Now()
-	r := request{kind: k, job: &call.Call{Script: []byte(name), Timeout: length, OneShot: k == once}}
+	r := request{kind: k, job: &call.Call{Script: []byte(name), Timeout: length, OneShot: k == oneShot}}
 	r.done = func(res call.Result, err error) {
 		ch <- outcome{container: res.Container, queue: res.Queue, cold: res.Cold, took: time.Since(began), err: err}
 	}
-	r.opened = func(_ call.Session, res call.Result, err error) { r.done(res, err) }
-	s.elsewhere(newWaiter(s, dead.tenant, r), dead)
+	if k == opens {
+		r.begin = func(c *container, waited time.Duration) call.Running {
+			return s.openIn(c, r.job, waited, func(_ call.Session, res call.Result, err error) { r.done(res, err) })
+		}
+	}
+	s.moveWaiter(newWaiter(dead.tenant, r), dead)
 	return ch
 }
 

@@ -15,6 +15,8 @@ import (
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // The bounds of a file. The time that the parser takes grows by the square of the keys of a mapping: it is a second
@@ -185,7 +187,7 @@ func sections(of string, where *token.Token, node ast.Node) ([]section, error) {
 }
 
 func printable(key string) string {
-	if IsName(key) {
+	if call.IsName(key) {
 		return key
 	}
 	return fmt.Sprintf("%.100q", key)

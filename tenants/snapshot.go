@@ -7,6 +7,8 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // A snapshot is what a file comes to, never changed once made.
@@ -64,8 +66,8 @@ func (r *reader) snapshot(root *ast.MappingNode, defaults Policy) (*snapshot, er
 		return nil, err
 	}
 	for _, s := range all {
-		if !IsName(s.key) {
-			return nil, at(s.where, fmt.Errorf("%s is no tenant's name, which is %s", printable(s.key), ExpectsName))
+		if !call.IsName(s.key) {
+			return nil, at(s.where, fmt.Errorf("%s is no tenant's name, which is %s", printable(s.key), call.NameForm))
 		}
 		e, err := r.entry(s.key, s, *t.defaults.policy)
 		if err != nil {

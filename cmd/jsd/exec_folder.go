@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/jsd-project/jsd/bundles"
+	"github.com/jsd-project/jsd/call"
 	"github.com/jsd-project/jsd/daemon"
 )
 
@@ -92,8 +92,8 @@ func (r *folderReader) read(name string) error {
 	if r.size += len(text); r.size > daemon.MaxFrame {
 		return errTooMuch
 	}
-	if len(r.files) > bundles.MaxFiles {
-		return fmt.Errorf("more than %d files", bundles.MaxFiles)
+	if len(r.files) > call.MaxFiles {
+		return fmt.Errorf("more than %d files", call.MaxFiles)
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/jsd-project/jsd/bundles"
+	"github.com/jsd-project/jsd/call"
 	"github.com/jsd-project/jsd/daemon"
 )
 
@@ -148,7 +148,7 @@ func TestFolderHasBounds(t *testing.T) {
 		write(t, filepath.Join(large, fmt.Sprint(i)), strings.Repeat(" ", daemon.MaxFrame/3+1))
 	}
 	many := folder(t, "main.js", "1")
-	for i := range bundles.MaxFiles {
+	for i := range call.MaxFiles {
 		write(t, filepath.Join(many, fmt.Sprint(i)), "")
 	}
 	for dir, want := range map[string]string{large: "more than 16 MiB", many: "more than 10000 files"} {

@@ -39,7 +39,7 @@ func TestStatus(t *testing.T) {
 		"calls: 1 running, 2 waiting, 1 ended, 0 refused; connections: 1; sessions: 1",
 		"containers: 0 starting, 0 spare, 0 idle, 2 busy, 0 closing; at most 2",
 		"TENANT PROFILE CONTAINERS RUNNING WAITING OLDEST", "acme " + profile + " 1 1 2 ", "shop " + profile + " 1 0 0 -",
-		"CONTAINER STATE TENANT PROFILE RUNNING SESSIONS CALLS AGE", " busy acme " + profile + " 1 0 1 ", " held shop " + profile + " 0 1 1 ",
+		"CONTAINER STATE TENANT PROFILE RUNNING SESSIONS CALLS AGE", " busy acme " + profile + " 1 0 1 ", " pinned shop " + profile + " 0 1 1 ",
 	} {
 		if !strings.Contains(strings.Join(lines, "\n"), want) {
 			t.Errorf("no %q in\n%s", want, got.out)

@@ -9,6 +9,13 @@ import (
 )
 
 const (
+	// InstanceLabel is on every container. Its value says which daemon the container belongs to.
+	InstanceLabel = "jsd.instance"
+
+	// ImageLabel is on every container, too. Its value is the name of the image, which the engine forgets
+	// where a container is made from the image's ID.
+	ImageLabel = "jsd.image"
+
 	// user is nobody. It is named here and not left to the image, whose author may forget it.
 	user = "65534:65534"
 

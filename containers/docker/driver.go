@@ -24,33 +24,10 @@ import (
 )
 
 const (
-	// DefaultImage is what BuildImage makes, and what containers are made of, unless told otherwise.
-	DefaultImage = "jsd-runtime:latest"
-
-	// InstanceLabel is on every container. Its value says which daemon the container belongs to.
-	InstanceLabel = "jsd.instance"
-
-	// ImageLabel is on every container, too. Its value is the name of the image, which the engine forgets
-	// where a container is made from the image's ID.
-	ImageLabel = "jsd.image"
-
 	engineTime = 5 * time.Second  // for the engine to answer at all
 	startTime  = 30 * time.Second // to create and start; half a second is usual
 	sweepTime  = 30 * time.Second // to remove what an earlier run left
 	sweepers   = 8                // containers that Sweep removes at once
-)
-
-// Reasons why there can be no driver, or no container of a spec. Each error of New and Check that wraps one
-// is a line that says the way out; ErrProfile comes from Start alone.
-var (
-	ErrNoEngine   = errors.New("no Docker engine answers")
-	ErrNoImage    = errors.New("no such image")
-	ErrBadImage   = errors.New("unfit image")
-	ErrNoRuntime  = errors.New("no such OCI runtime")
-	ErrNoLimit    = errors.New("every limit has to be above 0, and the instance named")
-	ErrBadLimit   = errors.New("the Docker engine cannot hold this limit")
-	ErrUnconfined = errors.New("the Docker engine runs containers without seccomp")
-	ErrProfile    = errors.New("the Docker engine cannot take the seccomp profile of containers")
 )
 
 // Config says whose containers a driver starts.
@@ -65,11 +42,11 @@ type Driver struct {
 	config   Config
 	engine   *client.Client
 	removals *removals
-	id       string // the engine's
-	runtime  string // its default one
-	cpus     int    // it has; 0: it does not say
-	seccomp  string // the option of every container
-	pipes    folder // for those of containers; empty: they have none
+	id       string        // the engine's
+	runtime  string        // its default one
+	cpus     int           // it has; 0: it does not say
+	seccomp  string        // the option of every container
+	pipes    pipeDirectory // for those of containers; empty: they have none
 }
 
 // New connects to the engine that the environment names (DOCKER_HOST and so on, else the local one)
@@ -183,6 +160,44 @@ func (d *Driver) Start(ctx context.Context, spec Spec) (containers.Process, erro
 	return p, nil
 }
 
+// letsPipesIn tells of an OCI runtime whether its containers start with them. gVisor's, for one, do not: it
+// keeps all files of the machine out that are neither regular nor folders.
+func letsPipesIn(runtime string) bool {
+	switch runtime {
+	case "runc", "crun", "io.containerd.runc.v2":
+		return true
+	default:
+		return false
+	}
+}
+
+// makePipes gives a container its pipes, or none where it can do without.
+func (d *Driver) makePipes(p *process) *pipes {
+	if !letsPipesIn(cmp.Or(p.spec.Runtime, d.runtime)) {
+		return nil
+	}
+	made, err := d.pipes.make(p.id)
+	if err != nil {
+		d.config.Log.Warn().Err(err).Str("container", p.id).Msg("the container has no pipes, which are faster")
+	}
+	return made
+}
+
+// dropRefusedPipes makes no more pipes where they are why a container does not start, so that the next one does.
+func (d *Driver) dropRefusedPipes(p *process, err error) {
+	if p.pipes != nil && strings.Contains(err.Error(), pipeIn) && d.pipes.remove() == nil {
+		d.config.Log.Warn().Err(err).Msg("the runtime lets no pipes in: containers have none, which are faster")
+	}
+}
+
+func (d *Driver) options(p *process) client.ContainerCreateOptions {
+	host := p.spec.hostConfig(d.seccomp)
+	if p.pipes != nil {
+		host.Mounts = p.pipes.mounts()
+	}
+	return client.ContainerCreateOptions{Name: p.id, Config: p.spec.containerConfig(d.config.Instance), HostConfig: host}
+}
+
 func (d *Driver) create(ctx context.Context, p *process) error {
 	var asked, answered atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -203,7 +218,7 @@ func (d *Driver) create(ctx context.Context, p *process) error {
 	case !asked.Load():
 		p.kill = func() error { return nil }
 	case !answered.Load():
-		p.doubt = doubtTime
+		p.grace = createGrace
 	}
 	if errdefs.IsNotFound(err) {
 		return fmt.Errorf("%w %s: it was removed; make it with jsd image build, or pull it", ErrNoImage, p.spec.Image)
@@ -236,7 +251,7 @@ func (d *Driver) start(ctx context.Context, p *process) error {
 		return fmt.Errorf("%w; update it, its OCI runtime and libseccomp: %w", ErrProfile, err)
 	}
 	if err != nil {
-		d.doubtPipes(p, err)
+		d.dropRefusedPipes(p, err)
 		return fmt.Errorf("start container of image %s: %w", p.spec.Image, err)
 	}
 	return nil

@@ -7,94 +7,49 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 	"testing"
 	"testing/iotest"
-	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 	"github.com/rs/zerolog"
 
-	"github.com/jsd-project/jsd/call"
 	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/containers/drivertest"
 )
 
-func TestScriptRunsInAContainer(t *testing.T) {
-	d, _ := needDriver(t)
-	p := start(t, d)
-	c, err := containers.Open(t.Context(), p, limits, d.config.Log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	large := strings.Repeat("é", 400_000) // many pieces of the multiplexed stream
-	job := call.Call{Script: fmt.Appendf(nil, `{"code":"console.log('hi'); function f(x) { return x }","call":"f","args":["%s"]}`, large), Timeout: 20 * time.Second, CPU: 20 * time.Second}
-	result, err := c.Execute(t.Context(), job)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(result.Value) != `"`+large+`"` || len(result.Console) != 1 || result.Console[0] != "hi" {
-		t.Errorf("got %d bytes, console %q", len(result.Value), result.Console)
-	}
-}
-
-func TestKillLeavesNothing(t *testing.T) {
-	d, engine := needDriver(t)
-	p := start(t, d)
-	var kills sync.WaitGroup
-	for range 3 {
-		kills.Go(func() {
-			if err := p.Kill(); err != nil {
-				t.Error(err)
-			}
-			_, err := engine.ContainerInspect(t.Context(), p.ID(), client.ContainerInspectOptions{})
-			if !errdefs.IsNotFound(err) {
-				t.Errorf("after Kill the engine says %v", err)
-			}
-		})
-	}
-	kills.Wait()
-	if n, err := p.Read(make([]byte, 1)); err == nil {
-		t.Errorf("read %d bytes", n)
-	}
-	if _, err := p.Write([]byte("x")); err == nil {
-		t.Error("wrote")
-	}
-}
-
-func TestContainerThatEndsByItself(t *testing.T) {
-	d, engine := needDriver(t)
-	p := start(t, d)
-	c, err := containers.Open(t.Context(), p, limits, d.config.Log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	inside(t, engine, p.ID(), `kill -9 $(cat /proc/1/task/1/children)`)
-	<-c.Done()
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
-}
-
-// Whenever the caller gives up, what was begun is removed; newDriver checks.
-func TestStartCancelledLeavesNothing(t *testing.T) {
-	d, _ := needDriver(t)
-	for _, after := range []time.Duration{0, 5 * time.Millisecond, 20 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond} {
-		t.Run(after.String(), func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), after)
-			defer cancel()
-			p, err := d.Start(ctx)
-			if err == nil {
-				err = p.Kill() // it was faster
-			} else if errors.Is(err, context.DeadlineExceeded) {
-				err = nil
-			}
-			if err != nil {
-				t.Error(err)
-			}
-		})
-	}
+func TestDriver(t *testing.T) {
+	drivertest.Run(t, func(t *testing.T) drivertest.Driver {
+		d, engine := needDriver(t)
+		return drivertest.Driver{
+			Start: d.Start,
+			StartBroken: func(ctx context.Context) (containers.Process, error) {
+				return newDriver(t, engine, buildFrom(t, engine, `ENTRYPOINT ["node", "/nothing-here.js"]`)).Start(ctx)
+			},
+			LastWords: "Cannot find module '/nothing-here.js'",
+			Stop:      func(t *testing.T, p containers.Process) { freeze(t, engine, p.ID()) },
+			End: func(t *testing.T, p containers.Process) {
+				inside(t, engine, p.ID(), `kill -9 $(cat /proc/1/task/1/children)`)
+			},
+			Left: func(t *testing.T, p containers.Process) string {
+				if cpu, err := p.(containers.Meter).CPU(context.Background()); err == nil {
+					return fmt.Sprintf("processor time of %v", cpu)
+				}
+				_, err := engine.ContainerInspect(context.Background(), p.ID(), client.ContainerInspectOptions{})
+				if errdefs.IsNotFound(err) {
+					return ""
+				}
+				return fmt.Sprintf("the container, of which the engine says %v", err)
+			},
+			Throttle: func(t *testing.T, p containers.Process, cpus float64) {
+				resources := &container.Resources{NanoCPUs: int64(cpus * 1e9)}
+				if _, err := engine.ContainerUpdate(t.Context(), p.ID(), client.ContainerUpdateOptions{Resources: resources}); err != nil {
+					t.Fatal(err)
+				}
+			},
+		}
+	})
 }
 
 func TestSweepTakesOnlyItsOwn(t *testing.T) {
@@ -119,22 +74,6 @@ func TestSweepTakesOnlyItsOwn(t *testing.T) {
 	}
 	if n, err := d.Sweep(t.Context()); n != 0 || err != nil {
 		t.Errorf("swept %d again, %v", n, err)
-	}
-}
-
-func TestAgentThatDiesAtOnceSaysWhy(t *testing.T) {
-	_, engine := needDriver(t)
-	d := newDriver(t, engine, buildFrom(t, engine, `ENTRYPOINT ["node", "/nothing-here.js"]`))
-	p, err := d.Start(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := containers.Open(t.Context(), p, limits, zerolog.Nop())
-	if err == nil {
-		_ = c.Close()
-	}
-	if err == nil || !strings.Contains(err.Error(), "Cannot find module '/nothing-here.js'") || strings.Contains(err.Error(), "\n") {
-		t.Errorf("got %v", err)
 	}
 }
 

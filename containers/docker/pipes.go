@@ -7,14 +7,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/moby/moby/api/types/mount"
-	"github.com/moby/moby/client"
 )
 
 // Named pipes lead from the daemon into a container without the engine and its shim between, which an
@@ -40,44 +38,6 @@ var (
 	errBeside = errors.New("the container prints beside the link")
 )
 
-// letsPipesIn tells of an OCI runtime whether its containers start with them. gVisor's, for one, do not: it
-// keeps all files of the machine out that are neither regular nor folders.
-func letsPipesIn(runtime string) bool {
-	switch runtime {
-	case "runc", "crun", "io.containerd.runc.v2":
-		return true
-	default:
-		return false
-	}
-}
-
-// makePipes gives a container its pipes, or none where it can do without.
-func (d *Driver) makePipes(p *process) *pipes {
-	if !letsPipesIn(cmp.Or(p.spec.Runtime, d.runtime)) {
-		return nil
-	}
-	made, err := d.pipes.make(p.id)
-	if err != nil {
-		d.config.Log.Warn().Err(err).Str("container", p.id).Msg("the container has no pipes, which are faster")
-	}
-	return made
-}
-
-// doubtPipes makes no more of them where they are why a container does not start: the next one does.
-func (d *Driver) doubtPipes(p *process, err error) {
-	if p.pipes != nil && strings.Contains(err.Error(), pipeIn) && d.pipes.remove() == nil {
-		d.config.Log.Warn().Err(err).Msg("the runtime lets no pipes in: containers have none, which are faster")
-	}
-}
-
-func (d *Driver) options(p *process) client.ContainerCreateOptions {
-	host := p.spec.hostConfig(d.seccomp)
-	if p.pipes != nil {
-		host.Mounts = p.pipes.mounts()
-	}
-	return client.ContainerCreateOptions{Name: p.id, Config: p.spec.containerConfig(d.config.Instance), HostConfig: host}
-}
-
 // pipes are those of one container: their names and the daemon's ends.
 type pipes struct {
 	in, out string
@@ -86,6 +46,7 @@ type pipes struct {
 
 	readers sync.WaitGroup // goroutines of choose
 	closed  chan struct{}
+	ended   chan struct{} // closed when the attached stream has ended
 
 	mu   sync.Mutex // guards the closing of closed, and read against its being closed
 	read *os.File   // written by the goroutine that reads from it
@@ -93,7 +54,7 @@ type pipes struct {
 
 // makePipes makes those of a container in a folder of the daemon's.
 func makePipes(folder, id string, mode os.FileMode) (_ *pipes, err error) {
-	p := &pipes{in: filepath.Join(folder, id+".in"), out: filepath.Join(folder, id+".out"), closed: make(chan struct{})}
+	p := &pipes{in: filepath.Join(folder, id+".in"), out: filepath.Join(folder, id+".out"), closed: make(chan struct{}), ended: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			p.close()
@@ -137,6 +98,7 @@ func (p *pipes) choose(attached io.Reader) (first chunk, ended <-chan error) {
 		viaAttached <- first
 		if <-piped {
 			end <- cmp.Or(first.err, errBeside)
+			close(p.ended)
 			p.closeSoon()
 		}
 	})

@@ -81,7 +81,7 @@ func TestPipesThatTheEngineDoesNotSee(t *testing.T) {
 
 func TestSweepRemovesPipes(t *testing.T) {
 	d, _ := needDriver(t)
-	other := &folder{}
+	other := &pipeDirectory{}
 	if err := other.open(d.config.Instance); err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestRuntimesThatLetPipesIn(t *testing.T) {
 // Whoever cleans folders for temporary files may take this one away.
 func TestFolderThatWasCleanedAway(t *testing.T) {
 	t.Setenv("RUNTIME_DIRECTORY", t.TempDir())
-	f := &folder{}
+	f := &pipeDirectory{}
 	if err := f.open("cleaned"); err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestFolderThatWasCleanedAway(t *testing.T) {
 	if err := os.Chmod(name, 0o755); err != nil { // as if somebody else had made it meanwhile
 		t.Fatal(err)
 	}
-	if _, err := f.make("two"); !errors.Is(err, errFolder) {
+	if _, err := f.make("two"); !errors.Is(err, errDirectory) {
 		t.Errorf("in a folder that others look into: %v", err)
 	}
 }
@@ -149,22 +149,5 @@ func TestPrintingBesideTheLink(t *testing.T) {
 	case <-c.Done():
 	case <-time.After(5 * time.Second):
 		t.Error("it goes on")
-	}
-}
-
-// A container may be given up before it has said anything.
-func TestKillingWhoIsListenedTo(t *testing.T) {
-	d, _ := needDriver(t)
-	p := start(t, d)
-	read := make(chan error)
-	go func() {
-		_, err := p.Read(make([]byte, 1))
-		read <- err
-	}()
-	if err := p.Kill(); err != nil {
-		t.Error(err)
-	}
-	if err := <-read; err == nil {
-		t.Error("something was read")
 	}
 }

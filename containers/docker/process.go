@@ -23,7 +23,7 @@ type process struct {
 	spec     Spec
 	engine   *client.Client
 	removals *removals
-	doubt    time.Duration // as removeContainer wants it
+	grace    time.Duration // as removeContainer wants it
 	conn     net.Conn      // nil before attach
 	stdout   demultiplexer
 	pipes    *pipes       // nil: it has none; else they say whether they are used
@@ -43,6 +43,14 @@ func (p *process) Write(b []byte) (int, error) {
 		return p.pipes.write.Write(b)
 	}
 	return p.conn.Write(b)
+}
+
+// Pipes lets the link use the container's pipes.
+func (p *process) Pipes() (containers.Pipe, io.Writer, <-chan struct{}) {
+	if p.pipes == nil || !p.pipes.used.Load() || len(p.first) > 0 {
+		return nil, nil, nil
+	}
+	return p.pipes.read, p.pipes.write, p.pipes.ended
 }
 
 // read is Read without a word about why there is no more. The first one decides where the others read.
@@ -131,7 +139,7 @@ func (p *process) remove() error {
 	if p.spoke.Load() {
 		return p.removals.remove(p.id, 0, func(error) {})
 	}
-	return p.removals.undo(p.id, p.doubt)
+	return p.removals.undo(p.id, p.grace)
 }
 
 // A demultiplexer reads the standard output out of an attached stream, in which pieces of both

@@ -19,9 +19,9 @@ const (
 	firstPause = 200 * time.Millisecond
 	lastPause  = 2 * time.Second // an engine that comes back soon has none of what is to go
 
-	// doubtTime is for how long an engine may say that it knows no such container before that is
+	// createGrace is for how long an engine may say that it knows no such container before that is
 	// believed, where it was asked to create one and never answered: it may do so yet.
-	doubtTime = 5 * time.Second
+	createGrace = 5 * time.Second
 
 	undoTime  = 5 * time.Second // for a start that failed to be undone before its caller is told
 	maxUndone = 8               // starts that failed and are not undone; with more of them none begins
@@ -34,9 +34,9 @@ var (
 	// ErrUndone is why Start does not begin where too much of earlier ones that failed is left.
 	ErrUndone = errors.New("the engine does not remove the containers of starts that failed")
 
-	errGoesOn = errors.New("that goes on")
-	errSilent = errors.New("the engine does not answer")
-	errDoubt  = errors.New("the engine may be about to create it")
+	errGoesOn    = errors.New("that goes on")
+	errSilent    = errors.New("the engine does not answer")
+	errMayAppear = errors.New("the engine may be about to create it")
 )
 
 // removals sees to it that each container is removed, also where the engine is away for a while or
@@ -61,9 +61,9 @@ func newRemovals(engine *client.Client, log zerolog.Logger) *removals {
 
 // remove returns when the engine no longer knows the container, or with ErrLeft after giveUp. Where the
 // first try fails, failed is told why.
-func (r *removals) remove(id string, doubt time.Duration, failed func(error)) error {
+func (r *removals) remove(id string, grace time.Duration, failed func(error)) error {
 	log := r.log.With().Str("container", id).Logger()
-	err := removeContainer(r.ctx, r.engine, id, doubt, func(err error) {
+	err := removeContainer(r.ctx, r.engine, id, grace, func(err error) {
 		log.Warn().Err(err).Msg("container is not removed yet: trying again until it is")
 		failed(err)
 	})
@@ -75,11 +75,11 @@ func (r *removals) remove(id string, doubt time.Duration, failed func(error)) er
 
 // undo is remove for a start that failed, which need not wait until an engine that is away comes back.
 // It waits for undoTime at most. What takes longer goes on, and close says how it ended.
-func (r *removals) undo(id string, doubt time.Duration) error {
+func (r *removals) undo(id string, grace time.Duration) error {
 	removed, away := make(chan error, 1), make(chan struct{})
 	r.going.Go(func() {
-		removed <- r.remove(id, doubt, func(err error) {
-			if client.IsErrConnectionFailed(err) || errors.Is(err, errDoubt) {
+		removed <- r.remove(id, grace, func(err error) {
+			if client.IsErrConnectionFailed(err) || errors.Is(err, errMayAppear) {
 				close(away)
 			}
 		})
@@ -128,19 +128,19 @@ func (r *removals) close() error {
 
 // removeContainer ends a container with SIGKILL and returns when the engine no longer knows it. An
 // engine that is away, or fails to remove a busy file system, is asked again until ctx ends; failed is
-// told why the first time. The doubt is doubtTime where the engine may still be about to create the
+// told why the first time. The grace is createGrace where the engine may still be about to create the
 // container, else 0.
-func removeContainer(ctx context.Context, engine *client.Client, id string, doubt time.Duration, failed func(error)) error {
+func removeContainer(ctx context.Context, engine *client.Client, id string, grace time.Duration, failed func(error)) error {
 	var unknown time.Time // since when the engine knows no such container
 	why, pause := errSilent, firstPause
 	for first := true; ; first = false {
 		known, err := tryRemove(ctx, engine, id)
-		if err == nil && !known && doubt > 0 {
+		if err == nil && !known && grace > 0 {
 			if unknown.IsZero() {
 				unknown = time.Now()
 			}
-			if time.Since(unknown) < doubt {
-				err = errDoubt
+			if time.Since(unknown) < grace {
+				err = errMayAppear
 			}
 		}
 		if err == nil {

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"testing/fstest"
@@ -23,6 +22,7 @@ import (
 	"github.com/jsd-project/jsd"
 	"github.com/jsd-project/jsd/call"
 	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/containers/drivertest"
 )
 
 // asDaemon makes the test binary a daemon that runs an endless script until it is killed.
@@ -107,58 +107,29 @@ func openContainer(t *testing.T, p containers.Process) *containers.Container {
 	return c
 }
 
-func TestScriptRuns(t *testing.T) {
-	c := openContainer(t, start(t, newDriver(t, realAgent(t))))
-	result, err := c.Execute(t.Context(), call.Call{Script: []byte(`{"code":"console.log('hi'); 1+1"}`), Timeout: 20 * time.Second, CPU: 20 * time.Second})
-	if err != nil || string(result.Value) != "2" || len(result.Console) != 1 {
-		t.Errorf("got %+v, %v", result, err)
-	}
-}
-
-// The agent dies, its worker is at an endless script: nothing may be left of either.
-func TestKillTakesTheWorkersAlong(t *testing.T) {
-	p := start(t, newDriver(t, realAgent(t)))
-	c := openContainer(t, p)
-	group := p.command.Process.Pid
-	job := make(chan error)
-	go func() {
-		_, err := c.Execute(t.Context(), call.Call{Script: []byte(`{"code":"while (true) {}"}`), Timeout: time.Minute, CPU: time.Minute})
-		job <- err
-	}()
-	waitBusy(t, group)
-	if err := syscall.Kill(group, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	var lost *call.LostError
-	if err := <-job; !errors.As(err, &lost) {
-		t.Errorf("got %v", err)
-	}
-	<-c.Done()
-	if living(group) {
-		t.Error("something of the process group is left")
-	}
-}
-
-func TestKillMoreThanOnce(t *testing.T) {
-	p := start(t, newDriver(t, realAgent(t)))
-	var kills sync.WaitGroup
-	for range 3 {
-		kills.Go(func() {
-			if err := p.Kill(); err != nil {
-				t.Error(err)
+func TestDriver(t *testing.T) {
+	drivertest.Run(t, func(t *testing.T) drivertest.Driver {
+		d, broken := newDriver(t, realAgent(t)), newDriver(t, fstest.MapFS{entry: {Data: []byte("require('./missing.js')")}})
+		group := func(p containers.Process) int { return p.(*process).command.Process.Pid }
+		send := func(t *testing.T, to int, signal syscall.Signal) {
+			if err := syscall.Kill(to, signal); err != nil {
+				t.Fatal(err)
 			}
-			if living(p.command.Process.Pid) {
-				t.Error("something of the process group is left")
-			}
-		})
-	}
-	kills.Wait()
-	if _, err := p.Read(make([]byte, 1)); err == nil {
-		t.Error("read")
-	}
-	if _, err := p.Write([]byte("x")); err == nil {
-		t.Error("wrote")
-	}
+		}
+		return drivertest.Driver{
+			Start:       d.Start,
+			StartBroken: broken.Start,
+			LastWords:   "Cannot find module './missing.js'",
+			Stop:        func(t *testing.T, p containers.Process) { send(t, -group(p), syscall.SIGSTOP) },
+			End:         func(t *testing.T, p containers.Process) { send(t, group(p), syscall.SIGKILL) },
+			Left: func(_ *testing.T, p containers.Process) string {
+				if living(group(p)) {
+					return "a process of the group"
+				}
+				return ""
+			},
+		}
+	})
 }
 
 func TestAgentSeesNothingOfTheDaemon(t *testing.T) {
@@ -221,14 +192,6 @@ func TestPackagesThatCannotBe(t *testing.T) {
 		if !errors.Is(err, ErrNoPackages) || !strings.Contains(err.Error(), "--packages") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: got %v", at, err)
 		}
-	}
-}
-
-func TestAgentThatDiesAtOnceSaysWhy(t *testing.T) {
-	p := start(t, newDriver(t, fstest.MapFS{entry: {Data: []byte("require('./missing.js')")}}))
-	_, err := containers.Open(t.Context(), p, limits, zerolog.Nop())
-	if err == nil || !strings.Contains(err.Error(), "Cannot find module './missing.js'") || strings.Contains(err.Error(), "\n") {
-		t.Errorf("got %v", err)
 	}
 }
 

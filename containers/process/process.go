@@ -32,13 +32,13 @@ type process struct {
 	stdin   *os.File
 	stdout  *os.File
 	stderr  *containers.Stderr
-	heard   chan struct{} // closed at the end of standard error
+	silent  chan struct{} // closed at the end of standard error
 	kill    func() error  // end, once
 }
 
 func startProcess(id string, command *exec.Cmd, log zerolog.Logger) (*process, error) {
 	log = log.With().Str("container", id).Logger()
-	p := &process{id: id, command: command, stderr: containers.NewStderr(log), heard: make(chan struct{})}
+	p := &process{id: id, command: command, stderr: containers.NewStderr(log), silent: make(chan struct{})}
 	var err error
 	var theirs [3]*os.File
 	defer func() {
@@ -58,7 +58,7 @@ func startProcess(id string, command *exec.Cmd, log zerolog.Logger) (*process, e
 		return nil, errors.Join(err, closeAll(p.stdin, p.stdout, stderr))
 	}
 	go func() {
-		defer close(p.heard)
+		defer close(p.silent)
 		_, _ = io.Copy(p.stderr, stderr)
 	}()
 	p.kill = sync.OnceValue(func() error { return p.end(stderr) })
@@ -80,6 +80,11 @@ func (p *process) ID() string                  { return p.id }
 func (p *process) Kill() error                 { return p.kill() }
 func (p *process) Write(b []byte) (int, error) { return p.stdin.Write(b) }
 
+// Pipes lets the link use the agent's standard streams. Standard error ends when the agent and its workers do.
+func (p *process) Pipes() (containers.Pipe, io.Writer, <-chan struct{}) {
+	return p.stdout, p.stdin, p.silent
+}
+
 // CPU is what the agent and its workers have used, also those workers that have ended.
 func (p *process) CPU(context.Context) (time.Duration, error) {
 	return groupCPU(p.command.Process.Pid)
@@ -89,7 +94,7 @@ func (p *process) Read(b []byte) (int, error) {
 	n, err := p.stdout.Read(b)
 	if err != nil {
 		select {
-		case <-p.heard:
+		case <-p.silent:
 		case <-time.After(lastWordsTime): // it only closed its output
 		}
 		err = p.stderr.End(err)
@@ -106,7 +111,7 @@ func (p *process) end(stderr *os.File) error {
 		killErr = nil
 	}
 	closeErr := closeAll(p.stdin, p.stdout, stderr)
-	<-p.heard
+	<-p.silent
 	if killErr != nil {
 		return errors.Join(fmt.Errorf("kill %s: %w", p.id, killErr), closeErr)
 	}

@@ -17,7 +17,7 @@ const { codes } = require('../shared/failures.js');
 
 const MIB = 1024 * 1024;
 const SCALE_UP_DELAY = 10; // ms that a call waits before the pool looks whether to add a worker
-const LONG_COMPUTATION = 200; // ms after which a call that computes counts as long; a call that waits for something counts after SCALE_UP_DELAY
+const LONG_COMPUTATION = 200; // ms after which a call that computes counts as long; one that waits does so sooner, see isLong
 const RESERVE = 64; // MiB that stay free for one more worker and the agent; a quarter of the memory, if that is less
 const IDLE_TTL = 10_000; // ms without need after which a worker above the base is discarded
 const RESTART_DELAY = 200; // ms from a start that failed to the next one

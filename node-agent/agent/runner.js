@@ -75,8 +75,10 @@ class Runner {
     const { bundle, stats, stream, callbacks, open } = call;
     worker.send(KIND.call, { tell: tell || undefined, bundle, stats, stream, callbacks, open }, call.body);
     call.body = undefined; // it may be many megabytes
-    if (tell) call.timer = setTimeout(() => this.abort(call, { code: codes.timeout, limit: 'cpu' }), START_TIMEOUT + call.sentBytes / SLOWEST);
-    else this.#onStarted(call, SENDING);
+    if (!tell) return this.#onStarted(call, SENDING);
+    const timeout = START_TIMEOUT + call.sentBytes / SLOWEST;
+    call.timer = setTimeout(() => this.abort(call, { code: codes.timeout, limit: 'cpu' }), timeout);
+    return undefined;
   }
 
   // abort completes a running call whose worker cannot or need not, and kills the worker.

@@ -43,7 +43,8 @@ class Watchdog {
 
   #exceeded(worker, call) {
     const memory = worker.memory();
-    if (memory > this.#memory || (call.memory > 0 && memory - call.memoryBefore > call.memory * MIB)) return { code: codes.limitExceeded, limit: 'memory' };
+    const ownLimit = call.memory > 0 && memory - call.memoryBefore > call.memory * MIB;
+    if (memory > this.#memory || ownLimit) return { code: codes.limitExceeded, limit: 'memory' };
     if (call.cpuBefore !== undefined && worker.cpu() - call.cpuBefore > call.cpu) return { code: codes.timeout, limit: 'cpu' };
     return undefined;
   }

@@ -33,8 +33,12 @@ const KIND = Object.freeze({
 const LEVELS = new Set(['log', 'info', 'warn', 'error', 'debug']); // of a printed line
 
 const CHUNK = 16 * 1024; // bytes of data in a frame, at most
-const WINDOW = Object.freeze({ in: 256 * 1024, out: 64 * 1024 }); // bytes that each side of a connection may send before it gets credit, as the worker sees them
-const CONNECTIONS = Object.freeze({ most: 1_000, host: 255 }); // connections of a worker at once, waiting ones included; characters of a host name
+
+// WINDOW is the bytes that may come in and go out of a worker's connection before credit is granted.
+const WINDOW = Object.freeze({ in: 256 * 1024, out: 64 * 1024 });
+
+// CONNECTIONS are limits of a worker: its connections at once, waiting ones included, and the characters of a host name.
+const CONNECTIONS = Object.freeze({ most: 1_000, host: 255 });
 
 const HEAD = 5; // bytes before the payload
 const STREAM = 4; // bytes of a connection's number before its data

@@ -1,5 +1,5 @@
 'use strict';
-// host.NAME(...args): what a script asks its client while it runs.
+// Callbacks: host.NAME(...args) of a script calls its client while the script runs.
 
 const { test, before, after } = require('node:test');
 const assert = require('node:assert/strict');
@@ -12,13 +12,13 @@ let agent;
 before(async () => { agent = await start(); });
 after(() => agent.close());
 
-const host = {
+const handlers = {
   echo: (...args) => args,
   later: (ms, value) => new Promise((resolve) => setTimeout(resolve, ms, value)),
   nothing: () => null,
   fail: () => { throw Object.assign(new Error('no such user'), { code: 5, data: { id: [1] } }); },
 };
-const run = (code, options) => agent.run({ code }, { host, ...options });
+const run = (code, options) => agent.run({ code }, { handlers, ...options });
 
 for (const [name, code, want] of [
   ['values', 'host.echo(1, "é", null, { a: [true] })', [1, 'é', null, { a: [true] }]],
@@ -42,35 +42,35 @@ for (const [name, code, want] of [
   test(`callback: ${name}`, async () => assert.deepEqual((await run(code)).value, want));
 }
 
-test('host is there only with callbacks, and in place of a global of that name', async () => {
+test('a script has host only with callbacks, in place of a global of that name', async () => {
   assert.equal((await agent.run({ code: 'typeof host' })).value, 'undefined');
   assert.equal((await agent.run({ code: 'typeof host' }, { callbacks: [] })).value, 'undefined');
-  assert.equal((await agent.run({ code: 'typeof host.echo', globals: { host: 1 } }, { host })).value, 'function');
+  assert.equal((await agent.run({ code: 'typeof host.echo', globals: { host: 1 } }, { handlers })).value, 'function');
   assert.deepEqual((await agent.run({ code: 'Object.keys(host)' }, { callbacks: ['__proto__', 'constructor', 'a b', ''] })).value, ['__proto__', 'constructor', 'a b', '']);
 });
 
-test('an error that nobody catches says where the script called', async () => {
+test('an uncaught error of a callback has the stack of the call of host.NAME', async () => {
   const { code, name, message, stack } = await run('function f() { return host.fail() }\nf()');
   assert.deepEqual({ code, name, message }, { code: 1000, name: 'Error', message: 'no such user' });
   assert.deepEqual(stack.split('\n').slice(0, 2), ['Error: no such user', '    at f (script.js:1:28)']);
 });
 
-test('numbers count from 1 within a call, and arguments go as they were then', async () => {
-  const call = agent.start({ code: 'const o = { n: 1 }; host.a(o); o.n = 2; Promise.all([host.b(o), host.a()])' }, { host: { a: () => 1, b: () => 2 } });
+test('callbacks of a call are numbered from 1, and their arguments are copied at once', async () => {
+  const call = agent.start({ code: 'const o = { n: 1 }; host.a(o); o.n = 2; Promise.all([host.b(o), host.a()])' }, { handlers: { a: () => 1, b: () => 2 } });
   assert.deepEqual((await call.outcome).value, [2, 1]);
   assert.deepEqual(call.callbacks, [{ callback: 1, name: 'a', args: [{ n: 1 }] }, { callback: 2, name: 'b', args: [{ n: 2 }] }, { callback: 3, name: 'a', args: [] }]);
-  const other = agent.start({ code: 'host.a()' }, { host: { a: () => 1 } });
+  const other = agent.start({ code: 'host.a()' }, { handlers: { a: () => 1 } });
   await other.outcome;
   assert.equal(other.callbacks[0].callback, 1);
 });
 
-test('waiting is no CPU time, and does not hold the others up', async () => {
-  const waiting = [1, 2, 3].map(() => agent.run({ code: 'host.later(400, 1)' }, { host, timeout: 5000, cpu: 100 }));
+test('a pending callback uses no CPU time and does not block other calls', async () => {
+  const waiting = [1, 2, 3].map(() => agent.run({ code: 'host.later(400, 1)' }, { handlers, timeout: 5000, cpu: 100 }));
   assert.equal((await agent.run({ code: '1' })).value, 1);
   assert.deepEqual((await Promise.all(waiting)).map(({ value }) => value), [1, 1, 1]);
 });
 
-test('a callback that is never answered ends in a timeout, and its worker is free at once', async () => {
+test('a callback without a reply ends in a timeout, and its worker is free at once', async () => {
   const one = await start({ concurrency: 1, workers: 1 });
   const [never, next] = await Promise.all([one.run({ code: 'host.never()' }, { callbacks: ['never'], timeout: 100 }), one.run({ code: '1' })]);
   assert.deepEqual(never, { code: 1002, limit: 'wall' });
@@ -78,9 +78,9 @@ test('a callback that is never answered ends in a timeout, and its worker is fre
   await one.close();
 });
 
-test('cancel while a callback waits, and replies that come too late', async () => {
+test('a cancel while a callback is pending, and replies that come too late', async () => {
   const call = agent.start({ code: 'host.never()' }, { callbacks: ['never'] });
-  const { callback } = await call.asked();
+  const { callback } = await call.nextCallback();
   agent.send(KIND.cancel, { id: call.id });
   assert.deepEqual(await call.outcome, { code: 1003 });
   agent.send(KIND.reply, { id: call.id, callback }, '1');
@@ -88,67 +88,67 @@ test('cancel while a callback waits, and replies that come too late', async () =
   assert.equal((await run('1')).value, 1);
 });
 
-test('a reply that comes twice, or to a callback that was not', async () => {
+test('a second reply, and a reply to a callback that was never sent, are ignored', async () => {
   const call = agent.start({ code: '(async () => [await host.a(), await host.a()])()' }, { callbacks: ['a'] });
-  await call.asked();
+  await call.nextCallback();
   for (const callback of [2, 0, -1, 'x', undefined]) agent.send(KIND.reply, { id: call.id, callback }, '"wrong"');
   agent.send(KIND.reply, { id: call.id, callback: 1 }, '"first"');
   agent.send(KIND.reply, { id: call.id, callback: 1 }, '"twice"');
   agent.send(KIND.reply, { id: call.id, callback: 1, error: { message: 'twice' } });
-  await call.asked();
+  await call.nextCallback();
   agent.send(KIND.reply, { id: call.id, callback: 1 }, '"twice"');
   agent.send(KIND.reply, { id: call.id, callback: 2 }, '"second"');
   assert.deepEqual((await call.outcome).value, ['first', 'second']);
 });
 
 test('a reply of several megabytes', async () => {
-  const { value } = await agent.run({ code: 'host.big().then((s) => s.length)' }, { host: { big: () => 'x'.repeat(12e6) } });
+  const { value } = await agent.run({ code: 'host.big().then((s) => s.length)' }, { handlers: { big: () => 'x'.repeat(12e6) } });
   assert.equal(value, 12e6);
 });
 
-test('ten thousand at once: those beyond the bound reject, and the rest gets its answers', async () => {
+test('ten thousand callbacks at once: those over the bound reject, and the others get their replies', async () => {
   const code = `Promise.all(Array.from({ length: 10_000 }, (_, i) => host.echo(i).then(([n]) => n === i, (e) => e.message)))
     .then((all) => [all.filter((one) => one === true).length, [...new Set(all.slice(${MOST}))]])`;
-  const call = agent.start({ code }, { host, timeout: 20_000 });
+  const call = agent.start({ code }, { handlers, timeout: 20_000 });
   assert.deepEqual((await call.outcome).value, [MOST, [`host.echo is not allowed: more than ${MOST} callbacks wait for an answer`]]);
   assert.equal(call.callbacks.length, MOST);
 });
 
-test('ten thousand, some at a time', async () => {
+test('ten thousand callbacks, some at a time', async () => {
   const code = '(async () => { let sum = 0; for (let i = 0; i < 100; i++) sum += (await Promise.all(Array.from({ length: 100 }, (_, j) => host.echo(j)))).length; return sum })()';
   assert.equal((await run(code, { timeout: 20_000 })).value, 10_000);
 });
 
-test('arguments over the limit of a result, alone or together', async () => {
+test('arguments over the limit of a result reject, of one callback or of all that are pending', async () => {
   const code = 'const big = "x".repeat(600_000); const length = ([s]) => s.length; const no = (e) => e.message; Promise.all([host.echo(big + big).catch(no), host.echo(big).then(length), host.echo(big).catch(no)]).then(async (all) => [...all, await host.echo(big).then(length)])';
   const no = 'host.echo is not allowed: the arguments of callbacks that wait for an answer have more than 1048576 bytes';
   assert.deepEqual((await run(code)).value, [no, 600_000, no, 600_000]);
 });
 
-test('a callback from what runs on behind the call goes nowhere', async () => {
-  const call = agent.start(inFunction('cb(1); host.echo(2); setTimeout(() => host.echo(3), 1); queueMicrotask(() => host.echo(4))'), { host });
+test('a callback after the outcome of its call is not sent', async () => {
+  const call = agent.start(inFunction('cb(1); host.echo(2); setTimeout(() => host.echo(3), 1); queueMicrotask(() => host.echo(4))'), { handlers });
   assert.equal((await call.outcome).value, 1);
-  assert.equal((await agent.run(inFunction('setTimeout(() => cb(2), 50)'), { host })).value, 2);
+  assert.equal((await agent.run(inFunction('setTimeout(() => cb(2), 50)'), { handlers })).value, 2);
   assert.deepEqual(call.callbacks, []);
 });
 
 test('in a session each call has its own callbacks', async () => {
-  const session = agent.open(1, { code: 'const kept = host.first; let pending = host.never(); await host.first(1)' }, { callbacks: ['first', 'never'], host: { first: (n) => n } });
+  const session = agent.open(1, { code: 'const kept = host.first; let pending = host.never(); await host.first(1)' }, { callbacks: ['first', 'never'], handlers: { first: (n) => n } });
   assert.equal((await session.opened).value, null);
   const pending = 'Promise.race([pending.then(() => "settled"), new Promise((done) => setTimeout(done, 20, "pending"))])';
   assert.equal((await session.run({ code: `typeof host + ${pending}` })).value, 'undefined[object Promise]');
-  const call = session.start({ code: `kept().catch((e) => e.message).then(async (no) => [no, Object.keys(host), await host.second(), await ${pending}])` }, { host: { second: () => 2 } });
+  const call = session.start({ code: `kept().catch((e) => e.message).then(async (no) => [no, Object.keys(host), await host.second(), await ${pending}])` }, { handlers: { second: () => 2 } });
   assert.deepEqual((await call.outcome).value, ['host.first is not allowed: it is not in callbacks', ['second'], 2, 'pending']);
   assert.deepEqual(call.callbacks.map(({ callback, name }) => [callback, name]), [[1, 'second']]);
-  assert.deepEqual((await session.run({ code: 'kept(7)' }, { host: { first: (n) => n } })).value, 7);
+  assert.deepEqual((await session.run({ code: 'kept(7)' }, { handlers: { first: (n) => n } })).value, 7);
   session.close();
   await session.ended;
 });
 
-test('a session whose call waits for an answer takes no harm from others', async () => {
+test('a session with a pending callback is not harmed by other calls', async () => {
   const session = agent.open(2, { code: 'let x = 1' });
   const first = session.start({ code: 'host.wait().then((n) => { x += n })' }, { callbacks: ['wait'] });
-  const { callback } = await first.asked();
+  const { callback } = await first.nextCallback();
   const second = session.run({ code: 'x' });
   assert.equal((await run('host.echo(1)')).value[0], 1);
   agent.send(KIND.reply, { id: first.id, callback }, '41');
@@ -157,7 +157,7 @@ test('a session whose call waits for an answer takes no harm from others', async
   session.close();
 });
 
-// What a script can do that writes frames to the agent itself.
+// A script that has taken over its worker writes frames to the agent.
 const forged = (frame, count = 1) => ({ code: `
   const process = require("util").inspect.constructor("return process")();
   const { encode } = process.mainModule.require("../shared/frames.js");
@@ -175,7 +175,7 @@ for (const [name, frame, count] of [
 ]) {
   test(`a forged callback costs its own call only: ${name}`, async () => {
     const neighbour = agent.start({ code: 'host.a()' }, { callbacks: ['a'] });
-    await neighbour.asked();
+    await neighbour.nextCallback();
     const call = agent.start(forged(frame, count), { callbacks: ['a'], timeout: 20_000 });
     assert.deepEqual(await call.outcome, { code: 1005, started: true });
     assert.ok(call.callbacks.length <= MOST);
@@ -185,19 +185,19 @@ for (const [name, frame, count] of [
   });
 }
 
-test('a forged id or number is not believed', async () => {
+test('a forged id or number is ignored', async () => {
   const neighbour = agent.start({ code: 'host.a()' }, { callbacks: ['a'] });
-  await neighbour.asked();
+  await neighbour.nextCallback();
   const call = agent.start(forged(`11, { id: ${neighbour.id}, callback: 77, name: "a" }, "[1]"`), { callbacks: ['a'], timeout: 1000 });
-  assert.deepEqual(await call.asked(), { callback: 1, name: 'a', args: [1] });
+  assert.deepEqual(await call.nextCallback(), { callback: 1, name: 'a', args: [1] });
   assert.equal((await call.outcome).code, 1002);
   assert.equal(neighbour.callbacks.length, 1);
   agent.send(KIND.cancel, { id: neighbour.id });
   await neighbour.outcome;
 });
 
-test('a call without callbacks asks for none', async () => {
+test('a call without callbacks sends none', async () => {
   assert.deepEqual(await agent.run(forged('11, { name: "a" }, "[]"'), { timeout: 20_000 }), { code: 1005, started: true });
 });
 
-test('no frame was about nobody', () => assert.deepEqual(agent.strays, []));
+test('every frame was about a known call', () => assert.deepEqual(agent.strays, []));

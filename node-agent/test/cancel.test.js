@@ -1,12 +1,12 @@
 'use strict';
-// Cancelling, in each state a call can be in.
+// Cancelling a call in each of its states.
 
 const { test } = require('node:test');
 const assert = require('node:assert/strict');
 const { KIND } = require('../shared/frames.js');
 const { start, inFunction } = require('./link.js');
 
-test('a running, a waiting and an unknown call', async () => {
+test('cancel: a running call, a waiting call, an unknown call', async () => {
   const agent = await start({ concurrency: 1, workers: 1 });
   const running = agent.start(inFunction('console.log("on"); for (;;);'), { timeout: 20_000 });
   const waiting = agent.start({ code: '1' });
@@ -23,7 +23,7 @@ test('a running, a waiting and an unknown call', async () => {
   await agent.close();
 });
 
-test('the end of stdin ends the agent, also under a call that never ends', async () => {
+test('the end of stdin ends the agent, also while a call runs that never ends', async () => {
   const agent = await start();
   agent.run(inFunction('for (;;);'), { timeout: 20_000 });
   assert.deepEqual(await agent.close(), { code: 0, signal: null });

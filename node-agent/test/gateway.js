@@ -1,6 +1,6 @@
 'use strict';
-// What the daemon does for connections, in few words: it opens what `hosts` maps to a port of this machine, and
-// is strict about everything that an agent may not do.
+// A small stand-in for the daemon's side of connections. It connects to the ports of this machine that `hosts` names,
+// and fails the test if the agent breaks a rule of the link.
 
 const assert = require('node:assert');
 const net = require('node:net');
@@ -8,7 +8,7 @@ const { CHUNK, KIND, WINDOW, encode, encodeData } = require('../shared/frames.js
 
 class Gateway {
   hosts = {}; // `name:port` → port on loopback
-  opens = []; // {id, host, port}, as they came
+  opens = []; // {id, host, port}, in the order of arrival
   most = 0; // connections at once
   sent = 0; // bytes to the agent
   received = 0;
@@ -24,7 +24,7 @@ class Gateway {
     return this.#streams.size;
   }
 
-  // frame says whether it was one of a connection.
+  // frame returns whether the frame was about a connection.
   frame(kind, header, body) {
     if (kind === KIND.open) this.#open(header);
     else if (kind >= KIND.open && kind <= KIND.closed) this.#streamed(this.#streams.get(header.stream), kind, header, body);
@@ -32,7 +32,7 @@ class Gateway {
     return true;
   }
 
-  // endCall is what an answer does.
+  // endCall is called when a call is answered.
   endCall(id) {
     for (const stream of this.#streams.values()) if (stream.id === id) this.#close(stream);
   }

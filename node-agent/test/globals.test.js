@@ -1,5 +1,5 @@
 'use strict';
-// Web globals that programs for Node expect: there, of use, the script's own, and new for each call.
+// Web globals: they exist, work, belong to the script's realm, and are new for each call.
 
 const assert = require('node:assert/strict');
 const { test, before, after } = require('node:test');
@@ -9,7 +9,7 @@ let agent;
 before(async () => { agent = await start(); });
 after(() => agent.close());
 
-// What each is used for, and what comes of it.
+// Each row: a use of a global, and the value that it has to give.
 const uses = {
   AbortController: ['const a = new AbortController(); a.abort(); a.signal.aborted', true],
   AbortSignal: ['AbortSignal.abort().aborted', true],
@@ -67,7 +67,7 @@ for (const [name, [code, want]] of Object.entries(uses)) {
     assert.deepEqual(got.value, want, JSON.stringify(got));
   });
 
-  test(`${name} changed by a call is not changed for the next`, async () => {
+  test(`a change of ${name} is not visible to the next call`, async () => {
     for (let i = 0; i < 3; i++) {
       const got = await agent.run({ code: `const was = typeof ${name}.left; ${name}.left = 1; if (${name}.prototype) ${name}.prototype.left = 1; [was, typeof ({}).left]` });
       assert.deepEqual(got.value, ['undefined', 'undefined'], JSON.stringify(got));
@@ -75,13 +75,13 @@ for (const [name, [code, want]] of Object.entries(uses)) {
     }
   });
 
-  test(`${name} replaced by a call is back for the next`, async () => {
+  test(`a replacement of ${name} is not visible to the next call`, async () => {
     await agent.run({ code: `globalThis.${name} = 1` });
     assert.notEqual((await agent.run({ code: `typeof ${name}` })).value, 'number');
   });
 }
 
-// What Node has and a script has not, and why.
+// Globals of Node that a script does not have, and why.
 const WITHHELD = new Set([
   'process', // packages get one of their own
   'fetch', 'FormData', 'Headers', 'Request', 'Response', 'WebSocket', 'CloseEvent', 'EventSource', // the network
@@ -90,13 +90,13 @@ const WITHHELD = new Set([
   'Crypto', 'QuotaExceededError', 'ErrorEvent',
 ]);
 
-test('what Node has is there, or withheld on purpose', async () => {
+test('every global of Node exists for scripts or is withheld on purpose', async () => {
   const { value } = await agent.run({ code: 'Object.getOwnPropertyNames(globalThis)' });
   const missing = Object.getOwnPropertyNames(globalThis).filter((name) => !value.includes(name) && !WITHHELD.has(name));
   assert.deepEqual(missing, []);
 });
 
-test('instanceof counts what comes from the host to the script\'s own classes', async () => {
+test('instanceof of the script\'s classes accepts objects of built-in modules', async () => {
   const cases = {
     'new TextEncoder().encode("") instanceof Uint8Array': true,
     'Buffer.from("a") instanceof Uint8Array': true,
@@ -115,7 +115,7 @@ for (const name of ['process', 'fetch', 'WebSocket', 'module', 'exports', '__dir
   test(`no ${name}`, async () => assert.equal((await agent.run({ code: `typeof ${name}` })).value, 'undefined'));
 }
 
-test('what a call leaves running ends with it', async () => {
+test('work that a call started ends with the call', async () => {
   const leave = 'setInterval(() => console.log("late"), 1); setTimeout(() => { throw new Error("late") }, 5); setImmediate(() => { throw 1 }); (async () => { for (let i = 0; i < 50; i++) await new Promise((r) => setTimeout(r, 1)); throw 2 })(); new MessageChannel().port1.onmessage = () => {}; "left"';
   for (let i = 0; i < 5; i++) assert.equal((await agent.run({ code: leave })).value, 'left');
   const got = await agent.run({ code: 'new Promise((r) => setTimeout(r, 30, "quiet"))' });

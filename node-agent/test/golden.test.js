@@ -1,5 +1,5 @@
 'use strict';
-// The frames that the daemon's tests know too: both sides write them to the byte.
+// Golden frames, which the daemon's tests read too: both sides have to write them byte for byte.
 
 const { test } = require('node:test');
 const assert = require('node:assert/strict');
@@ -19,8 +19,8 @@ for (const { name, kind, header, body, hex } of frames) {
   });
 }
 
-test('golden frames have every kind of the link, under the numbers it has here', () => {
-  const { collect, started, idle, ...link } = KIND; // the rest is between an agent and its workers
+test('every kind of the link has a golden frame with its number', () => {
+  const { collect, started, idle, ...link } = KIND; // these are between agent and worker
   const golden = {
     hello: 'hello to agent', call: 'call with code', cancel: 'cancel', result: 'result', failure: 'exception', bundle: 'bundle, last part',
     print: 'print', callback: 'callback', reply: 'reply', close: 'close', ended: 'ended',

@@ -1,5 +1,5 @@
 'use strict';
-// Calls do not see each other. One worker, so that each call follows the other in the same process.
+// Isolation of calls from each other. The agent has one worker, so that all calls run in the same process.
 
 const { test, before, after } = require('node:test');
 const assert = require('node:assert/strict');
@@ -41,14 +41,14 @@ for (const [name, body] of [
   ['a timer that keeps nothing alive', 'AbortSignal.timeout(30).addEventListener("abort", () => { throw new Error("left") })'],
   ['a message port', 'const { port1, port2 } = new MessageChannel(); port2.onmessage = () => { throw new Error("left") }; port1.postMessage(1)'],
 ]) {
-  test(`nothing of a call comes to the next: ${name}`, async () => {
+  test(`nothing of a call reaches the next one: ${name}`, async () => {
     assert.equal((await agent.run(inFunction(`${body}; cb(1)`))).value, 1);
     assert.equal((await agent.run(inFunction('setTimeout(() => cb("clean"), 300)'))).value, 'clean');
   });
 }
 
 for (const [name, body] of [['clean', ''], ['dirty', 'Buffer.left = 1;']]) {
-  test(`a large value of a ${name} call that used modules arrives`, async () => {
+  test(`the large value of a ${name} call that used modules arrives`, async () => {
     const { value } = await agent.run(inFunction(`${body} require("util"); new URL("http://a"); cb("x".repeat(1e6))`));
     assert.equal(value?.length, 1e6);
   });
@@ -60,7 +60,7 @@ test('harmless use of modules keeps the worker', async () => {
   assert.equal((await agent.run(inFunction(body))).value, (await agent.run(inFunction(body))).value);
 });
 
-// What a script can do that has reached its worker's own realm, and writes frames to the agent itself.
+// A script that has reached its worker's realm writes frames to the agent.
 const escape = (frames) => `
   const process = require("util").inspect.constructor("return process")();
   const { encode } = process.mainModule.require("../shared/frames.js");
@@ -82,7 +82,7 @@ for (const [name, frames, want] of [
   });
 }
 
-test('what is not there', async () => {
+test('globals and modules that scripts do not have', async () => {
   assert.deepEqual((await agent.run({ code: '[typeof process, typeof module, typeof exports, typeof __dirname]' })).value, Array(4).fill('undefined'));
   for (const name of ['fs', 'node:fs', 'child_process', '/etc/passwd', './worker.js', 'process', 'constructor', '__proto__', '']) {
     const { code, message } = await agent.run({ code: `require(${JSON.stringify(name)})` });
@@ -91,7 +91,7 @@ test('what is not there', async () => {
   }
 });
 
-test('what would outlast a call does not', async () => {
+test('work that would outlast its call does not', async () => {
   const late = (body) => `const i = new Int32Array(new SharedArrayBuffer(4)); Atomics.waitAsync(i, 0, 0, 60).value.then(async () => { ${body} }); 1`;
   for (const body of ['(await import("util")).default.left = 1', 'for (;;);', 'throw 1', 'URL.prototype.left = 1']) {
     assert.equal((await agent.run({ code: late(body) })).value, 1);
@@ -104,12 +104,12 @@ test('what would outlast a call does not', async () => {
   for (let i = 0; i < 4; i++) assert.equal((await agent.run({ code: 'const a = []; for (let i = 0; i < 1e6; i++) a.push({ i }); a.length' })).value, 1_000_000);
 });
 
-test('a script sees no stack but its own', async () => {
+test('a script sees only its own stack frames', async () => {
   const { value } = await agent.run({ code: 'function f() { return new Error("x").stack }\nf()' });
   assert.equal(value, 'Error: x\n    at f (script.js:1:23)\n    at script.js:2:1');
 });
 
-test('contexts that had ES modules are garbage like others', () => {
+test('contexts with ES modules are collected like others', () => {
   const program = `
     const vm = require('node:vm');
     const made = () => {
@@ -136,7 +136,7 @@ test('a script cannot change how its call ends', async () => {
   assert.equal(value, 1);
 });
 
-test('the worker has no databases, whose files the permission model does not judge', async () => {
+test('the worker has no node:sqlite, whose files the permission model does not see', async () => {
   const { value } = await agent.run({ code: 'typeof Buffer.constructor("return process")().getBuiltinModule("node:sqlite")' });
   assert.equal(value, 'undefined');
 });

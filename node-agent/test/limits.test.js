@@ -1,5 +1,5 @@
 'use strict';
-// What ends a call against its will, and that its neighbour and the next call do not notice.
+// Limits: they end a call, and neither its neighbour nor the next call notices.
 
 const { test, before, after } = require('node:test');
 const assert = require('node:assert/strict');
@@ -25,12 +25,12 @@ for (const [name, body] of [
   });
 }
 
-test('CPU has a limit of its own, and waiting does not count', async () => {
+test('CPU time has a limit of its own, and waiting does not count', async () => {
   assert.deepEqual(await agent.run(inFunction('for (;;);'), { timeout: 5000, cpu: 100 }), { code: 1002, limit: 'cpu' });
   assert.equal((await agent.run(inFunction('setTimeout(() => cb(1), 400)'), { timeout: 5000, cpu: 100 })).value, 1);
 });
 
-test('a timeout shows what was printed', async () => {
+test('a timeout has the lines that were printed', async () => {
   assert.deepEqual(await agent.run(inFunction('console.log("a"); console.log("b"); for (;;);'), { timeout: 200 }),
     { code: 1002, limit: 'wall', console: ['a', 'b'] });
 });
@@ -60,18 +60,18 @@ test('a console over its limit drops the rest and says so', async () => {
   assert.deepEqual(bytes.console.map((line) => line.length), [3000, 'console limit reached, the rest is dropped'.length]);
 });
 
-test('what runs on behind a reply is ended', async () => {
+test('a script that runs on after its reply is ended', async () => {
   const outcomes = await Promise.all([1, 2, 3, 4].map((n) => agent.run(inFunction(`cb(${n}); for (;;);`))));
   assert.deepEqual(outcomes.map(({ value }) => value), [1, 2, 3, 4]);
   assert.equal((await agent.run({ code: '5' })).value, 5);
 });
 
-test('more calls at once than workers at rest', async () => {
+test('more calls at once than idle workers', async () => {
   const outcomes = await Promise.all(Array.from({ length: 8 }, (_, n) => agent.run(inFunction(`setTimeout(() => cb(${n}), 300)`))));
   assert.deepEqual(outcomes.map(({ value }) => value), [0, 1, 2, 3, 4, 5, 6, 7]);
 });
 
-test('being sent does not count, neither a call nor its bundle', async () => {
+test('the time to send a call and its bundle does not count', async () => {
   const files = { 'index.js': 'module.exports = 1' };
   for (let i = 0; i < 10; i++) files[`large${i}.js`] = `// ${'x'.repeat(1024 * 1024)}`;
   agent.send(KIND.bundle, { bundle: 'large' }, JSON.stringify(files));
@@ -81,25 +81,26 @@ test('being sent does not count, neither a call nor its bundle', async () => {
   }
 });
 
-test('memory of a call is what it takes itself', async () => {
+test('the memory limit of a call is for what the call itself takes', async () => {
   const takes = (mib) => ({ code: `const a = []; for (let i = 0; i < ${mib}; i++) a.push(Buffer.alloc(1024 * 1024, 1)); new Promise((r) => setTimeout(() => r(a.length), 80))` });
   assert.equal((await agent.run(takes(100), { memory: 16 })).limit, 'memory');
   assert.equal((await agent.run(takes(20), { memory: 200 })).value, 20); // and leaves garbage
   for (let i = 0; i < 3; i++) assert.equal((await agent.run(takes(1), { memory: 32 })).value, 1);
 });
 
-test('printing where the stack ends costs a line, not the worker', async () => {
+test('printing at the end of the stack loses a line, not the worker', async () => {
   const down = 'const down = () => { try { down() } catch (e) { try { console.log("x") } catch {} throw e } };';
   const { value } = await agent.run({ code: `${down} for (let i = 0; i < 50; i++) { try { down() } catch {} } "lives"` }, { timeout: 20_000 });
   assert.equal(value, 'lives');
 });
 
 for (const { holds, last, what } of [
-  { holds: 0, last: false, what: 'while there is memory, calls that wait let others begin' },
-  { holds: 100e6, last: true, what: 'where there is none, others wait for a worker, since one more would cost one of them' },
+  { holds: 0, last: false, what: 'while there is memory, another call starts beside calls that wait' },
+  { holds: 100e6, last: true, what: 'without memory for one more worker, another call waits' },
 ]) {
-  test(what, async () => {
+  test(what, async (t) => {
     const full = await start();
+    t.after(() => full.close());
     const ended = [];
     const run = async (name, body) => {
       assert.equal((await full.run(inFunction(body), { timeout: 30_000 })).value, 1);
@@ -107,9 +108,8 @@ for (const { holds, last, what } of [
     };
     const wait = `globalThis.held = Buffer.alloc(${holds}, 1); setTimeout(() => cb(1), 5000)`;
     const waiting = [run('waits', wait), run('waits', wait)];
-    await new Promise((resolve) => setTimeout(resolve, 1000)); // they hold what they hold by then
+    await new Promise((resolve) => setTimeout(resolve, 1000)); // by then they hold their memory
     await Promise.all([...waiting, run('comes', 'cb(1)')]);
     assert.equal(ended[0], last ? 'waits' : 'comes');
-    full.close();
   });
 }

@@ -1,5 +1,5 @@
 'use strict';
-// A real agent on its stdio, as the daemon would speak with it.
+// A real agent, spoken with over its stdio as by the daemon.
 
 const { spawn } = require('node:child_process');
 const path = require('node:path');
@@ -8,15 +8,15 @@ const { Gateway } = require('./gateway.js');
 
 const LIMITS = { concurrency: 8, workers: 2, heap: 64, memory: 256, result: 1024 * 1024, console: { lines: 20, bytes: 4096 } };
 
-// A Call is what the daemon knows of one: prints and callbacks come here before its outcome does.
+// A Call is the daemon's side of one call. Prints and callbacks come before its outcome.
 class Call {
   prints = []; // [level, text]
   callbacks = []; // {callback, name, args}
-  #waiting = []; // for a callback
+  #waiting = []; // functions that wait for a callback
 
-  constructor(id, host = {}) {
+  constructor(id, handlers = {}) {
     this.id = id;
-    this.host = host;
+    this.handlers = handlers;
     this.outcome = new Promise((resolve) => { this.resolve = resolve; });
   }
 
@@ -25,13 +25,13 @@ class Call {
     this.#waiting.shift()?.(callback);
   }
 
-  // asked gives the next callback that comes.
-  asked() {
+  // nextCallback returns a promise of the next callback.
+  nextCallback() {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 }
 
-// start returns a ready agent: run(script, {timeout, cpu}) gives its outcome, close() ends it.
+// start returns an agent that can take calls. close() ends it.
 async function start(limits = {}, env = {}) {
   const child = spawn(process.execPath, [path.join(__dirname, '..', 'agent', 'agent.js')], { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, ...env } });
   const exited = new Promise((resolve) => child.on('exit', (code, signal) => resolve({ code, signal })));
@@ -50,10 +50,10 @@ async function start(limits = {}, env = {}) {
 
   async function answer(call, { id, callback, name, args }) {
     call.onCallback({ callback, name, args });
-    if (call.host[name] === undefined) return;
+    if (call.handlers[name] === undefined) return;
     let value;
     try {
-      value = await call.host[name](...args);
+      value = await call.handlers[name](...args);
     } catch (error) {
       return send(KIND.reply, { id, callback, error: { message: error.message, code: error.code, data: error.data } });
     }
@@ -90,24 +90,25 @@ async function start(limits = {}, env = {}) {
     gateway,
     ends,
     send,
-    // ping gives a promise of the pong.
+    // ping returns a promise of the pong.
     ping() {
       const pong = new Promise((resolve) => onPong.push(resolve));
       send(KIND.ping, {});
       return pong;
     },
-    // start makes a call; with host, an object of functions, the script may call these.
-    start(script, { timeout = 3000, cpu = timeout, host, callbacks = host && Object.keys(host), ...more } = {}) {
-      const call = new Call(++nextId, host);
+    // start starts a call. handlers is an object of functions, which the script may call as host.NAME.
+    start(script, { timeout = 3000, cpu = timeout, handlers, callbacks = handlers && Object.keys(handlers), ...more } = {}) {
+      const call = new Call(++nextId, handlers);
       calls.set(call.id, call);
       send(KIND.call, { id: call.id, timeout, cpu, callbacks, ...more }, JSON.stringify(script));
       return call;
     },
+    // run returns a promise of the call's outcome.
     run(script, options) {
       return agent.start(script, options).outcome;
     },
-    // open opens a session. Its ended is a promise, opened the outcome of opening it; start and run are
-    // those of the agent, in it.
+    // open opens a session. opened is a promise of the opening call's outcome, ended one of the session's end; start and
+    // run start calls in the session.
     open(session, script, options) {
       const ended = new Promise((resolve) => onEnd.set(session, resolve));
       const opened = agent.run(script, { ...options, open: session });

@@ -1,5 +1,5 @@
 'use strict';
-// Folders of modules: how files find each other, what their kinds are, what a call gets of them.
+// Source trees: how modules find each other, their kinds, and the value of a call.
 
 const assert = require('node:assert/strict');
 const { test, before, after } = require('node:test');
@@ -9,7 +9,7 @@ let agent;
 before(async () => { agent = await start(); });
 after(() => agent.close());
 
-// Each row: a folder with its entry first, what else the call says, and its value or its failure's name.
+// Each row: files, the entry first; further fields of the script; the value, or the name of the failure.
 const rows = [
   ['CommonJS', { 'index.js': 'const { two } = require("./lib/two"); module.exports = () => two + require("./three.json").n', 'lib/two.js': 'exports.two = 2', 'three.json': '{"n": 3}' }, {}, 5],
   ['an export by name', { 'index.js': 'exports.f = (cb) => cb(7)' }, { call: 'f' }, 7],
@@ -87,7 +87,7 @@ for (const [name, files, more, want] of rows) {
   });
 }
 
-test('nothing leads out of the folder', async () => {
+test('no path leads out of the source tree', async () => {
   const specifiers = [
     '../x', './../x', '/etc/passwd', '/script/../etc/passwd', './lib/../../x', '..', '../', './%2e%2e/x', './a%2fb', '.\\x', './a\0b', 'file:///etc/passwd',
     'data:text/javascript,export default 1', 'http://127.0.0.1/x.js', 'https://x.test/x', './../../../../etc/passwd', '', ' ', '.', 'node:nothing', 'lodash/../../x', '@x', '@x/', '#x', '#',
@@ -100,12 +100,12 @@ test('nothing leads out of the folder', async () => {
   }
 });
 
-test('a file that is missed says what is meant', async () => {
+test('the error about a missing file names the file that may be meant', async () => {
   const got = await agent.run({ files: { 'index.mjs': 'import "./a.js"', 'a.ts': '' }, file: 'index.mjs' });
   assert.equal(got.message, "Cannot find module './a.js': is a.ts meant?");
 });
 
-test('stacks have the files of the folder, and its lines', async () => {
+test('stacks have the names and lines of the source files', async () => {
   const files = { 'index.mjs': '\nimport { f } from "./lib/b.cjs";\nexport default () => f();', 'lib/b.cjs': 'exports.f = () => {\n  throw new Error("x") }' };
   const { stack } = await agent.run({ files, file: 'index.mjs' });
   assert.equal(stack, 'Error: x\n    at exports.f (lib/b.cjs:2:9)\n    at default (index.mjs:3:22)');
@@ -182,7 +182,7 @@ test('spaces cost no time', async () => {
   assert.equal((await agent.run({ code: '0', caller: `(f, cb) => cb(1)${spaces};` })).value, 1);
 });
 
-test('an import that awaits for ever is a timeout, and the next call runs', async () => {
+test('an import that never ends is a timeout, and the next call runs', async () => {
   const files = { 'index.mjs': 'import "./b.mjs"', 'b.mjs': 'await new Promise(() => {})' };
   assert.equal((await agent.run({ files, file: 'index.mjs' }, { timeout: 100 })).code, 1002);
   assert.equal((await agent.run({ code: '1' })).value, 1);

@@ -1,5 +1,5 @@
 'use strict';
-// Connections of scripts, by an agent whose daemon (gateway.js) is strict about what an agent may do.
+// Connections of scripts. gateway.js checks what the agent sends.
 
 const { after, before, test } = require('node:test');
 const assert = require('node:assert/strict');
@@ -10,7 +10,7 @@ const { start, inFunction } = require('./link.js');
 let agent;
 const servers = [];
 
-// serve gives the port of a server that does so with each connection.
+// serve returns the port of a server that calls a function with each connection.
 async function serve(onConnection) {
   const sockets = new Set();
   const server = net.createServer({ allowHalfOpen: true }, (socket) => {
@@ -85,21 +85,21 @@ for (const [name, code, want] of [
   });
 }
 
-test('what is not read is not sent', async () => {
+test('data that the script does not read is not sent', async () => {
   const { gateway } = agent;
   const sent = gateway.sent;
   const call = agent.start({ code: `${CONNECT} connect('endless.test').on('connect', () => {}); export default await host.wait();` }, { callbacks: ['wait'] });
-  const { callback } = await call.asked();
+  const { callback } = await call.nextCallback();
   await until(() => gateway.sent - sent >= WINDOW.in);
   await agent.ping();
   assert.ok(gateway.sent - sent <= WINDOW.in + 65536, 'more than was granted, and what a socket reads ahead');
-  assert.equal((await agent.run({ code: '1' })).value, 1); // others go on
+  assert.equal((await agent.run({ code: '1' })).value, 1); // other calls are not blocked
   agent.send(12, { id: call.id, callback }, '2');
   assert.equal((await call.outcome).value, 2);
   await until(() => gateway.open === 0);
 });
 
-test('what is not taken waits with the script', async () => {
+test('data that the server does not read waits in the worker', async () => {
   const { gateway } = agent;
   const received = gateway.received;
   const { value } = await agent.run(inFunction(`${CONNECT} const s = connect('deaf.test'); let n = 0;
@@ -109,12 +109,12 @@ test('what is not taken waits with the script', async () => {
   await until(() => gateway.open === 0);
 });
 
-// Behind a value that the daemon is slow to take.
-test('what has to wait for the link goes on when that is free', async () => {
+// The daemon is slow to read a large value.
+test('data that waits for the link is sent when the link is free', async () => {
   const { child } = agent;
   const call = agent.start(inFunction(`${CONNECT} const s = connect('echo.test').on('data', (d) => cb(String(d))).on('connect', async () => {
     await host.wait(); setTimeout(() => s.write('late'), 200); });`), { callbacks: ['wait'] });
-  const { callback } = await call.asked();
+  const { callback } = await call.nextCallback();
   child.stdout.pause();
   const value = agent.run({ code: `'x'.repeat(1000000)` });
   agent.send(12, { id: call.id, callback }, '2');
@@ -124,7 +124,7 @@ test('what has to wait for the link goes on when that is free', async () => {
   assert.equal((await call.outcome).value, 'late');
 });
 
-test('a call takes its connections with it, and a worker too', async () => {
+test('the connections of a call end with it, and with its worker', async () => {
   const { gateway } = agent;
   const many = `${CONNECT} for (const host of ['echo.test', 'endless.test', 'late.test']) connect(host).on('error', () => {});`;
   for (const [script, code] of [
@@ -147,11 +147,11 @@ test('callbacks and connections at the same time', async () => {
   const { value } = await agent.run(inFunction(`${CONNECT} const s = connect('echo.test'); let n = 0, calls = 0;
     s.on('data', (d) => { n += d.length; if (n === 3000000) all.then(() => cb([n, calls])); });
     const all = Promise.all(Array.from({ length: 100 }, async (_, i) => { const one = await host.one(i); calls += one; }));
-    for (let i = 0; i < 30; i++) s.write(Buffer.alloc(100000));`), { host: { one: () => 1 } });
+    for (let i = 0; i < 30; i++) s.write(Buffer.alloc(100000));`), { handlers: { one: () => 1 } });
   assert.deepEqual(value, [3_000_000, 100]);
 });
 
-test('in a session connections end with each call, and there are new ones', async () => {
+test('in a session connections end with their call, and the next call can open new ones', async () => {
   const session = agent.open(1, { code: `${CONNECT} let kept;` });
   assert.equal((await session.opened).code, undefined);
   const first = await session.run({ code: `new Promise((ok) => { kept = connect('echo.test').on('connect', () => ok(kept.readyState)); })` });
@@ -165,7 +165,7 @@ test('in a session connections end with each call, and there are new ones', asyn
   await session.ended;
 });
 
-test('a call does not find what another left in the modules', async () => {
+test('a call does not find changes of another call in the network modules', async () => {
   await agent.run({ code: `require('http').globalAgent.mine = 1; require('tls').DEFAULT_CIPHERS = 'x'; globalThis.fetch = 1; 1` });
   for (let i = 0; i < 4; i++) {
     assert.deepEqual((await agent.run({ code: `[require('http').globalAgent.mine, require('tls').DEFAULT_CIPHERS === 'x', typeof fetch]` })).value, [null, false, 'function']);

@@ -1,5 +1,5 @@
 'use strict';
-// What a script may end in, and that each end is told once.
+// Outcomes of scripts. Each call has exactly one.
 
 const { test, before, after } = require('node:test');
 const assert = require('node:assert/strict');
@@ -70,7 +70,7 @@ for (const [name, body] of [['a circle', 'const o = {}; o.o = o; cb(o)'], ['a Bi
   test(`not serializable: ${name}`, async () => assert.equal((await agent.run(inFunction(body))).code, 1008));
 }
 
-test('a stack holds frames of the script only', async () => {
+test('a stack has frames of the script only', async () => {
   const { stack } = await agent.run({ code: 'function g() { JSON.parse("{") }\nfunction f() { g() }', call: 'f' });
   const frames = stack.split('\n').filter((line) => /^\s+at /.test(line));
   assert.deepEqual(frames, ['    at JSON.parse (<anonymous>)', '    at g (script.js:1:21)', '    at f (script.js:2:16)']);
@@ -81,4 +81,4 @@ test('a stack has no source lines before it', async () => {
   assert.match((await agent.run({ code: 'require("fs")' })).stack, /^Error: Cannot find module 'fs'.*\n    at script.js:1:1$/);
 });
 
-test('no outcome is told twice', () => assert.deepEqual(agent.strays, []));
+test('no call has two outcomes', () => assert.deepEqual(agent.strays, []));

@@ -1,5 +1,5 @@
 'use strict';
-// Packages of the image: found by Node's rules, evaluated in the call's context, harmless.
+// Packages of the image: found by Node's rules, and evaluated in the call's context with a harmless `process`.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -111,13 +111,13 @@ for (const [name, code, want] of rows) {
   });
 }
 
-test('hello names them', () => {
+test('hello names the packages', () => {
   const { modules } = agent.hello;
   assert.ok(['assert', 'plain', '@scope/one', 'esm'].every((name) => modules.includes(name)));
   assert.ok(!modules.includes('npm') && !modules.includes('fs') && !modules.includes('link.js'));
 });
 
-test('no state of a package outlasts a call', async () => {
+test('the state of a package does not outlast a call', async () => {
   for (let i = 0; i < 6; i++) {
     assert.equal((await agent.run({ code: 'const p = require("plain"); p.set(p.n + 1); require("plain").n' })).value, 2);
     assert.equal((await agent.run({ code: 'require("proc").env.SEEN' })).value, 'x');
@@ -127,7 +127,7 @@ test('no state of a package outlasts a call', async () => {
   }
 });
 
-test('a list allows what it names, and nothing else', async () => {
+test('a list of modules allows the names in it, and nothing else', async () => {
   const own = await start({ modules: ['path', 'plain'] }, { JSD_PACKAGES: path.join(root, 'node_modules') });
   try {
     assert.deepEqual(own.hello.modules, ['path', 'plain']);
@@ -142,7 +142,7 @@ test('a list allows what it names, and nothing else', async () => {
   }
 });
 
-test('folders and packages together', async () => {
+test('source trees and packages together', async () => {
   const files = { 'index.mjs': 'import dual from "dual"; import plain from "plain"; import other from "./lib/c.cjs"; export default [dual, plain.n, other]', 'lib/c.cjs': 'module.exports = require("dual")' };
   assert.deepEqual((await agent.run({ files, file: 'index.mjs' })).value, ['esm', 1, 'cjs']);
 });

@@ -1,5 +1,5 @@
 'use strict';
-// Contexts that live on between calls, and how they end.
+// Sessions: contexts that live on between calls, and how they end.
 
 const { test, before, after } = require('node:test');
 const assert = require('node:assert/strict');
@@ -11,7 +11,7 @@ let last = 0;
 before(async () => { agent = await start(); });
 after(() => agent.close());
 
-// open gives a session that is open.
+// open returns a session that is open.
 async function open(script, options) {
   const session = agent.open(++last, script, options);
   const { value, ...rest } = await session.opened;
@@ -19,7 +19,7 @@ async function open(script, options) {
   return session;
 }
 
-// says gives what matters of an outcome.
+// says returns the value of an outcome, or a list of its failure's fields.
 const says = ({ value, code, name, message, limit }) => (code === undefined ? value : [code, ...[name, message, limit].filter((text) => text !== undefined)]);
 
 const pid = 'require("util").inspect.constructor("return process.pid")()';
@@ -74,7 +74,7 @@ for (const [name, opening, ...calls] of [
   });
 }
 
-test('a session by bundle', async () => {
+test('a session that is opened with a bundle', async () => {
   agent.send(KIND.bundle, { bundle: 'b' }, JSON.stringify({ 'index.js': 'let n = 0; exports.next = () => ++n' }));
   const session = await open({ file: 'index.js' }, { bundle: 'b' });
   assert.equal((await session.run({ call: 'next' })).value, 1);
@@ -105,14 +105,14 @@ test('each call has its own console and time', async () => {
   session.close();
 });
 
-test('timers stop with their call, and are not taken for those of a later one', async () => {
+test('timers stop with their call, and clearing one does not clear a timer of a later call', async () => {
   const session = await open({ code: 'let n = 0; var left = setInterval(() => n++, 1)' });
   assert.equal((await session.run(inFunction('setTimeout(() => cb(n), 50)'))).value, 0);
   assert.equal((await session.run({ code: 'new Promise((done) => { setTimeout(done, 10, "fired"); clearTimeout(left) })' })).value, 'fired');
   session.close();
 });
 
-test('what an earlier call left does not answer for a later one', async () => {
+test('an earlier call cannot complete a later one', async () => {
   const session = await open({ code: 'let open, late; const gate = new Promise((done) => { open = done })' });
   const first = { code: 'async function first(cb) { late = cb; cb(1); await gate; return "old" }', call: 'first' };
   assert.equal((await session.run(first)).value, 1);
@@ -120,7 +120,7 @@ test('what an earlier call left does not answer for a later one', async () => {
   session.close();
 });
 
-test('a session has its worker for itself, and plain calls have theirs', async () => {
+test('a session pins its worker, and other calls run on other workers', async () => {
   const sessions = await Promise.all([1, 2, 3].map((n) => open({ code: `Buffer.left = ${n}; const pid = ${pid}` })));
   const [pids, plain] = await Promise.all([
     Promise.all(sessions.map((session) => session.run({ code: '[pid, Buffer.left]' }))),
@@ -161,28 +161,28 @@ for (const [name, code, options, want] of [
   });
 }
 
-test('what runs on behind a reply ends the session', async () => {
+test('a script that runs on after its reply ends the session', async () => {
   const session = await open({ code: '' });
   const [outcome, behind] = await Promise.all([session.run(inFunction('cb(1); for (;;);')), session.run({ code: '1' })]);
   assert.deepEqual([outcome.value, behind], [1, { code: 1009 }]);
   await session.ended;
 });
 
-test('the memory of a call is that of its session', async () => {
+test('the memory limit is for all calls of a session together', async () => {
   const session = await open({ code: 'const kept = []; const grow = (mib, ms) => { kept.push(Buffer.alloc(mib << 20, 1)); return new Promise((done) => setTimeout(done, ms, 1)) }' }, { memory: 100 });
   assert.equal((await session.run({ call: 'grow', args: [60, 0] })).value, 1);
   assert.deepEqual(await session.run({ call: 'grow', args: [60, 10_000] }, { timeout: 20_000 }), { code: 1004, limit: 'memory' });
   await session.ended;
 });
 
-test('a worker that is killed while its session is idle', async () => {
+test('a worker that is killed while its session is idle ends the session', async () => {
   const session = await open({ code: `var pid = ${pid}` });
   process.kill((await session.run({ code: 'pid' })).value, 'SIGKILL');
   await session.ended;
   assert.deepEqual(await session.run({ code: '1' }), { code: 1009 });
 });
 
-test('cancel: a running call ends its session, a waiting one costs nobody anything', async () => {
+test('cancel: a running call ends its session, a waiting call ends alone', async () => {
   const session = await open({ code: 'let x = 1' });
   const first = session.start(inFunction('setTimeout(() => cb(++x), 100)'));
   const second = session.start({ code: 'x = 10' });
@@ -190,13 +190,13 @@ test('cancel: a running call ends its session, a waiting one costs nobody anythi
   assert.deepEqual(await second.outcome, { code: 1003 });
   assert.equal((await first.outcome).value, 2);
   const third = session.start({ code: 'host.runs(); for (;;);' }, { timeout: 20_000, callbacks: ['runs'] });
-  await third.asked();
+  await third.nextCallback();
   agent.send(KIND.cancel, { id: third.id });
   assert.deepEqual(await third.outcome, { code: 1003 });
   await session.ended;
 });
 
-test('close: idle, twice, unknown, and use after it', async () => {
+test('close: an idle session, twice, an unknown one, and a call after it', async () => {
   const session = await open({ code: '' });
   session.close();
   session.close();
@@ -207,7 +207,7 @@ test('close: idle, twice, unknown, and use after it', async () => {
   assert.equal(agent.ends.filter((end) => end === `session ${last}`).length, 1);
 });
 
-test('close: with a call that runs and one that waits', async () => {
+test('close: with a running and a waiting call', async () => {
   const session = await open({ code: '' });
   const calls = [session.run({ code: 'for (;;);' }, { timeout: 20_000 }), session.run({ code: '1' })];
   session.close();
@@ -231,7 +231,7 @@ for (const [name, script, options, want] of [
   });
 }
 
-test('opening that is given up, in each state', async () => {
+test('an opening that is cancelled or closed, in each state', async () => {
   const small = await start({ concurrency: 1, workers: 1 });
   const busy = small.start({ code: 'for (;;);' }, { timeout: 20_000 });
   const [cancelled, closed] = [1, 2].map((number) => small.open(number, { code: '1' }));
@@ -252,9 +252,9 @@ test('opening that is given up, in each state', async () => {
   await small.close();
 });
 
-test('no outcome is told twice', () => assert.deepEqual(agent.strays, []));
+test('no call has two outcomes', () => assert.deepEqual(agent.strays, []));
 
-test('a worker that is slow to come to rest is no end of its session', async () => {
+test('a worker that is late to become idle does not end its session', async () => {
   const session = await open({ code: 'let n = 1; const slow = (cb) => { cb(++n); Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 800) }' });
   assert.equal((await session.run({ call: 'slow' })).value, 2);
   assert.equal((await session.run({ code: '++n' })).value, 3);

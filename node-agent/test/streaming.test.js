@@ -1,5 +1,5 @@
 'use strict';
-// The console as it is printed, with its levels.
+// Streamed consoles: lines are sent as they are printed, with their levels.
 
 const { test, before, after } = require('node:test');
 const assert = require('node:assert/strict');
@@ -11,7 +11,7 @@ let agent;
 before(async () => { agent = await start(); });
 after(() => agent.close());
 
-// run gives what was printed by then, and the console of the outcome.
+// run returns the lines that were sent before the outcome, and the console of the outcome.
 async function run(body, options) {
   const call = agent.start(inFunction(body), { stream: true, ...options });
   const outcome = await call.outcome;
@@ -40,24 +40,24 @@ test('a trace is an error', async () => {
   assert.match(text, /^Trace: here\n/);
 });
 
-test('lines come as they are printed, and in order with callbacks', async () => {
-  const call = agent.start({ code: 'console.log(1); host.a().then(() => { console.log(2) })' }, { stream: true, host: { a: () => call.prints.push(['asked']) && 1 } });
+test('lines are sent as they are printed, in order with callbacks', async () => {
+  const call = agent.start({ code: 'console.log(1); host.a().then(() => { console.log(2) })' }, { stream: true, handlers: { a: () => call.prints.push(['asked']) && 1 } });
   await call.outcome;
   assert.deepEqual(call.prints, [['log', '1'], ['asked'], ['log', '2']]);
 });
 
-test('lines of a call that overruns', async () => {
+test('lines of a call that times out', async () => {
   const { prints, outcome } = await run('console.log("a"); console.warn("b"); for (;;);', { timeout: 200 });
   assert.deepEqual(prints, [['log', 'a'], ['warn', 'b']]);
   assert.deepEqual(outcome, { code: 1002, limit: 'wall', console: ['a', 'b'] });
 });
 
-test('without stream nothing comes', async () => {
+test('without stream no line is sent', async () => {
   const { prints, console: lines } = await run('console.log("a"); cb()', { stream: undefined });
   assert.deepEqual([prints, lines], [[], ['a']]);
 });
 
-test('the limits hold, with the closing line once', async () => {
+test('the limits hold, and the last line says so once', async () => {
   const lines = await run('for (let i = 0; i < 1000; i++) console.warn(i); cb()');
   assert.deepEqual(lines.prints, [...Array.from({ length: 20 }, (_, i) => ['warn', String(i)]), ['warn', FULL]]);
   assert.deepEqual(lines.console, lines.prints.map(([, text]) => text));
@@ -67,7 +67,7 @@ test('the limits hold, with the closing line once', async () => {
   assert.equal(nested.prints.filter(([, text]) => text === FULL).length, 1);
 });
 
-test('nothing comes behind the outcome', async () => {
+test('no line is sent after the outcome', async () => {
   const call = agent.start(inFunction('cb(1); console.log("late"); setImmediate(() => console.log("later"))'), { stream: true });
   await call.outcome;
   assert.equal((await agent.run(inFunction('setTimeout(() => cb(1), 20)'))).value, 1);
@@ -75,7 +75,7 @@ test('nothing comes behind the outcome', async () => {
   assert.deepEqual(agent.strays, []);
 });
 
-test('in a session each call says for itself', async () => {
+test('in a session each call chooses by itself', async () => {
   const session = agent.open(1, { code: 'console.log("opening")' }, { stream: true });
   await session.opened;
   const quiet = session.start({ code: 'console.log("quiet")' });
@@ -86,7 +86,7 @@ test('in a session each call says for itself', async () => {
   await session.ended;
 });
 
-// What a script can do that writes frames to the agent itself.
+// A script that has taken over its worker writes frames to the agent.
 const forged = (frames) => `
   const process = require("util").inspect.constructor("return process")();
   const { encode } = process.mainModule.require("../shared/frames.js");
@@ -96,7 +96,7 @@ const forged = (frames) => `
   }
   ${frames}; for (;;);`;
 
-test('a forged line is bounded, and is of its own call', async () => {
+test('forged lines are bounded and belong to their own call', async () => {
   const neighbour = agent.start(inFunction('setTimeout(() => cb(1), 100)'), { stream: true });
   const { prints, outcome } = await run(forged(`for (let i = 0; i < 1000; i++) write(10, { id: ${neighbour.id}, level: "log" }, "x".repeat(50))`), { timeout: 1000 });
   assert.equal(outcome.code, 1002);

@@ -1,12 +1,12 @@
 'use strict';
-// What the agent lets a worker do with connections, and what it makes of several workers' wishes.
+// The agent's part in connections: what it accepts of a worker, and how workers and calls share the link.
 
 const { test } = require('node:test');
 const assert = require('node:assert/strict');
 const { CHUNK, KIND, WINDOW } = require('../shared/frames.js');
 const { Streams } = require('../agent/streams.js');
 
-// rig gives Streams whose link and workers write down what they get.
+// rig returns Streams whose link and workers record what they get.
 function rig(limits = { call: 2, container: 3 }) {
   const sent = [];
   const link = {
@@ -29,8 +29,8 @@ function rig(limits = { call: 2, container: 3 }) {
   return { streams, link, sent, worker, opened };
 }
 
-test('a worker that says of connections what a worker does not say is found out', (t) => {
-  t.mock.timers.enable({ apis: ['setTimeout'] }); // of those that wait
+test('a frame that no worker would send throws', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] }); // of connections that wait
   const lies = {
     'not the next': (w) => w.open(3),
     'one again': (w) => w.open(1),
@@ -76,7 +76,7 @@ test('numbers of one worker mean nothing to another', () => {
   assert.deepEqual(one.got, [[KIND.opened, { stream: 1, address: undefined }]]);
 });
 
-test('a call has so many at once, all calls so many, and the others wait in line', (t) => {
+test('connections over the limit of a call, and of all calls, wait in line', (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const { streams, sent, worker } = rig({ call: 2, container: 3 });
   const [one, two] = [worker(), worker()];
@@ -84,7 +84,7 @@ test('a call has so many at once, all calls so many, and the others wait in line
   for (let i = 1; i <= 2; i++) two.open(i);
   const asked = () => sent.filter(([kind]) => kind === KIND.open).map(([, { id, stream }]) => `${id}:${stream}`).join();
   assert.equal(asked(), '1:1,1:2,2:3');
-  one.say(KIND.abort, { stream: 1 }); // which the daemon has not seen yet
+  one.say(KIND.abort, { stream: 1 }); // the daemon has not seen it yet
   assert.equal(asked(), '1:1,1:2,2:3');
   streams.fromDaemon(KIND.closed, { stream: 1 });
   assert.equal(asked(), '1:1,1:2,2:3,1:4');
@@ -96,7 +96,7 @@ test('a call has so many at once, all calls so many, and the others wait in line
   assert.throws(() => streams.fromDaemon(KIND.closed, { stream: 4 }));
 });
 
-test('one that waits too long is told why', (t) => {
+test('a connection that waits too long is closed with the reason', (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const { sent, worker, opened } = rig({ call: 1, container: 1 });
   const one = worker();
@@ -110,7 +110,7 @@ test('one that waits too long is told why', (t) => {
   assert.match(message, /^connect to api\.test:80 is not possible: at most 1 connections of a call/);
 });
 
-test('data waits for the link in its place, in turns, joined to full frames', () => {
+test('data waits while the link is busy, takes turns, and is joined to full frames', () => {
   const { streams, link, sent, worker, opened } = rig();
   const one = worker();
   one.open(1);
@@ -126,7 +126,7 @@ test('data waits for the link in its place, in turns, joined to full frames', ()
   assert.deepEqual(sent.slice(2), [[KIND.data, 1, CHUNK], [KIND.data, 2, 7], [KIND.finish, { stream: 2 }], [KIND.data, 1, 20_000 - CHUNK]]);
 });
 
-test('what was sent before one was given up goes first', () => {
+test('data that was written before an abort is sent first', () => {
   const { streams, link, sent, worker, opened } = rig();
   const one = worker();
   one.open(1);
@@ -143,7 +143,7 @@ test('what was sent before one was given up goes first', () => {
   assert.deepEqual(sent.slice(2), [[KIND.data, 1, CHUNK], [KIND.data, 1, 1], [KIND.abort, { stream: 1 }]]);
 });
 
-test('what the daemon sends for one that was given up is dropped, but for its end', () => {
+test('frames of the daemon for an aborted connection are dropped, except closed', () => {
   const { streams, worker, opened } = rig();
   const one = worker();
   one.open(1);
@@ -153,6 +153,6 @@ test('what the daemon sends for one that was given up is dropped, but for its en
   streams.fromDaemon(KIND.data, { stream: 1 }, Buffer.alloc(5));
   streams.fromDaemon(KIND.credit, { stream: 1, bytes: 5 });
   streams.fromDaemon(KIND.closed, { stream: 1 });
-  one.say(KIND.abort, { stream: 1 }); // it may not know
+  one.say(KIND.abort, { stream: 1 }); // the worker may not know that it is closed
   assert.equal(one.got.length, before);
 });

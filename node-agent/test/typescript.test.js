@@ -1,5 +1,5 @@
 'use strict';
-// TypeScript: types are left out, and all else stays where it stood.
+// TypeScript: types are removed, and everything else stays where it is.
 
 const assert = require('node:assert/strict');
 const { test, before, after } = require('node:test');
@@ -19,7 +19,7 @@ test('code with await and a last expression', async () => {
   assert.equal((await agent.run({ code: 'const a: number = await Promise.resolve(3); a + 1', language: 'typescript' })).value, 4);
 });
 
-test('a folder', async () => {
+test('a source tree', async () => {
   const files = {
     'index.ts': 'import type { N } from "./n.ts"; import { one } from "./one.ts"; import { two } from "./two.mts"; import three from "./three.cts";\nexport const f = (n: N): N => n + one + two + three',
     'n.ts': 'export type N = number',

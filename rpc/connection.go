@@ -1,0 +1,449 @@
+package rpc
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/jsd-project/jsd/rpc/message"
+	"github.com/jsd-project/jsd/rpc/wire"
+)
+
+// How long a client should wait that has too many calls in flight, or that meets a daemon about to go. There is nothing to
+// estimate them from: the first ends with any of its own calls.
+const (
+	retryFull     = 100 * time.Millisecond
+	retryDraining = time.Second
+)
+
+// requestCost is about what a request in flight takes beside its script, in bytes.
+const requestCost = 8 << 10
+
+// A connection serves one client: a WebSocket, or a POST. Its reader takes frames apart and starts what they ask for. Replies
+// are written by whoever has them.
+type connection struct {
+	peer
+	service *service
+	methods map[string]method
+	ctx     context.Context
+	hangUp  context.CancelFunc // ends ctx, and with it the connection
+	calls   sync.WaitGroup     // requests that wait; counted up by the reader
+
+	mu        sync.Mutex // guards what follows, and the fields of exchanges below their mark
+	exchanges map[*exchange]struct{}
+	ids       map[string]*exchange // those with an id, and answered ones whose batch is not
+	inFlight  int                  // exchanges with a slot
+	ofTenant  map[string]int       // those of them that are counted
+	draining  bool
+	cancelled bool // all calls are to end
+	closed    bool // nothing is written any more
+}
+
+// An exchange is a request from its decoding to its reply.
+type exchange struct {
+	req   *message.Request
+	batch *batch // whose reply its own is part of; nil: none
+
+	// Guarded by connection.mu.
+	task    prepared // while it has a slot in flight; nil: it has none
+	running bool     // task was run
+	tenant  string   // of task
+	counted bool     // among those of its tenant
+	held    int64    // bytes of the quota
+}
+
+func newConnection(ctx context.Context, s *service, methods map[string]method, who Identity) *connection {
+	c := &connection{
+		peer:      peer{identity: who, ended: make(chan struct{}), uploads: uploads{}},
+		service:   s,
+		methods:   methods,
+		exchanges: map[*exchange]struct{}{},
+		ids:       map[string]*exchange{},
+		ofTenant:  map[string]int{},
+	}
+	c.ctx, c.hangUp = context.WithCancel(ctx)
+	c.peer.cancelByID = c.cancelTask
+	return c
+}
+
+// read serves requests until the wire or ctx ends.
+func (c *connection) read() {
+	defer c.close()
+	defer context.AfterFunc(c.ctx, c.close)()
+	defer close(c.ended)
+	for c.readFrame() == nil {
+	}
+}
+
+func (c *connection) readFrame() error {
+	frame, err := c.wire.Read()
+	if err != nil {
+		return err
+	}
+	if c.codec == nil {
+		c.codec = &message.JSONRPC{}
+		if codec, ok := strings.CutPrefix(string(frame[:min(len(frame), 64)]), message.Handshake); ok {
+			return c.shakeHands(codec)
+		}
+	}
+	in, err := c.codec.Decode(frame)
+	if err != nil {
+		c.wire.End(websocket.StatusProtocolError, err.Error())
+		return io.EOF
+	}
+	for _, r := range in.Responses {
+		c.pending.resolve(r)
+	}
+	if len(in.Requests) == 1 && in.Requests[0].IsEmptyResponse() && c.pending.resolve(in.Requests[0].EmptyResponse()) {
+		return nil // JavaScript leaves out a result that is undefined
+	}
+	c.serve(in)
+	return nil
+}
+
+func (c *connection) shakeHands(codec string) error {
+	if strings.TrimSpace(codec) != message.HandshakeCodec {
+		c.wire.End(websocket.StatusProtocolError, "this daemon speaks "+message.Handshake+message.HandshakeCodec)
+		return io.EOF
+	}
+	c.codec = &message.Duplex{}
+	c.wire.Write([]byte(message.HandshakeReply))
+	return nil
+}
+
+// serve answers the requests of a frame, or starts what will.
+func (c *connection) serve(in message.Incoming) {
+	if !in.Batch && len(in.Requests) == 1 {
+		x := &exchange{req: in.Requests[0]}
+		c.handle(x, c.register(x))
+		return
+	}
+	b := newBatch(in, c.service.cfg.MaxUnsent/2) // which leaves room beside others in the outbox
+	exchanges := make([]*exchange, len(in.Requests))
+	for i, req := range in.Requests {
+		exchanges[i] = &exchange{req: req}
+		if req.ID != nil {
+			exchanges[i].batch = b
+		}
+	}
+	wrong := c.register(exchanges...)
+	for _, x := range exchanges {
+		c.handle(x, wrong)
+	}
+}
+
+// register takes the requests of a frame into the tables, all at once: a batch is in flight from its first request to its
+// reply. It gives those whose id is in flight already.
+func (c *connection) register(exchanges ...*exchange) (duplicates []*exchange) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, x := range exchanges {
+		c.exchanges[x] = struct{}{}
+		switch id := x.req.ID; {
+		case id == nil || x.req.Err != nil:
+		case c.ids[string(id)] != nil:
+			duplicates = append(duplicates, x)
+		default:
+			c.ids[string(id)] = x
+		}
+	}
+	return duplicates
+}
+
+var errDuplicateID = message.InvalidRequest("this id is in flight already")
+
+// handle answers a request, or starts what will.
+func (c *connection) handle(x *exchange, duplicates []*exchange) {
+	for _, duplicate := range duplicates {
+		if duplicate == x {
+			c.reply(x, nil, errDuplicateID)
+			return
+		}
+	}
+	if x.req.Err != nil {
+		c.reply(x, nil, x.req.Err)
+		return
+	}
+	m, ok := c.methods[x.req.Method]
+	if !ok || m.socket && c.post {
+		c.reply(x, nil, cmp.Or(c.judge(&m), error(errMethodNotFound)))
+		return
+	}
+	result, task, o, err := c.call(&m, x)
+	if err == nil && task != nil {
+		if err = c.admit(x, task, o); err == nil {
+			c.run(x, task)
+			return
+		}
+	}
+	c.reply(x, result, err)
+	if err != nil && m.runs {
+		c.service.reportRefusal(m.name, o, err)
+	}
+}
+
+// run starts what waits.
+func (c *connection) run(x *exchange, task prepared) {
+	c.calls.Add(1)
+	task.run(waiter{
+		answer: func(result json.RawMessage, err error) { c.reply(x, result, err) },
+		done:   c.calls.Done,
+	})
+	c.mu.Lock()
+	x.running = true
+	cancelled, gone := c.cancelled, c.closed
+	c.mu.Unlock()
+	if cancelled {
+		task.cancel(!gone)
+	}
+}
+
+// call judges the request by who it comes from, and has the method do the rest.
+func (c *connection) call(m *method, x *exchange) (json.RawMessage, prepared, origin, error) {
+	if err := c.judge(m); err != nil {
+		return nil, nil, origin{tenant: c.identity.Tenant}, err
+	}
+	return m.handle(&c.peer, x.req)
+}
+
+// judge says no to what comes after the credential's end, unless it does no more than end a call.
+func (c *connection) judge(m *method) error {
+	if c.identity.expired() && !m.ends {
+		return errExpired
+	}
+	return nil
+}
+
+// admit lets a request be in flight; replying to it gives the slot back.
+func (c *connection) admit(x *exchange, task prepared, o origin) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.draining:
+		return busy("the daemon is ending", retryDraining)
+	case c.inFlight >= c.service.cfg.MaxInFlight:
+		return busy("too many calls in flight on the connection", retryFull)
+	}
+	if o.tenant != "" {
+		if err := c.countLocked(x, o); err != nil {
+			return err
+		}
+	}
+	held := requestCost + 2*int64(x.req.Size) // the frame that it came in, and what is made of that for the agent
+	if !c.service.quota.Acquire(o.tenant, held) {
+		c.uncountLocked(x)
+		return busy("the scripts of all calls in flight take too much memory", retryFull)
+	}
+	c.inFlight++
+	x.task, x.tenant = task, o.tenant
+	if !task.adopt(held) {
+		x.held = held
+	}
+	return nil
+}
+
+// countLocked judges a call by what its tenant may have of this connection, and of all of them.
+func (c *connection) countLocked(x *exchange, o origin) error {
+	bounded := o.inFlight > 0 && o.inFlight < c.service.cfg.MaxInFlight
+	if bounded && c.ofTenant[o.tenant] >= o.inFlight {
+		return busy("too many calls of the tenant in flight on the connection", retryFull)
+	}
+	if err := c.service.count(&c.counted, o.tenant, o.connections); err != nil {
+		return err
+	}
+	if bounded {
+		x.counted, x.tenant = true, o.tenant
+		c.ofTenant[o.tenant]++
+	}
+	return nil
+}
+
+func (c *connection) uncountLocked(x *exchange) {
+	if !x.counted {
+		return
+	}
+	x.counted = false
+	if c.ofTenant[x.tenant]--; c.ofTenant[x.tenant] == 0 {
+		delete(c.ofTenant, x.tenant)
+	}
+}
+
+// reply answers a request with its outcome, if it wants an answer and the connection is there. Its id and slot are free
+// before the client can know of the answer.
+func (c *connection) reply(x *exchange, result json.RawMessage, err error) {
+	c.send(x, c.encode(x, result, err))
+	c.mu.Lock()
+	delete(c.exchanges, x)
+	drained := c.draining && len(c.exchanges) == 0
+	c.mu.Unlock()
+	if drained {
+		c.goAway()
+	}
+}
+
+func (c *connection) encode(x *exchange, result json.RawMessage, err error) []byte {
+	if x.req.ID == nil {
+		return nil
+	}
+	r := message.Reply{Result: result}
+	if err != nil {
+		r = message.Reply{Err: wireError(err)}
+	}
+	return c.codec.EncodeReply(x.req, r)
+}
+
+// send writes the frame that answers a request, or the one of its batch when it is the last of that.
+func (c *connection) send(x *exchange, frame []byte) {
+	answered := []*message.Request{x.req}
+	if x.batch != nil {
+		frame, answered = x.batch.add(x.req, frame, c.codec)
+	}
+	c.mu.Lock()
+	if x.task != nil {
+		x.task = nil
+		c.inFlight--
+	}
+	if x.held > 0 {
+		c.service.quota.Release(x.tenant, x.held)
+		x.held = 0
+	}
+	c.uncountLocked(x)
+	for _, req := range answered {
+		if other := c.ids[string(req.ID)]; other != nil && other.req == req {
+			delete(c.ids, string(req.ID))
+		}
+	}
+	closed := c.closed
+	c.mu.Unlock()
+	if frame != nil && !closed {
+		c.wire.Write(frame)
+	}
+}
+
+// cancelTask is peer.cancelByID. It runs on the reader, where every task that is in flight was run.
+func (c *connection) cancelTask(id string) bool {
+	c.mu.Lock()
+	var task prepared
+	if x := c.ids[id]; x != nil {
+		task = x.task
+	}
+	c.mu.Unlock()
+	if task != nil {
+		task.cancel(true)
+	}
+	return task != nil
+}
+
+// cancelAll ends all calls in flight. The one that the reader is about to run is ended by run.
+func (c *connection) cancelAll(asked bool) {
+	c.mu.Lock()
+	var tasks []prepared
+	for x := range c.exchanges {
+		if x.task != nil && x.running {
+			tasks = append(tasks, x.task)
+		}
+	}
+	c.cancelled = true
+	c.mu.Unlock()
+	for _, task := range tasks {
+		task.cancel(asked)
+	}
+}
+
+// drain lets what is in flight end, and then the connection.
+func (c *connection) drain() {
+	c.mu.Lock()
+	c.draining = true
+	drained := len(c.exchanges) == 0
+	c.mu.Unlock()
+	if drained {
+		c.goAway()
+	}
+}
+
+func (c *connection) goAway() { c.wire.End(websocket.StatusGoingAway, "shutting down") }
+
+// close ends the connection once, when reading or ctx has ended: calls in flight are cancelled.
+func (c *connection) close() {
+	c.mu.Lock()
+	closed, draining := c.closed, c.draining
+	c.closed = true
+	c.mu.Unlock()
+	if closed {
+		return
+	}
+	c.hangUp()
+	if draining {
+		c.goAway()
+	} else {
+		c.wire.End(websocket.StatusNormalClosure, "")
+	}
+	c.cancelAll(false)
+}
+
+// A batch gathers the replies to the requests of one frame.
+type batch struct {
+	requests []*message.Request // those that want a reply
+
+	mu      sync.Mutex // guards what follows
+	replies map[*message.Request][]byte
+	room    int // bytes that further replies may have
+}
+
+func newBatch(in message.Incoming, room int) *batch {
+	b := &batch{room: room, replies: map[*message.Request][]byte{}}
+	for _, req := range in.Requests {
+		if req.ID != nil {
+			b.requests = append(b.requests, req)
+		}
+	}
+	return b
+}
+
+// add takes one reply. The last one gives the whole, and the requests that it is for.
+func (b *batch) add(req *message.Request, one []byte, codec codec) (frame []byte, answered []*message.Request) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(one) > b.room {
+		one = codec.EncodeReply(req, message.Reply{Err: wireError(errBatchReply)})
+	}
+	b.room -= len(one)
+	b.replies[req] = one
+	if len(b.replies) < len(b.requests) {
+		return nil, nil
+	}
+	all := make([][]byte, len(b.requests))
+	for i, r := range b.requests {
+		all[i] = b.replies[r]
+	}
+	frame = append([]byte{'['}, bytes.Join(all, []byte(","))...)
+	return append(frame, ']'), b.requests
+}
+
+// A postCarrier is the body of a POST as a carrier: the second read waits for the calls of the first.
+type postCarrier struct {
+	*wire.Body
+	connection *connection
+	done       bool // the body is there, or is not going to be; the reader's
+}
+
+func (p *postCarrier) Read() ([]byte, error) {
+	if p.done {
+		p.connection.calls.Wait()
+		return nil, io.EOF
+	}
+	frame, err := p.Body.Read()
+	p.done = true
+	if errors.Is(err, wire.ErrTooLarge) {
+		p.Write(p.connection.codec.EncodeReply(message.TooLarge(), message.Reply{Err: message.TooLarge().Err}))
+	}
+	return frame, err
+}

@@ -1,0 +1,148 @@
+package wire
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// ErrTooLarge is the end of a Body over the limit.
+var ErrTooLarge = errors.New("the body is over the limit")
+
+// A Body is a POST: one frame in, at most one out. It is read by one goroutine. Write is called at most once, before Respond.
+type Body struct {
+	cfg      *Config
+	body     io.Reader
+	response *http.ResponseController
+	w        http.ResponseWriter
+	began    time.Time
+	share    *Share
+
+	got     int64 // bytes of the body; the reader's
+	counted int64 // of them, in share; likewise
+	failed  error // to read it; likewise
+	reply   []byte
+
+	mu       sync.Mutex // guards what follows, and the deadline for reading
+	deadline time.Time
+	over     bool // nothing is to be read any more, or all has been
+}
+
+// NewBody takes a POST. cancel ends what it asked for, where all connections together hold too much. The caller reads the Body
+// once, and calls Respond and Release.
+func NewBody(w http.ResponseWriter, r *http.Request, cfg *Config, cancel func()) *Body {
+	b := &Body{cfg: cfg, response: http.NewResponseController(w), w: w, began: time.Now()}
+	b.body = http.MaxBytesReader(w, io.NopCloser(&paceReader{b, r.Body}), cfg.MaxFrame)
+	b.share = cfg.Budget.Share(func(held int64) {
+		cfg.Log.Warn().Int64("held", held).Msg("POST given up: all connections together hold too much, and this one most")
+		cancel()
+		b.giveUp()
+		_ = b.response.SetWriteDeadline(time.Now())
+	})
+	return b
+}
+
+// Release gives back what the Body held.
+func (b *Body) Release() { b.share.Release() }
+
+// A paceReader moves the deadline as the body comes, in steps of an interval or so.
+type paceReader struct {
+	body *Body
+	from io.Reader
+}
+
+func (r *paceReader) Read(p []byte) (int, error) {
+	b := r.body
+	b.extend()
+	n, err := r.from.Read(p)
+	if b.got += int64(n); b.got > Unnoticed {
+		b.share.Change(b.got - b.counted)
+		b.counted = b.got
+	}
+	return n, err
+}
+
+func (b *Body) extend() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if at := b.began.Add(paced(b.cfg.PingInterval, b.got)); !b.over && at.Sub(b.deadline) > time.Second/4 {
+		b.deadline = at
+		_ = b.response.SetReadDeadline(at)
+	}
+}
+
+// giveUp makes reading the body fail.
+func (b *Body) giveUp() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.over {
+		b.over = true
+		_ = b.response.SetReadDeadline(time.Now())
+	}
+}
+
+// isLate tells that the body did not come in time. net/http gives a connection up at once whose read failed, so nobody can
+// say by then whether giveUp came first.
+func (b *Body) isLate() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !time.Now().Before(b.deadline)
+}
+
+// Read gives the whole body. The error is ErrTooLarge, or that of the connection.
+func (b *Body) Read() ([]byte, error) {
+	frame, err := io.ReadAll(b.body)
+	b.finishReading(err == nil)
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return nil, ErrTooLarge
+	}
+	b.failed = err
+	return frame, err
+}
+
+// finishReading is for a body that is there, or is not going to be. From here on it counts for the requests in it. The
+// deadline has to go, since it would end the calls, too; but not where net/http still has to wait for the rest of a body.
+func (b *Body) finishReading(whole bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.over && whole {
+		_ = b.response.SetReadDeadline(time.Time{})
+	}
+	b.over = true
+	b.share.Change(-b.counted)
+}
+
+// Write takes the reply. It does not wait: Respond sends it.
+func (b *Body) Write(frame []byte) { b.reply = frame }
+
+// End makes reading fail. It is called when nothing is in flight, so there is nothing to wait for but a body.
+func (b *Body) End(websocket.StatusCode, string) { b.giveUp() }
+
+// Respond answers with HTTP 200 and the reply, whatever that says, or says why the body could not be read.
+func (b *Body) Respond() {
+	if b.failed != nil {
+		b.refuse()
+		return
+	}
+	b.w.Header().Set("Content-Type", "application/json")
+	_ = b.response.SetWriteDeadline(time.Now().Add(paced(b.cfg.PingInterval, int64(len(b.reply)))))
+	if len(b.reply) > Unnoticed {
+		b.share.Change(int64(len(b.reply)))
+	}
+	_, _ = b.w.Write(b.reply)
+}
+
+func (b *Body) refuse() {
+	b.w.Header().Set("Connection", "close") // else the server would wait for the rest of the body
+	if errors.Is(b.failed, os.ErrDeadlineExceeded) && b.isLate() {
+		http.Error(b.w, "the body took too long to come", http.StatusRequestTimeout)
+		return
+	}
+	http.Error(b.w, "the body could not be read", http.StatusBadRequest)
+}

@@ -1,0 +1,282 @@
+// Package wire carries frames: over a WebSocket, or as the body of a POST and its reply. It reads, writes, pings, and keeps to
+// byte budgets. It knows no method and no dialect.
+//
+// Writing never waits for the peer. A frame is written in place by whoever has it, through the WebSocket library's own framing,
+// onto a connection that tries its descriptor once. What does not go is a backlog that a goroutine writes while
+// further frames wait in the outbox. A peer that lets the outbox fill is disconnected.
+package wire
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/rs/zerolog"
+
+	"github.com/jsd-project/jsd/nonblock"
+)
+
+// Config bounds connections. It has no defaults of its own.
+type Config struct {
+	MaxFrame        int64         // bytes of a frame or a body
+	MaxUnsent       int           // bytes that wait for one peer before it is disconnected
+	MaxUnsentFrames int           // frames likewise
+	PingInterval    time.Duration // between pings, for the answer to one, and for a frame or a body without haste
+	CloseGrace      time.Duration // for a peer to take its last replies and answer a close
+	Budget          *Budget       // of all connections
+
+	Log zerolog.Logger
+}
+
+// A Socket is a WebSocket. One goroutine reads. Write and End may be called from any goroutine. An idle one has no other
+// goroutine than its reader: pings go out by a timer.
+type Socket struct {
+	cfg    *Config
+	conn   *websocket.Conn
+	under  *nonblock.Conn
+	ctx    context.Context
+	abort  context.CancelFunc // ends the connection without a word, and with it the reader and the writer
+	share  *Share
+	outbox outbox
+	pings  pings
+	closed chan struct{} // closed when the closing was written
+	resume func()        // flush, made once
+	heard  atomic.Int64  // when something came last, in Unix ns
+	began  atomic.Int64  // when the frame began that has not come wholly, in Unix ns; 0: there is none
+	got    atomic.Int64  // bytes of it so far
+}
+
+// Bytes that the library's buffers hold. Most requests are shorter; what it writes is gathered again below them.
+const readBuffer, writeBuffer = 2 << 10, 1 << 10
+
+// gather bounds the bytes of a frame that is copied, so that it goes out with its header and others in one write.
+const gather = 32 << 10
+
+// A hijacker makes the connection under a WebSocket one that never waits, and gives the library smaller buffers than
+// net/http's, which are for headers.
+type hijacker struct {
+	http.ResponseWriter
+	conn *nonblock.Conn
+}
+
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	under, buffered, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	conn, outer := nonblock.Under(under), under
+	if conn == nil {
+		conn = nonblock.NewConn(under)
+		outer = conn
+	}
+	h.conn = conn
+	if buffered.Reader.Buffered() == 0 {
+		buffered.Reader = bufio.NewReaderSize(outer, readBuffer)
+	}
+	buffered.Writer = bufio.NewWriterSize(outer, writeBuffer)
+	conn.Prompt()
+	return outer, buffered, nil
+}
+
+// Accept upgrades a request. Where it fails it has answered. The caller serves the Socket and then calls End and Close.
+// The origin of the request has been judged.
+func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Socket, error) {
+	h := &hijacker{ResponseWriter: w}
+	conn, err := websocket.Accept(h, r, &websocket.AcceptOptions{
+		Subprotocols:       []string{"jsd"}, // never the one that is a token
+		InsecureSkipVerify: true,            // the Origin was judged, and not by the Host
+	})
+	if err != nil {
+		return nil, err
+	}
+	conn.SetReadLimit(-1) // Read has the limit: the library would close in front of replies still to be written
+	s := &Socket{cfg: cfg, conn: conn, under: h.conn, closed: make(chan struct{})}
+	s.resume = s.flush
+	s.outbox.maxFrames, s.outbox.maxBytes = cfg.MaxUnsentFrames, cfg.MaxUnsent
+	s.ctx, s.abort = context.WithCancel(context.Background())
+	context.AfterFunc(s.ctx, func() { _ = s.under.Close() }) // reads and writes have no contexts, which cost the library memory for each
+	s.share = cfg.Budget.Share(s.evict)
+	s.pings.start(s, cfg.PingInterval)
+	return s, nil
+}
+
+// StopPings returns when no ping is under way any more. Nobody reads answers to pings behind the reader's end. It is called
+// after End.
+func (s *Socket) StopPings() { s.pings.stop() }
+
+// Close waits until nothing of the socket is left. It is called after End.
+func (s *Socket) Close() {
+	<-s.closed
+	s.abort()
+	_ = s.conn.CloseNow() // it is closed already, unless the writer was told to abort
+	s.share.Release()
+}
+
+// evict makes room for others.
+func (s *Socket) evict(held int64) {
+	s.cfg.Log.Warn().Int64("held", held).Msg("client disconnected: all connections together hold too much, and this one most")
+	s.abort()
+}
+
+// Read gives the next text frame. After an error nothing more comes.
+func (s *Socket) Read() ([]byte, error) {
+	kind, r, err := s.conn.Reader(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	if kind != websocket.MessageText {
+		s.End(websocket.StatusUnsupportedData, "frames are text")
+		return nil, io.EOF
+	}
+	s.got.Store(0)
+	s.began.Store(time.Now().UnixNano())
+	l := &listener{socket: s, from: r, left: s.cfg.MaxFrame + 1}
+	frame, err := io.ReadAll(l)
+	s.began.Store(0)
+	s.share.Change(-l.counted) // from here on it counts for the requests in it
+	if err == nil && int64(len(frame)) > s.cfg.MaxFrame {
+		s.End(websocket.StatusMessageTooBig, fmt.Sprintf("a frame has at most %d bytes", s.cfg.MaxFrame))
+		err = io.EOF
+	}
+	return frame, err
+}
+
+// listened is how much a slow peer has to send in two ping intervals to count as alive.
+const listened = 32 << 10
+
+// A listener notes when something was read. A long frame may keep a pong waiting behind it. The library fills what it is
+// given before it returns, so it gets little at a time.
+type listener struct {
+	socket  *Socket
+	from    io.Reader
+	left    int64 // bytes that it may give
+	counted int64 // bytes, in the socket's share
+}
+
+func (l *listener) Read(p []byte) (int, error) {
+	if l.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := l.from.Read(p[:min(int64(len(p)), listened, l.left)])
+	l.left -= int64(n)
+	l.socket.heard.Store(time.Now().UnixNano())
+	if got := l.socket.got.Add(int64(n)); got > Unnoticed {
+		l.socket.share.Change(got - l.counted)
+		l.counted = got
+	}
+	return n, err
+}
+
+// leastRate is what a peer has to send and take on average, in bytes a second, once the first interval of a frame, a body or
+// a reply is over. Each holds a connection and memory for as long as it is under way.
+const leastRate = 64 << 10
+
+// paced is how long n bytes may take.
+func paced(interval time.Duration, n int64) time.Duration {
+	return interval + time.Duration(n)*time.Second/leastRate
+}
+
+// isTooSlow tells that a frame comes too slowly.
+func (s *Socket) isTooSlow(interval time.Duration) bool {
+	began := s.began.Load()
+	return began != 0 && time.Since(time.Unix(0, began)) > paced(interval, s.got.Load())
+}
+
+// Write writes a frame, or leaves it to whoever writes now. It never waits. A peer that does not read is disconnected. The
+// frame is not to be changed any more.
+func (s *Socket) Write(frame []byte) {
+	if s.ctx.Err() != nil {
+		return
+	}
+	write, full := s.outbox.add(frame)
+	switch {
+	case full:
+		s.cfg.Log.Info().Msg("client disconnected: it does not read its replies")
+		s.abort()
+	case write:
+		s.flush()
+	default:
+		s.count(0)
+	}
+}
+
+// End closes the connection behind what is still to be written. Only the first call counts.
+func (s *Socket) End(code websocket.StatusCode, reason string) {
+	write, first := s.outbox.close(closing{code, reason})
+	if first {
+		time.AfterFunc(s.cfg.CloseGrace, s.abort)
+	}
+	if write {
+		s.flush()
+	}
+}
+
+// flush is the writer. It returns when nothing waits any more, or when the peer is slow; then the goroutine that writes the
+// backlog goes on with it.
+func (s *Socket) flush() {
+	var frames [][]byte
+	for {
+		if s.under.AfterDrain(s.resume) {
+			s.count(s.under.Backlog())
+			return
+		}
+		var end *closing
+		frames, end = s.outbox.take(reusable(frames))
+		switch {
+		case frames != nil:
+			s.write(frames)
+			s.count(s.under.Backlog())
+		case end != nil:
+			go s.finish(end) // the library waits for the peer's close
+			return
+		default:
+			return
+		}
+	}
+}
+
+// reusable gives frames for the next take, unless a crowd of replies made it long.
+func reusable(frames [][]byte) [][]byte {
+	if cap(frames) > 4 {
+		return nil
+	}
+	clear(frames)
+	return frames[:0]
+}
+
+// write writes frames. Short ones leave in one system call.
+func (s *Socket) write(frames [][]byte) {
+	s.under.Cork()
+	for _, frame := range frames {
+		if len(frame) > gather {
+			_ = s.under.Uncork()
+			s.send(frame)
+			s.under.Cork()
+		} else {
+			s.send(frame)
+		}
+	}
+	if err := s.under.Uncork(); err != nil {
+		s.abort()
+	}
+}
+
+func (s *Socket) send(frame []byte) {
+	if err := s.conn.Write(context.Background(), websocket.MessageText, frame); err != nil {
+		s.abort()
+	}
+}
+
+// count brings the connection's share of the budget up to date, where so many bytes are being written.
+func (s *Socket) count(writing int) { s.share.Change(s.outbox.change(writing)) }
+
+func (s *Socket) finish(end *closing) {
+	_ = s.conn.Close(end.code, end.reason) // fails where the peer is gone, which is as well
+	close(s.closed)
+}

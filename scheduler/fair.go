@@ -1,0 +1,98 @@
+package scheduler
+
+import (
+	"slices"
+	"time"
+)
+
+// A fair queue serves its members by weight: a member of weight n is served n times as often as a member of weight 1, if both
+// come back as soon as they were served. Members of equal weight are served first come, first served.
+//
+// This is start-time fair queueing (Goyal, Vin, Cheng: SIGCOMM 1996) with one unit of service each time. A member's finish is
+// the virtual time at which it came plus 1/weight. The member with the least finish is served next, and its finish becomes
+// the virtual time. So finishes only grow along the lane of a weight, and the search for the least one looks at the front
+// of each lane, however many members wait.
+type fair[T any] struct {
+	lanes   []*lane[T] // one for each weight in use
+	virtual float64
+	length  int
+	demand  int // the sum of its members'
+}
+
+type lane[T any] struct {
+	weight  int
+	members list[*position[T]]
+}
+
+// A position is a member's place in at most one fair queue.
+type position[T any] struct {
+	in     *fair[T] // nil: in none
+	lane   *lane[T]
+	place  link[*position[T]]
+	item   T
+	finish float64
+	demand int
+	joined time.Time // this queue
+	since  time.Time // the member has waited from here on, perhaps in another queue before
+}
+
+// init makes a position that is in no queue.
+func (p *position[T]) init(item T) { p.item, p.place.item = item, p }
+
+// front is the member that is served next, nil in an empty queue.
+func (f *fair[T]) front() (first *position[T]) {
+	for _, l := range f.lanes {
+		if p := l.members.front(); first == nil || p.finish < first.finish {
+			first = p
+		}
+	}
+	return first
+}
+
+// longest is the member that has been in the queue longest, nil in an empty one.
+func (f *fair[T]) longest() (longest *position[T]) {
+	for _, l := range f.lanes {
+		if p := l.members.front(); longest == nil || p.joined.Before(longest.joined) {
+			longest = p
+		}
+	}
+	return longest
+}
+
+func (f *fair[T]) push(p *position[T], weight int) {
+	i := slices.IndexFunc(f.lanes, func(l *lane[T]) bool { return l.weight == weight })
+	if i < 0 {
+		i = len(f.lanes)
+		f.lanes = append(f.lanes, &lane[T]{weight: weight})
+	}
+	p.in, p.lane, p.joined = f, f.lanes[i], time.Now()
+	p.finish = f.virtual + 1/float64(weight)
+	p.lane.members.push(&p.place)
+	f.length++
+}
+
+// serve removes the member at the front from its queue.
+func (p *position[T]) serve() {
+	p.in.virtual = max(p.in.virtual, p.finish)
+	p.remove()
+}
+
+// remove takes the member out of the queue it is in, if any.
+func (p *position[T]) remove() {
+	f := p.in
+	if f == nil {
+		return
+	}
+	p.place.remove()
+	f.length--
+	p.setDemand(0)
+	if p.lane.members.length == 0 {
+		f.lanes = slices.DeleteFunc(f.lanes, func(l *lane[T]) bool { return l == p.lane })
+	}
+	p.in, p.lane = nil, nil
+}
+
+func (p *position[T]) setDemand(n int) {
+	p.in.demand += n - p.demand
+	p.demand = n
+}

@@ -1,0 +1,160 @@
+package scheduler
+
+import (
+	"errors"
+	"time"
+
+	"github.com/jsd-project/jsd/call"
+)
+
+// OpenSession opens a session in a container of the tenant, one that also runs its plain calls, after waiting for a slot as Start
+// does. It counts as a call until opened is called. The errors are Start's, and the result says Container, Queue and Cold as
+// Start's does, beside a session too. job.OneShot is ignored.
+//
+// The session's Start waits for a slot of that container, no longer than the queue time and in line with the tenant's other
+// calls: first come, first served. The wait is in Queue. The errors are the container's, and, before the call has a slot, the
+// ones of Scheduler.Start and call.ErrNoSession where the session has ended.
+//
+// A session has one call in flight: its caller starts the next one when the one before is done. Done and Close are the
+// container's. The session pins its container until Done is closed.
+func (s *Scheduler) OpenSession(tenant string, job *call.Call, opened func(call.Session, call.Result, error)) call.Running {
+	return s.start(tenant, request{
+		kind: opens,
+		job:  job,
+		done: func(res call.Result, err error) { opened(nil, res, err) },
+		begin: func(c *container, waited time.Duration) call.Running {
+			return s.openIn(c, job, waited, opened)
+		},
+	})
+}
+
+// A session is one in a tenant's container.
+type session struct {
+	scheduler *Scheduler
+	*pin
+}
+
+var (
+	// errEnded is why a session that was opened in a container on its way out is lost.
+	errEnded = errors.New("container ended as a session was opened")
+
+	// errInFlight is a bug of whoever keeps the order of a session's calls.
+	errInFlight = errors.New("a session was given a call before the one in it was done")
+)
+
+// openIn opens a session in a container in which it has a slot.
+func (s *Scheduler) openIn(c *container, job *call.Call, waited time.Duration, opened func(call.Session, call.Result, error)) call.Running {
+	cold, began := c.used.CompareAndSwap(false, true), time.Now()
+	return c.OpenSession(job, func(given call.Session, res call.Result, err error) {
+		p, err := s.completeOpening(c, given, err, began)
+		res.Container, res.Queue, res.Cold = c.ID(), waited, cold
+		if err != nil {
+			opened(nil, res, err)
+		} else {
+			opened(&session{s, p}, res, nil)
+		}
+	})
+}
+
+// completeOpening releases the slot of a call that opened a session, which from then on pins the container.
+func (s *Scheduler) completeOpening(c *container, given call.Session, err error, began time.Time) (*pin, error) {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.unlock()
+	var p *pin
+	if err == nil && c.closing {
+		err = &call.LostError{Started: true, Cause: errEnded} // the session ends with it
+	}
+	if err == nil {
+		p = &pin{session: given, container: c}
+		p.place.item = p
+		c.pins.push(&p.place)
+		s.alloc.pool.sessions++
+		s.live.Go(func() { // while the container's goroutine, which is not told to end, goes on: so Close waits for it, too
+			<-given.Done()
+			s.unpin(p)
+		})
+	}
+	s.alloc.pool.opened(c)
+	s.alloc.complete(c, began, now)
+	return p, err
+}
+
+// unpin follows the end of a session.
+func (s *Scheduler) unpin(p *pin) {
+	s.mu.Lock()
+	defer s.unlock()
+	a, c, now := s.alloc, p.container, time.Now()
+	a.queue.close(p)
+	p.place.remove()
+	a.pool.sessions--
+	switch {
+	case !c.draining:
+		a.onIdle(c, now)
+	case c.pins.length == 0:
+		a.pool.countPinned(c)
+		a.pool.closeIfUnused(c)
+		a.balance(now)
+	}
+}
+
+// Start is described at OpenSession.
+func (ss *session) Start(job *call.Call, done call.Done) call.Running {
+	s := ss.scheduler
+	w, err := s.acquirePinned(ss.pin, request{kind: plain, job: job, done: done})
+	switch {
+	case err != nil:
+		done(call.Result{}, err)
+		return over{}
+	case w != nil:
+		return pending{s, w}
+	default:
+		return s.startPinned(ss.pin, job, done, 0)
+	}
+}
+
+// acquirePinned takes a slot for a call in a session, or returns what waits for one.
+func (s *Scheduler) acquirePinned(p *pin, r request) (*waiter, error) {
+	s.mu.Lock()
+	defer s.unlock()
+	switch {
+	case s.alloc.state != open:
+		return nil, ErrClosed
+	case p.closed:
+		return nil, call.ErrNoSession
+	case p.inFlight:
+		return nil, errInFlight
+	}
+	w, err := s.alloc.admitPinned(p, r)
+	if w != nil {
+		w.begin = func(_ *container, waited time.Duration) call.Running { return s.startPinned(p, r.job, r.done, waited) }
+		s.setTimerLocked(w)
+	}
+	return w, err
+}
+
+// startPinned starts a session's call that has a slot.
+func (s *Scheduler) startPinned(p *pin, job *call.Call, done call.Done, waited time.Duration) call.Running {
+	c, began := p.container, time.Now()
+	return p.session.Start(job, func(res call.Result, err error) {
+		now := time.Now()
+		s.mu.Lock()
+		p.inFlight = false
+		s.alloc.complete(c, began, now)
+		s.unlock()
+		res.Container, res.Queue = c.ID(), waited
+		done(res, err)
+	})
+}
+
+// Done is closed when the session has ended.
+func (ss *session) Done() <-chan struct{} { return ss.session.Done() }
+
+// Close ends the session with the call that runs; one that waits gets call.ErrNoSession.
+func (ss *session) Close() {
+	s := ss.scheduler
+	s.mu.Lock()
+	s.alloc.queue.close(ss.pin)
+	s.unlock()
+	ss.session.Close()
+}
