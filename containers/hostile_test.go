@@ -408,7 +408,7 @@ func checkDeath(t *testing.T, say func(*peer, *pipes), cause error, answered boo
 	}
 }
 
-// resets is a Network whose connections are reset as soon as they are made, to a slow host when they are over.
+// resets is a Network whose connections are reset as soon as they are made, or to a slow host never made.
 type resets struct{}
 
 func (resets) Dial(ctx context.Context, host string, _ int) (net.Conn, error) {
@@ -521,15 +521,15 @@ func TestFloods(t *testing.T) {
 					t.Errorf("the call beside got %s, %v", result.Value, err)
 				}
 			})
-			host := &client{answer: never}
-			_, err := c.Execute(t.Context(), callWith(host))
+			printer := &client{answer: never}
+			_, err := c.Execute(t.Context(), callWith(printer))
 			beside.Wait()
 			if !isLost(err, true) || !errors.Is(err, errProtocol) {
 				t.Errorf("got %v", err)
 			}
 			<-process.killed
-			if len(host.lines) > testLimits.ConsoleLines+1 {
-				t.Errorf("the client got %d lines", len(host.lines))
+			if len(printer.lines) > testLimits.ConsoleLines+1 {
+				t.Errorf("the client got %d lines", len(printer.lines))
 			}
 			runtime.GC()
 			runtime.ReadMemStats(&after)
@@ -541,7 +541,7 @@ func TestFloods(t *testing.T) {
 }
 
 // Part of a frame that never goes on is no crime, nor does it count as the end of anything: calls get their
-// answers by the daemon's own deadlines, and a container where nothing else happens is given up.
+// answers by the daemon's own deadlines, and a container where nothing else happens is ended.
 func TestFramesThatNeverEnd(t *testing.T) {
 	for name, test := range map[string]struct {
 		part  string
@@ -574,7 +574,7 @@ func TestFramesThatNeverEnd(t *testing.T) {
 				}
 				<-c.Done()
 				if took := time.Since(began); took > 3*time.Minute {
-					t.Errorf("given up after %v", took)
+					t.Errorf("ended after %v", took)
 				}
 			})
 		})

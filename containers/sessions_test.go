@@ -132,7 +132,7 @@ func TestSessionKeepsItsBundle(t *testing.T) {
 	}
 }
 
-func TestHostOfASessionsCalls(t *testing.T) {
+func TestClientsOfASessionsCalls(t *testing.T) {
 	c, _ := open(t, testLimits, func(p *peer) {
 		for id := range 2 {
 			number := id + 1
