@@ -70,9 +70,7 @@ func TestLinesArePrintedAsTheyCome(t *testing.T) {
 				p.next()
 			})
 			printer := &client{}
-			if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute, Stream: true, Client: printer}); err != nil {
-				t.Error(err)
-			}
+			c.succeeds(t, call.Call{Timeout: time.Minute, Stream: true, Client: printer})
 			if !slices.Equal(printer.lines, test.want) {
 				t.Errorf("printed %q\nwant    %q", printer.lines, test.want)
 			}
@@ -92,9 +90,7 @@ func TestCallWithoutWishesIsSentAsSuch(t *testing.T) {
 		{Timeout: time.Minute, Client: &client{}},
 		{Timeout: time.Minute, Stream: true, Callbacks: []string{"f"}}, // nobody would be there
 	} {
-		if _, err := c.Execute(t.Context(), job); err != nil {
-			t.Error(err)
-		}
+		c.succeeds(t, job)
 	}
 }
 
@@ -218,39 +214,35 @@ func TestExecuteWaitsForCallbacks(t *testing.T) {
 		}, want: &call.Failure{Code: call.Cancelled}},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c, _ := open(t, testLimits, func(p *peer) {
-					p.expect(kindCall, clientCall)
-					p.send(kindCallback, `{"id":1,"callback":1,"name":"f"}`, "[]")
-					time.Sleep(time.Millisecond)
-					test.answer(p)
-					p.expect(kindCall, `{"id":2,"timeout":60000,"cpu":0}`)
-					p.result(2, "2")
-					p.next()
-				})
-				ctx := t.Context()
-				if test.ctx != nil {
-					ctx = test.ctx(t)
-				}
-				asked, left := 0, 0
-				printer := &client{answer: func(ctx context.Context, _ string, _ json.RawMessage) (json.RawMessage, error) {
-					asked++
-					<-ctx.Done()
-					time.Sleep(lag)
-					left++
-					return []byte("1"), nil
-				}}
-				if _, err := c.Execute(ctx, callWith(printer)); !reflect.DeepEqual(err, test.want) {
-					t.Errorf("got %#v", err)
-				}
-				if asked != 1 || left != 1 || printer.lines != nil {
-					t.Errorf("of %d callbacks %d had ended, with %q printed", asked, left, printer.lines)
-				}
-				if result, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute}); string(result.Value) != "2" || err != nil {
-					t.Errorf("the next call got %s, %v", result.Value, err)
-				}
+		virtually(t, test.name, func(t *testing.T) {
+			c, _ := open(t, testLimits, func(p *peer) {
+				p.expect(kindCall, clientCall)
+				p.send(kindCallback, `{"id":1,"callback":1,"name":"f"}`, "[]")
+				time.Sleep(time.Millisecond)
+				test.answer(p)
+				p.expect(kindCall, `{"id":2,"timeout":60000,"cpu":0}`)
+				p.result(2, "2")
+				p.next()
 			})
+			ctx := t.Context()
+			if test.ctx != nil {
+				ctx = test.ctx(t)
+			}
+			asked, left := 0, 0
+			printer := &client{answer: func(ctx context.Context, _ string, _ json.RawMessage) (json.RawMessage, error) {
+				asked++
+				<-ctx.Done()
+				time.Sleep(lag)
+				left++
+				return []byte("1"), nil
+			}}
+			if _, err := c.Execute(ctx, callWith(printer)); !reflect.DeepEqual(err, test.want) {
+				t.Errorf("got %#v", err)
+			}
+			if asked != 1 || left != 1 || printer.lines != nil {
+				t.Errorf("of %d callbacks %d had ended, with %q printed", asked, left, printer.lines)
+			}
+			c.gives(t, *minute(), "2")
 		})
 	}
 }
@@ -277,9 +269,7 @@ func TestReplyToACallThatHasEndedIsNotSent(t *testing.T) {
 		for _, job := range []call.Call{callWith(&client{answer: func(context.Context, string, json.RawMessage) (json.RawMessage, error) {
 			return []byte("1"), nil
 		}}), {Timeout: time.Minute}} {
-			if _, err := c.Execute(t.Context(), job); err != nil {
-				t.Error(err)
-			}
+			c.succeeds(t, job)
 		}
 	})
 }

@@ -553,30 +553,28 @@ func TestFramesThatNeverEnd(t *testing.T) {
 		"a byte now and then": {"\x00\x0f\xff\xff\x04{\"id\":1}\n\"", true},
 		"nothing":             {"", false},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c := openMetered(t, busy(time.Hour), func(p *peer) {
-					p.nextCall()
-					go func() { // it reads, so that nothing else is the reason
-						_, _ = io.Copy(io.Discard, p.conn)
-					}()
-					p.raw(test.part)
-					for test.drips && p.raw("x") {
-						time.Sleep(5 * time.Second)
-					}
-					<-p.killed
-				})
-				began := time.Now()
-				_, err := c.Execute(t.Context(), call.Call{Timeout: time.Second})
-				var failure *call.Failure
-				if !errors.As(err, &failure) || failure.Code != call.Timeout || time.Since(began) != time.Second+deadlineGrace {
-					t.Errorf("got %v after %v", err, time.Since(began))
+		virtually(t, name, func(t *testing.T) {
+			c := openMetered(t, busy(time.Hour), func(p *peer) {
+				p.nextCall()
+				go func() { // it reads, so that nothing else is the reason
+					_, _ = io.Copy(io.Discard, p.conn)
+				}()
+				p.raw(test.part)
+				for test.drips && p.raw("x") {
+					time.Sleep(5 * time.Second)
 				}
-				<-c.Done()
-				if took := time.Since(began); took > 3*time.Minute {
-					t.Errorf("ended after %v", took)
-				}
+				<-p.killed
 			})
+			began := time.Now()
+			_, err := c.Execute(t.Context(), call.Call{Timeout: time.Second})
+			var failure *call.Failure
+			if !errors.As(err, &failure) || failure.Code != call.Timeout || time.Since(began) != time.Second+deadlineGrace {
+				t.Errorf("got %v after %v", err, time.Since(began))
+			}
+			<-c.Done()
+			if took := time.Since(began); took > 3*time.Minute {
+				t.Errorf("ended after %v", took)
+			}
 		})
 	}
 }
