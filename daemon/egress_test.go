@@ -17,6 +17,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -151,6 +152,9 @@ func TestScriptsReachListedHosts(t *testing.T) {
 				{"many at once", `(async () => (await Promise.all(Array.from({ length: 100 }, async () => (await fetch(http_ + '/hello')).text()))).length)()`, `100`},
 				{"what it leaves open", `require('net').connect(port, 'localhost'); 1`, `1`},
 			} {
+				if driver == "process" && !slices.Contains([]string{"fetch", "https", "net"}, test.name) {
+					continue // as in a container, where nothing but this way leads out
+				}
 				t.Run(test.name, func(t *testing.T) {
 					if got := c.Execute(s.script(test.code)).String(); got != test.want {
 						t.Errorf("got  %s\nwant %s", got, test.want)

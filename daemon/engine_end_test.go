@@ -13,20 +13,32 @@ import (
 )
 
 // What only an engine that may be broken shows, of daemons that are processes.
-func TestOnAnEngineOfItsOwn(t *testing.T) {
-	t.Parallel()
-	engine := jsdtest.NeedEngine(t)
-	for _, test := range []struct {
-		name string
-		run  func(*testing.T, *jsdtest.Engine)
-	}{
+
+type engineTest struct {
+	name string
+	run  func(*testing.T, *jsdtest.Engine)
+}
+
+func TestOnAnEngineThatEnds(t *testing.T) {
+	onAnEngine(t, []engineTest{
 		{"only calls in what died are lost", onlyCallsInWhatDiedAreLost},
 		{"SIGKILL leaves nothing after the next start", sigkillLeavesNothing},
+	})
+}
+
+func TestOnAnEngineThatStops(t *testing.T) {
+	onAnEngine(t, []engineTest{
 		{"daemons on one engine", daemonsOnOneEngine},
 		{"SIGTERM drains", sigtermDrains},
 		{"gVisor", onGVisor},
 		{"SIGTERM with an engine that is stopped", sigtermWithoutEngine},
-	} {
+	})
+}
+
+func onAnEngine(t *testing.T, tests []engineTest) {
+	t.Parallel()
+	engine := jsdtest.NeedEngine(t)
+	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			engine.T = t
 			test.run(t, engine)

@@ -51,7 +51,6 @@ func onGVisor(t *testing.T, engine *jsdtest.Engine) {
 	}
 	j.T = t
 	j.End(syscall.SIGTERM)
-	t.Run("liveness", func(t *testing.T) { gVisorLiveness(t, engine, image) })
 }
 
 // packagedImage is the runtime image with a package.
@@ -130,14 +129,19 @@ func gVisorBusy(t *testing.T, j *jsdtest.Process) {
 
 // A container whose agent is slow to answer lives as long as the engine counts processor time for it, or says
 // that it does not know.
-func gVisorLiveness(t *testing.T, engine *jsdtest.Engine, image string) {
-	t.Setenv("DOCKER_HOST", engine.Host)
+func TestLivenessOnGVisor(t *testing.T) {
+	t.Parallel()
+	jsdtest.NeedImage(t)
 	driver, err := docker.New(t.Context(), docker.Config{Instance: "gvisor-liveness", Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer driver.Close()
-	process, err := driver.Start(t.Context(), docker.Spec{Image: image, Runtime: jsdtest.GVisor, Memory: 256, CPUs: 0.5, PIDs: 128, Tmp: 16})
+	spec := docker.Spec{Image: docker.DefaultImage, Runtime: jsdtest.GVisor, Memory: 256, CPUs: 0.5, PIDs: 128, Tmp: 16}
+	if _, err := driver.Check(t.Context(), spec); errors.Is(err, docker.ErrNoRuntime) {
+		jsdtest.Missing(t, err)
+	}
+	process, err := driver.Start(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)
 	}

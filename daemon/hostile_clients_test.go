@@ -36,7 +36,7 @@ func TestHostileClients(t *testing.T) {
 		run    func(*testing.T, *besieged)
 		on     string // what TLS may make a difference to is tried with and without
 	}{
-		{"10,000 connections opened and dropped", little, openAndDrop, "both"},
+		{"connections opened and dropped", little, openAndDrop, "both"},
 		{"headers", little, wrongHeaders, "plain"},
 		{"handshakes", little, wrongHandshakes, "TLS"},
 		{"pipelined requests", little, pipelined, "plain"},
@@ -71,7 +71,11 @@ func TestHostileClients(t *testing.T) {
 
 func openAndDrop(t *testing.T, b *besieged) {
 	var refused atomic.Int64
-	many(10_000, 50, func(i int) {
+	connections := 10_000
+	if b.tls != nil { // whose handshakes are what takes time
+		connections = 1000
+	}
+	many(connections, 50, func(i int) {
 		c := b.raw(t, b.Address)
 		if i%4 >= 2 {
 			c.say(upgradeRequest)

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"github.com/jsd-project/jsd/jsdtest"
 )
 
 // crowdMemory is what a WebSocket that has said nothing may cost the daemon, in KiB: a goroutine with a small stack,
@@ -22,9 +20,6 @@ func TestCrowd(t *testing.T) {
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil || files.Max < places+told+away+1000 {
 		t.Skipf("needs %d open files, may have %d", places+told+away+1000, files.Max)
-	}
-	if jsdtest.UnderRace {
-		t.Skip("two race detectors and 10,000 connections are too much for most machines")
 	}
 	b := besiege(t, false, "--max-connections", fmt.Sprint(places))
 	b.withstands(t, (places+told+away)*crowdMemory>>10, func(t *testing.T) {

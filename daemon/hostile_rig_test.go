@@ -47,7 +47,7 @@ func besiege(t *testing.T, overTLS bool, arguments ...string) *besieged {
 		arguments = append(arguments, "--tls-cert", certificate, "--tls-key", key)
 		secured = &tls.Config{RootCAs: pool, ServerName: "localhost"}
 	}
-	b := &besieged{Process: jsdtest.Serve(t, nil, arguments...), tls: secured, stop: make(chan struct{}), stopped: make(chan struct{})}
+	b := &besieged{Process: jsdtest.ServePlain(t, arguments...), tls: secured, stop: make(chan struct{}), stopped: make(chan struct{})}
 	neighbour := b.dial(t, "json-rpc")
 	if got := neighbour.Execute(script{"code": "1", "tenant": "neighbour"}).String(); got != "1" {
 		t.Fatalf("the neighbour's first call got %s", got)
@@ -163,9 +163,6 @@ func (b *besieged) withstands(t *testing.T, most int, attack func(t *testing.T))
 		}
 	}
 	t.Logf("%v, %d MiB, then %d MiB at most; the neighbour had %d calls, the slowest %v", took.Round(time.Millisecond), before.rss, after.peak, now-calls, slowest)
-	if jsdtest.UnderRace {
-		return
-	}
 	if after.peak > before.rss+most || after.peak > b.rest.rss+max(most, growth+little) {
 		t.Errorf("memory grew from %d MiB, %d at rest, to %d, may grow by %d", before.rss, b.rest.rss, after.peak, most)
 	}

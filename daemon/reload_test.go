@@ -16,7 +16,7 @@ import (
 func TestReload(t *testing.T) {
 	t.Parallel()
 	file := tenantsFile(t, "tenants: {acme: {maxTimeout: 5s}}")
-	d, log := jsdtest.StartQuiet(t, "--tenants", file)
+	d, log := jsdtest.StartQuiet(t, "--tenants", file, "--timeout", "3s")
 	c := d.Dial(t, "json-rpc")
 	may := func(when string, timeout int, want string) {
 		t.Helper()

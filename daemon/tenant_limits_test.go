@@ -67,19 +67,34 @@ var limitTests = map[string]func(*limited){
 	"hosts": testHosts, "networks": testNetworks,
 }
 
-// Each limit of a tenant holds with real containers, and the tenant beside it has none of it.
+// made are the limits that a container is made by, which plain processes have not.
+var made = []string{"image", "runtime", "memory", "cpus", "pids", "tmp"}
+
+// Each limit of a tenant holds, and the tenant beside it has none of it.
 func TestLimitsOfATenantHold(t *testing.T) {
 	t.Parallel()
-	d := start(t, "docker", "--max-containers", "16", "--spare", "1", "--min-containers", "0",
-		"--tenants", tenantsFile(t, strings.Replace(limitedTenants, "IMAGE", derivedImage(t), 1)))
 	for _, row := range tenants.PolicyTable() {
 		if limitTests[row.Key] == nil {
 			t.Errorf("no test shows that %s holds", row.Key)
 		}
 	}
-	for limit, test := range limitTests {
-		t.Run(limit, func(t *testing.T) {
-			test(&limited{client: d.Dial(t, "json-rpc"), d: d, tenant: limit})
+	var ofContainers, ofBoth strings.Builder
+	for line := range strings.Lines(strings.Replace(limitedTenants, "IMAGE", derivedImage(t), 1)) {
+		tenant, _, _ := strings.Cut(strings.TrimSpace(line), ":")
+		ofContainers.WriteString(line)
+		if !slices.Contains(made, tenant) {
+			ofBoth.WriteString(line)
+		}
+	}
+	for driver, file := range map[string]string{"docker": ofContainers.String(), "process": ofBoth.String()} {
+		t.Run(driver, func(t *testing.T) {
+			t.Parallel()
+			d := start(t, driver, "--max-containers", "16", "--spare", "1", "--min-containers", "0", "--tenants", tenantsFile(t, file))
+			for limit, test := range limitTests {
+				if slices.Contains(made, limit) == (driver == "docker") {
+					t.Run(limit, func(t *testing.T) { test(&limited{client: d.Dial(t, "json-rpc"), d: d, tenant: limit}) })
+				}
+			}
 		})
 	}
 }

@@ -33,9 +33,9 @@ func Main(m *testing.M, parallel int) {
 	flag.Parse()
 	_ = flag.Set("test.parallel", strconv.Itoa(parallel))
 	// Before a test has a folder of its own for temporary files.
-	built.dir, built.err = os.MkdirTemp("", "jsd-test-")
+	binaries.dir, binaries.err = os.MkdirTemp("", "jsd-test-")
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
-		_ = os.RemoveAll(built.dir)
+		_ = os.RemoveAll(binaries.dir)
 		for _, end := range atEnd.all {
 			if err := end(); err != nil {
 				fmt.Fprintln(os.Stderr, err)
@@ -58,29 +58,41 @@ func AtEnd(remove func() error) {
 	atEnd.all = append(atEnd.all, remove)
 }
 
-var built struct {
-	once sync.Once
-	dir  string
-	err  error
+// binaries are jsd with the race detector, where this process has it, and without.
+var binaries struct {
+	dir          string
+	err          error
+	raced, plain sync.Once
 }
 
-// Binary is jsd, built from these sources once for all tests of a package, which has to have Main.
+// Binary is jsd, built from these sources once for all tests of a package, which has to have Main. It has the race
+// detector where this process does.
 func Binary(t testing.TB) string {
 	t.Helper()
-	built.once.Do(func() {
-		if built.err != nil {
-			return
-		}
-		var flags []string
-		if UnderRace {
-			flags = []string{"-race"}
-		}
-		built.err = goBuild(built.dir, "github.com/jsd-project/jsd/cmd/jsd", flags...)
-	})
-	if built.err != nil {
-		t.Fatal(built.err)
+	if !UnderRace {
+		return PlainBinary(t)
 	}
-	return filepath.Join(built.dir, "jsd")
+	return binary(t, &binaries.raced, "jsd", "-race")
+}
+
+// PlainBinary is Binary without the race detector, for tests that judge how much of the machine it takes.
+func PlainBinary(t testing.TB) string {
+	t.Helper()
+	return binary(t, &binaries.plain, "plain/jsd")
+}
+
+func binary(t testing.TB, once *sync.Once, name string, flags ...string) string {
+	t.Helper()
+	path := filepath.Join(binaries.dir, name)
+	once.Do(func() {
+		if binaries.err == nil {
+			binaries.err = goBuild(path, "github.com/jsd-project/jsd/cmd/jsd", flags...)
+		}
+	})
+	if binaries.err != nil {
+		t.Fatal(binaries.err)
+	}
+	return path
 }
 
 func goBuild(to, of string, flags ...string) error {
@@ -105,7 +117,12 @@ func Build(t testing.TB, to, of string) {
 // Command is jsd, not started yet, with this process's environment but for the settings of jsd's own in it.
 func Command(t testing.TB, arguments ...string) *exec.Cmd {
 	t.Helper()
-	jsd := exec.Command(Binary(t), arguments...)
+	return command(Binary(t), arguments...)
+}
+
+func command(binary string, arguments ...string) *exec.Cmd {
+	jsd := exec.Command(binary, arguments...)
+	jsd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // also where the test's end is a panic
 	jsd.Env = append(slices.DeleteFunc(os.Environ(), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
 		switch name {
@@ -169,7 +186,18 @@ func Launch(t testing.TB, jsd *exec.Cmd) *Process {
 // listens. It ends with the test, by SIGTERM.
 func Serve(t testing.TB, on *Engine, flags ...string) *Process {
 	t.Helper()
-	jsd := Command(t, append([]string{"serve", "--listen", "127.0.0.1:0", "--log-level", "debug"}, flags...)...)
+	return serve(t, Binary(t), on, flags...)
+}
+
+// ServePlain is Serve without the race detector.
+func ServePlain(t testing.TB, flags ...string) *Process {
+	t.Helper()
+	return serve(t, PlainBinary(t), nil, flags...)
+}
+
+func serve(t testing.TB, binary string, on *Engine, flags ...string) *Process {
+	t.Helper()
+	jsd := command(binary, append([]string{"serve", "--listen", "127.0.0.1:0", "--log-level", "debug"}, flags...)...)
 	if on != nil {
 		jsd.Env = append(jsd.Env, "DOCKER_HOST="+on.Host)
 	}
