@@ -105,9 +105,7 @@ func TestCallTooLongForAFrame(t *testing.T) {
 			t.Fatalf("got %v", err)
 		}
 	}
-	if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
-		t.Errorf("the next call got %v", err)
-	}
+	c.succeeds(t, *minute())
 }
 
 // deaf reads all that it is sent and answers none of it.
@@ -191,25 +189,23 @@ func TestAgentThatDoesNotStopACall(t *testing.T) {
 		"that was cancelled":        {time.Minute, time.Second, &call.Failure{Code: call.Cancelled}, time.Second + cancelAnswer, errUncancelled},
 		"that is past its deadline": {time.Second, time.Minute, &call.Failure{Code: call.Timeout, Limit: "wall"}, time.Second + deadlineGrace, errOverdue},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c, process := open(t, testLimits, deaf)
-				neighbour := newRecorder()
-				c.Start(&call.Call{Timeout: time.Hour}, neighbour.done)
-				began := time.Now()
-				_, err := c.Execute(cancelled(t, test.cancel), call.Call{Timeout: test.timeout})
-				if !reflect.DeepEqual(err, test.want) || time.Since(began) != test.done {
-					t.Errorf("got %#v after %v", err, time.Since(began))
-				}
-				<-process.killed
-				stopped := min(test.cancel, test.timeout+deadlineGrace)
-				if took := time.Since(began); took != stopped+cancelGrace {
-					t.Errorf("ended after %v", took)
-				}
-				if o := <-neighbour; !isLost(o.err, true) || !errors.Is(o.err, test.cause) {
-					t.Errorf("the neighbour got %#v", o.err)
-				}
-			})
+		virtually(t, name, func(t *testing.T) {
+			c, process := open(t, testLimits, deaf)
+			neighbour := newRecorder()
+			c.Start(&call.Call{Timeout: time.Hour}, neighbour.done)
+			began := time.Now()
+			_, err := c.Execute(cancelled(t, test.cancel), call.Call{Timeout: test.timeout})
+			if !reflect.DeepEqual(err, test.want) || time.Since(began) != test.done {
+				t.Errorf("got %#v after %v", err, time.Since(began))
+			}
+			<-process.killed
+			stopped := min(test.cancel, test.timeout+deadlineGrace)
+			if took := time.Since(began); took != stopped+cancelGrace {
+				t.Errorf("ended after %v", took)
+			}
+			if o := <-neighbour; !isLost(o.err, true) || !errors.Is(o.err, test.cause) {
+				t.Errorf("the neighbour got %#v", o.err)
+			}
 		})
 	}
 }

@@ -2,6 +2,8 @@ package containers
 
 import (
 	"context"
+	"testing"
+	"testing/synctest"
 
 	"github.com/jsd-project/jsd/call"
 )
@@ -37,4 +39,25 @@ func (c *Container) openSession(ctx context.Context, job call.Call) (*openedSess
 		})
 	})
 	return opened, err
+}
+
+// succeeds wants a call to come to a value.
+func (c *Container) succeeds(t *testing.T, job call.Call) {
+	t.Helper()
+	if _, err := c.Execute(t.Context(), job); err != nil {
+		t.Errorf("the call got %v", err)
+	}
+}
+
+// gives wants a call to come to this value.
+func (c *Container) gives(t *testing.T, job call.Call, value string) {
+	t.Helper()
+	if result, err := c.Execute(t.Context(), job); string(result.Value) != value || err != nil {
+		t.Errorf("the call got %s, %v, want %s", result.Value, err, value)
+	}
+}
+
+// virtually runs a subtest in virtual time.
+func virtually(t *testing.T, name string, test func(*testing.T)) {
+	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
 }

@@ -92,38 +92,36 @@ func TestSilentAgent(t *testing.T) {
 		{name: "a meter that never answers", meter: hanging, ends: 70 * time.Second}, // two looks of 25 s, from 20 s on
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				if test.until > 0 {
-					test.meter = busy(test.until)
+		virtually(t, test.name, func(t *testing.T) {
+			if test.until > 0 {
+				test.meter = busy(test.until)
+			}
+			pings := make(chan int, 1)
+			begun := time.Now()
+			c := openMetered(t, test.meter, func(p *peer) {
+				if test.deaf {
+					<-p.killed
+					pings <- 1 // which it did not read
+					return
 				}
-				pings := make(chan int, 1)
-				begun := time.Now()
-				c := openMetered(t, test.meter, func(p *peer) {
-					if test.deaf {
-						<-p.killed
-						pings <- 1 // which it did not read
-						return
-					}
-					pings <- ignore(p)
-				})
-				if test.call {
-					_, err := c.Execute(t.Context(), call.Call{Timeout: long})
-					checkSilenced(t, err, test.ends > long)
-				}
-				<-c.Done()
-				if ended := time.Since(begun); ended != test.ends {
-					t.Errorf("ended after %v, want %v", ended, test.ends)
-				}
-				_, err := c.Execute(t.Context(), call.Call{Timeout: long})
-				var lost *call.LostError
-				if !errors.As(err, &lost) || lost.Started || !errors.Is(err, ErrSilent) {
-					t.Errorf("a later call got %v", err)
-				}
-				if n := <-pings; n != 1 {
-					t.Errorf("%d pings, although none was answered", n)
-				}
+				pings <- ignore(p)
 			})
+			if test.call {
+				_, err := c.Execute(t.Context(), call.Call{Timeout: long})
+				checkSilenced(t, err, test.ends > long)
+			}
+			<-c.Done()
+			if ended := time.Since(begun); ended != test.ends {
+				t.Errorf("ended after %v, want %v", ended, test.ends)
+			}
+			_, err := c.Execute(t.Context(), call.Call{Timeout: long})
+			var lost *call.LostError
+			if !errors.As(err, &lost) || lost.Started || !errors.Is(err, ErrSilent) {
+				t.Errorf("a later call got %v", err)
+			}
+			if n := <-pings; n != 1 {
+				t.Errorf("%d pings, although none was answered", n)
+			}
 		})
 	}
 }
@@ -183,9 +181,7 @@ func TestAgentThatSpeaksIsNotPinged(t *testing.T) {
 				t.Errorf("got kind %d", f.kind)
 			}
 		})
-		if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Hour}); err != nil {
-			t.Error(err)
-		}
+		c.succeeds(t, call.Call{Timeout: time.Hour})
 		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
@@ -199,30 +195,28 @@ func TestAgentThatAnswersLate(t *testing.T) {
 		"while it is examined":  14 * time.Second,
 		"after a long time":     49 * time.Second,
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				meter := stopped
-				if after > 15*time.Second {
-					meter = busy(time.Hour)
-				}
-				const rounds = 3
-				c := openMetered(t, meter, func(p *peer) {
-					for range rounds {
-						if f, ok := p.nextOrPing(); !ok || f.kind != kindPing {
-							t.Errorf("got kind %d, %v", f.kind, ok)
-						}
-						time.Sleep(after)
-						p.send(kindPong, "{}", "")
+		virtually(t, name, func(t *testing.T) {
+			meter := stopped
+			if after > 15*time.Second {
+				meter = busy(time.Hour)
+			}
+			const rounds = 3
+			c := openMetered(t, meter, func(p *peer) {
+				for range rounds {
+					if f, ok := p.nextOrPing(); !ok || f.kind != kindPing {
+						t.Errorf("got kind %d, %v", f.kind, ok)
 					}
-					p.next()
-				})
-				time.Sleep(rounds*(after+20*time.Second) + time.Minute)
-				select {
-				case <-c.Done():
-					t.Errorf("ended: %v", c.link.cause)
-				default:
+					time.Sleep(after)
+					p.send(kindPong, "{}", "")
 				}
+				p.next()
 			})
+			time.Sleep(rounds*(after+20*time.Second) + time.Minute)
+			select {
+			case <-c.Done():
+				t.Errorf("ended: %v", c.link.cause)
+			default:
+			}
 		})
 	}
 }
@@ -312,18 +306,16 @@ func TestSlowAgentHasTimeToStop(t *testing.T) {
 			&call.Failure{Code: call.Timeout, Limit: "wall"}, time.Second + deadlineGrace,
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c := openMetered(t, busy(time.Hour), test.agent)
-				begun := time.Now()
-				if err := test.run(t, c); !reflect.DeepEqual(err, test.err) || time.Since(begun) != test.takes {
-					t.Errorf("got %v after %v", err, time.Since(begun))
-				}
-				time.Sleep(slow + time.Second)
-				if result, err := c.Execute(t.Context(), call.Call{Timeout: time.Second}); string(result.Value) != "2" {
-					t.Errorf("the next call got %s, %v", result.Value, err)
-				}
-			})
+		virtually(t, name, func(t *testing.T) {
+			c := openMetered(t, busy(time.Hour), test.agent)
+			begun := time.Now()
+			if err := test.run(t, c); !reflect.DeepEqual(err, test.err) || time.Since(begun) != test.takes {
+				t.Errorf("got %v after %v", err, time.Since(begun))
+			}
+			time.Sleep(slow + time.Second)
+			if result, err := c.Execute(t.Context(), call.Call{Timeout: time.Second}); string(result.Value) != "2" {
+				t.Errorf("the next call got %s, %v", result.Value, err)
+			}
 		})
 	}
 }

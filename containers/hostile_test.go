@@ -408,7 +408,7 @@ func checkDeath(t *testing.T, say func(*peer, *pipes), cause error, answered boo
 	}
 }
 
-// resets is a Network whose connections are reset as soon as they are made, to a slow host when they are over.
+// resets is a Network whose connections are reset as soon as they are made, or to a slow host never made.
 type resets struct{}
 
 func (resets) Dial(ctx context.Context, host string, _ int) (net.Conn, error) {
@@ -521,15 +521,15 @@ func TestFloods(t *testing.T) {
 					t.Errorf("the call beside got %s, %v", result.Value, err)
 				}
 			})
-			host := &client{answer: never}
-			_, err := c.Execute(t.Context(), callWith(host))
+			printer := &client{answer: never}
+			_, err := c.Execute(t.Context(), callWith(printer))
 			beside.Wait()
 			if !isLost(err, true) || !errors.Is(err, errProtocol) {
 				t.Errorf("got %v", err)
 			}
 			<-process.killed
-			if len(host.lines) > testLimits.ConsoleLines+1 {
-				t.Errorf("the client got %d lines", len(host.lines))
+			if len(printer.lines) > testLimits.ConsoleLines+1 {
+				t.Errorf("the client got %d lines", len(printer.lines))
 			}
 			runtime.GC()
 			runtime.ReadMemStats(&after)
@@ -541,7 +541,7 @@ func TestFloods(t *testing.T) {
 }
 
 // Part of a frame that never goes on is no crime, nor does it count as the end of anything: calls get their
-// answers by the daemon's own deadlines, and a container where nothing else happens is given up.
+// answers by the daemon's own deadlines, and a container where nothing else happens is ended.
 func TestFramesThatNeverEnd(t *testing.T) {
 	for name, test := range map[string]struct {
 		part  string
@@ -553,30 +553,28 @@ func TestFramesThatNeverEnd(t *testing.T) {
 		"a byte now and then": {"\x00\x0f\xff\xff\x04{\"id\":1}\n\"", true},
 		"nothing":             {"", false},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c := openMetered(t, busy(time.Hour), func(p *peer) {
-					p.nextCall()
-					go func() { // it reads, so that nothing else is the reason
-						_, _ = io.Copy(io.Discard, p.conn)
-					}()
-					p.raw(test.part)
-					for test.drips && p.raw("x") {
-						time.Sleep(5 * time.Second)
-					}
-					<-p.killed
-				})
-				began := time.Now()
-				_, err := c.Execute(t.Context(), call.Call{Timeout: time.Second})
-				var failure *call.Failure
-				if !errors.As(err, &failure) || failure.Code != call.Timeout || time.Since(began) != time.Second+deadlineGrace {
-					t.Errorf("got %v after %v", err, time.Since(began))
+		virtually(t, name, func(t *testing.T) {
+			c := openMetered(t, busy(time.Hour), func(p *peer) {
+				p.nextCall()
+				go func() { // it reads, so that nothing else is the reason
+					_, _ = io.Copy(io.Discard, p.conn)
+				}()
+				p.raw(test.part)
+				for test.drips && p.raw("x") {
+					time.Sleep(5 * time.Second)
 				}
-				<-c.Done()
-				if took := time.Since(began); took > 3*time.Minute {
-					t.Errorf("given up after %v", took)
-				}
+				<-p.killed
 			})
+			began := time.Now()
+			_, err := c.Execute(t.Context(), call.Call{Timeout: time.Second})
+			var failure *call.Failure
+			if !errors.As(err, &failure) || failure.Code != call.Timeout || time.Since(began) != time.Second+deadlineGrace {
+				t.Errorf("got %v after %v", err, time.Since(began))
+			}
+			<-c.Done()
+			if took := time.Since(began); took > 3*time.Minute {
+				t.Errorf("ended after %v", took)
+			}
 		})
 	}
 }

@@ -121,18 +121,14 @@ func TestSessionKeepsItsBundle(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []string{"bb", "cc"} {
-		if _, err := c.Execute(t.Context(), call.Call{Bundle: bundleOf(id, 2), Timeout: time.Minute}); err != nil {
-			t.Error(err)
-		}
+		c.succeeds(t, call.Call{Bundle: bundleOf(id, 2), Timeout: time.Minute})
 	}
 	s.Close()
 	<-s.Done()
-	if _, err := c.Execute(t.Context(), call.Call{Bundle: bundleOf("dddd", 4), Timeout: time.Minute}); err != nil {
-		t.Error(err)
-	}
+	c.succeeds(t, call.Call{Bundle: bundleOf("dddd", 4), Timeout: time.Minute})
 }
 
-func TestHostOfASessionsCalls(t *testing.T) {
+func TestClientsOfASessionsCalls(t *testing.T) {
 	c, _ := open(t, testLimits, func(p *peer) {
 		for id := range 2 {
 			number := id + 1
@@ -257,41 +253,37 @@ func TestSessionEndsUnderACall(t *testing.T) {
 		}, running: call.ErrNoSession},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s, c, _ := openSession(t, testLimits, func(p *peer) {
-					p.expect(kindCall, fmt.Sprintf(inside, 2))
-					test.agent(p)
-					if test.running != call.ErrNoSession {
-						p.ended(1)
-					}
-					p.serveWithoutSessions()
-				})
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
-				var calls sync.WaitGroup
-				calls.Go(func() {
-					if _, err := s.Execute(ctx, call.Call{Timeout: time.Minute}); !reflect.DeepEqual(err, test.running) {
-						t.Errorf("the call that ran got %#v", err)
-					}
-				})
-				synctest.Wait()
-				if test.cancel {
-					cancel()
+		virtually(t, test.name, func(t *testing.T) {
+			s, c, _ := openSession(t, testLimits, func(p *peer) {
+				p.expect(kindCall, fmt.Sprintf(inside, 2))
+				test.agent(p)
+				if test.running != call.ErrNoSession {
+					p.ended(1)
 				}
-				if test.close {
-					s.Close()
-				}
-				calls.Wait()
-				<-s.Done()
-				if _, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute}); err != call.ErrNoSession {
-					t.Errorf("a call after the end got %#v", err)
-				}
-				if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
-					t.Errorf("the next call got %v", err)
-				}
-				c.lives(t)
+				p.serveWithoutSessions()
 			})
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var calls sync.WaitGroup
+			calls.Go(func() {
+				if _, err := s.Execute(ctx, call.Call{Timeout: time.Minute}); !reflect.DeepEqual(err, test.running) {
+					t.Errorf("the call that ran got %#v", err)
+				}
+			})
+			synctest.Wait()
+			if test.cancel {
+				cancel()
+			}
+			if test.close {
+				s.Close()
+			}
+			calls.Wait()
+			<-s.Done()
+			if _, err := s.Execute(t.Context(), call.Call{Timeout: time.Minute}); err != call.ErrNoSession {
+				t.Errorf("a call after the end got %#v", err)
+			}
+			c.succeeds(t, *minute())
+			c.lives(t)
 		})
 	}
 }
@@ -405,33 +397,29 @@ func TestSessionThatDoesNotOpen(t *testing.T) {
 			want: &call.Failure{Code: call.LimitExceeded, Limit: "frame"}},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c, _ := open(t, limits, func(p *peer) {
-					if test.agent != nil {
-						test.agent(p)
-					}
-					if id, _, ok := p.nextCall(); ok {
-						p.result(id, "0")
-					}
-					p.next()
-				})
-				ctx := t.Context()
-				if test.ctx != nil {
-					ctx = test.ctx(t)
+		virtually(t, test.name, func(t *testing.T) {
+			c, _ := open(t, limits, func(p *peer) {
+				if test.agent != nil {
+					test.agent(p)
 				}
-				if s, err := c.openSession(ctx, test.call); s != nil || !reflect.DeepEqual(err, test.want) {
-					t.Errorf("got %v, %#v", s, err)
+				if id, _, ok := p.nextCall(); ok {
+					p.result(id, "0")
 				}
-				if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
-					t.Errorf("the next call got %v", err)
-				}
-				time.Sleep(2 * cancelGrace)
-				c.lives(t)
-				if len(c.sessions.live) != 0 {
-					t.Errorf("%d sessions are kept", len(c.sessions.live))
-				}
+				p.next()
 			})
+			ctx := t.Context()
+			if test.ctx != nil {
+				ctx = test.ctx(t)
+			}
+			if s, err := c.openSession(ctx, test.call); s != nil || !reflect.DeepEqual(err, test.want) {
+				t.Errorf("got %v, %#v", s, err)
+			}
+			c.succeeds(t, *minute())
+			time.Sleep(2 * cancelGrace)
+			c.lives(t)
+			if len(c.sessions.live) != 0 {
+				t.Errorf("%d sessions are kept", len(c.sessions.live))
+			}
 		})
 	}
 }
@@ -505,46 +493,44 @@ func TestCallBehindACancelledOneInASession(t *testing.T) {
 		}, false, end{"", call.ErrNoSession, slow}},
 		"the container dies": {func(p *peer) { p.conn.Close() }, false, end{"", &call.LostError{Cause: errAgentEnded}, slow}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				limits := testLimits
-				limits.Concurrency = 2
-				s, c, _ := openSession(t, limits, func(p *peer) {
-					p.expect(kindCall, fmt.Sprintf(inside, 2))
-					p.expect(kindCancel, `{"id":2}`)
-					p.expect(kindCall, `{"id":3,"timeout":60000,"cpu":0}`) // the other slot is free
-					p.result(3, "3")
-					time.Sleep(slow)
-					test.agent(p)
-					p.serveWithoutSessions()
-				})
-				cancelled, behind, beside := newRecorder(), newRecorder(), newRecorder()
-				start := s.Start
-				start(minute(), cancelled.done).Cancel()
-				if o := <-cancelled; !reflect.DeepEqual(o.err, &call.Failure{Code: call.Cancelled}) {
-					t.Errorf("the cancelled one got %v", o.err)
-				}
-				began := time.Now()
-				var got end
-				running := start(minute(), func(result call.Result, err error) {
-					got = end{string(result.Value), err, time.Since(began)}
-					behind.done(result, err)
-				})
-				c.Start(minute(), beside.done)
-				if o := <-beside; o.err != nil {
-					t.Errorf("the call beside got %v", o.err)
-				}
-				if test.cancel {
-					running.Cancel()
-				}
-				<-behind
-				if !reflect.DeepEqual(got, test.want) {
-					t.Errorf("got %+v, want %+v", got, test.want)
-				}
-				if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute}); (err != nil) != (name == "the container dies") {
-					t.Errorf("the next call got %v", err)
-				}
+		virtually(t, name, func(t *testing.T) {
+			limits := testLimits
+			limits.Concurrency = 2
+			s, c, _ := openSession(t, limits, func(p *peer) {
+				p.expect(kindCall, fmt.Sprintf(inside, 2))
+				p.expect(kindCancel, `{"id":2}`)
+				p.expect(kindCall, `{"id":3,"timeout":60000,"cpu":0}`) // the other slot is free
+				p.result(3, "3")
+				time.Sleep(slow)
+				test.agent(p)
+				p.serveWithoutSessions()
 			})
+			cancelled, behind, beside := newRecorder(), newRecorder(), newRecorder()
+			start := s.Start
+			start(minute(), cancelled.done).Cancel()
+			if o := <-cancelled; !reflect.DeepEqual(o.err, &call.Failure{Code: call.Cancelled}) {
+				t.Errorf("the cancelled one got %v", o.err)
+			}
+			began := time.Now()
+			var got end
+			running := start(minute(), func(result call.Result, err error) {
+				got = end{string(result.Value), err, time.Since(began)}
+				behind.done(result, err)
+			})
+			c.Start(minute(), beside.done)
+			if o := <-beside; o.err != nil {
+				t.Errorf("the call beside got %v", o.err)
+			}
+			if test.cancel {
+				running.Cancel()
+			}
+			<-behind
+			if !reflect.DeepEqual(got, test.want) {
+				t.Errorf("got %+v, want %+v", got, test.want)
+			}
+			if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute}); (err != nil) != (name == "the container dies") {
+				t.Errorf("the next call got %v", err)
+			}
 		})
 	}
 }

@@ -24,10 +24,9 @@ import (
 )
 
 const (
-	engineTime = 5 * time.Second  // for the engine to answer at all
-	startTime  = 30 * time.Second // to create and start; half a second is usual
-	sweepTime  = 30 * time.Second // to remove what an earlier run left
-	sweepers   = 8                // containers that Sweep removes at once
+	startTime = 30 * time.Second // to create and start; half a second is usual
+	sweepTime = 30 * time.Second // to remove what an earlier run left
+	sweepers  = 8                // containers that Sweep removes at once
 )
 
 // Config says whose containers a driver starts.
@@ -74,21 +73,6 @@ func New(ctx context.Context, config Config) (*Driver, error) {
 		}
 	}
 	return d, nil
-}
-
-func connect(ctx context.Context) (*client.Client, error) {
-	engine, err := client.New(client.FromEnv)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w; check DOCKER_HOST", ErrNoEngine, err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, engineTime)
-	defer cancel()
-	if _, err := engine.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
-		_ = engine.Close()
-		return nil, fmt.Errorf("%w at %s: start one (apt-get install docker.io), set DOCKER_HOST, or use --driver process for development (%w)",
-			ErrNoEngine, engine.DaemonHost(), err)
-	}
-	return engine, nil
 }
 
 func (d *Driver) checkEngine(ctx context.Context) error {
