@@ -69,8 +69,8 @@ func (e *CallbackError) Error() string { return fmt.Sprintf("callback: %d %s", e
 // A Network opens connections for a script.
 type Network interface {
 	// Dial connects to a host, whose name may be anything of up to 255 characters, and a port from 1 to 65535. It runs
-	// in a goroutine of its own, which the call waits for, and ends soon after ctx does: when the script gives the
-	// connection up, or its call ends. A *DialError reaches the script as it is, any other error without its text. The
+	// in a goroutine of its own, and ends soon after ctx does: when the script gives the connection up, or its call
+	// ends. A *DialError reaches the script as it is, any other error without its text. The
 	// caller closes the connection. Where the connection has CloseWrite, the caller calls it behind the script's last byte.
 	Dial(ctx context.Context, host string, port int) (net.Conn, error)
 }

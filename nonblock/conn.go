@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -157,14 +156,14 @@ func (r *reads) read(p []byte) (int, error) {
 // attempt reports false where nothing is there yet.
 func (r *reads) attempt(fd uintptr) bool {
 	for {
-		n, _, errno := syscall.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&r.into[0])), uintptr(len(r.into)))
+		n, errno := readFD(fd, r.into)
 		switch errno {
 		case unix.EINTR:
 			continue
 		case unix.EAGAIN:
 			return false
 		}
-		r.n, r.errno = int(n), errno
+		r.n, r.errno = n, errno
 		return true
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -59,7 +57,7 @@ func first(errs ...error) error {
 func readAvailable(fd uintptr, sink Sink, toTheEnd bool) (drained bool, err error) {
 	for {
 		space := sink.Space()
-		n, errno := read(fd, space)
+		n, errno := readFD(fd, space)
 		switch {
 		case errno == unix.EINTR:
 			continue
@@ -77,15 +75,6 @@ func readAvailable(fd uintptr, sink Sink, toTheEnd bool) (drained bool, err erro
 			return true, nil
 		}
 	}
-}
-
-func read(fd uintptr, space []byte) (int, syscall.Errno) {
-	if len(space) <= quick {
-		n, _, errno := syscall.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&space[0])), uintptr(len(space)))
-		return int(n), errno
-	}
-	n, _, errno := syscall.Syscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&space[0])), uintptr(len(space)))
-	return int(n), errno
 }
 
 func readPlain(from io.Reader, sink Sink) error {

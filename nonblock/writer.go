@@ -14,7 +14,6 @@ import (
 	"os"
 	"sync"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -146,17 +145,13 @@ func (w *Writer) attempt(fd uintptr) bool {
 		}
 	}
 	for {
-		var n uintptr
-		if size <= quick {
-			n, _, w.errno = syscall.RawSyscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&w.vectors[0])), uintptr(count))
-		} else {
-			n, _, w.errno = syscall.Syscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&w.vectors[0])), uintptr(count))
-		}
+		var n int
+		n, w.errno = writeFD(fd, w.vectors[:count], size)
 		if w.errno == unix.EINTR {
 			continue
 		}
 		if w.errno == 0 {
-			w.wrote = int(n)
+			w.wrote = n
 		}
 		clear(w.vectors[:count])
 		return true
