@@ -107,6 +107,7 @@ func newCalls(l *link, s *sessions, st *streams) *calls {
 func (c *calls) start(p *pendingCall) {
 	c.link.mu.Lock()
 	err := c.refusalLocked(p)
+	p.completed = err != nil
 	if err == nil {
 		c.waiting = append(c.waiting, p)
 		if p.inSession() {

@@ -178,9 +178,9 @@ func (c *Container) Close() error {
 // Start starts a call. It waits for nobody: a call beyond Concurrency is sent when the agent has answered another.
 //
 // Done gets the result, a *Failure where the script came to no value, or a *LostError where the container died. A
-// cancelled call is done within 50 ms or so. The agent is told to stop it, and its slot is free once the agent has. A call, or a
-// part of its bundle, that is too long for a frame fails with LimitExceeded. Nothing of the call's Client runs any more when
-// Done is called.
+// cancelled call is done within 50 ms or so. The agent is told to stop it, and its slot is free once the agent has. A
+// call, or a part of its bundle, that is too long for a frame fails with LimitExceeded. Nothing of the call's Client
+// runs any more when Done is called.
 func (c *Container) Start(job *call.Call, done call.Done) call.Running {
 	p := &pendingCall{calls: c.calls, job: job, done: done}
 	c.calls.start(p)
@@ -194,7 +194,7 @@ func (c *Container) Start(job *call.Call, done call.Done) call.Running {
 // The session lives until it is closed, a call in it ends it, or the container dies. Its calls count
 // as calls of the container while they run.
 func (c *Container) OpenSession(job *call.Call, done func(call.Session, call.Result, error)) call.Running {
-	s := &openedSession{session: newSession(c.sessions), calls: c.calls, turn: make(chan struct{}, 1)}
+	s := &openedSession{session: newSession(c.sessions), calls: c.calls}
 	p := &pendingCall{calls: c.calls, job: job, session: s.session, opens: true}
 	p.done = func(result call.Result, err error) {
 		if err == nil {
@@ -214,11 +214,10 @@ func (c *Container) OpenSession(job *call.Call, done func(call.Session, call.Res
 type openedSession struct {
 	*session
 	calls *calls
-	turn  chan struct{} // one element while Execute is at a call
 }
 
-// Start starts a call in the session. It is for when the call before is done, and an error until then. Where the call before was
-// cancelled and the agent has not answered it, the new one waits for that.
+// Start starts a call in the session. It is for when the call before is done, and an error until then. Where the call
+// before was cancelled and the agent has not answered it, the new one waits for that.
 func (s *openedSession) Start(job *call.Call, done call.Done) call.Running {
 	p := &pendingCall{calls: s.calls, job: job, done: done, session: s.session}
 	s.calls.start(p)

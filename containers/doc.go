@@ -1,19 +1,25 @@
 // Package containers turns a process that holds an agent into something that runs calls.
 //
-// A driver (packages docker and process) starts the process and gives its stdio, or what stands for it; Open
-// speaks the link over that. The package knows nothing of WebSockets, tenants or queues.
+// A driver (packages docker and process) starts the process. Open speaks the link with the agent over the process's
+// standard streams, or over what the driver has in their place. The package knows nothing of WebSockets, tenants or
+// queues of tenants.
 //
-//	Execute ──────► outbox ──► writer goroutine ──► stdin ─► agent
-//	   ▲              ▲                                        │
-//	   │   Host ◄── callback's goroutine ◄─┐                   │
-//	   └── pending[id] ◄────────── reader goroutine ◄─ stdout ─┘
+//	Container.Start ─► calls ─► bundles ─► link ─ in place ─► stdin  ─► agent
+//	                     │ ▲                ▲                            │
+//	                     │ └─── reader ─────┼──────────────── stdout ◄───┘
+//	    call.Done ◄──────┘        │         │
+//	                              ├► callbacks ◄─► call.Client
+//	                              └► streams ◄─► call.Network
+//
+// Whoever has a frame writes it in place, unless somebody is writing. One goroutine reads. The comments at calls,
+// reader.read and Container.run say which function calls which.
 //
 // # The link
 //
-// A frame is 4 bytes of payload length (big-endian, payload only), 1 byte of kind, the payload. A
-// payload is one line of JSON, the header; where a script or a value goes with it, a newline (0x0a)
-// and the body follow, which the agent's main thread passes on without looking inside. JSON text
-// never holds a raw newline when written compactly, so the first newline ends the header.
+// A frame is 4 bytes of payload length (big-endian, payload only), 1 byte of kind, and the payload. A payload begins with
+// the header, one line of JSON. Where a script or a value belongs to the frame, a newline (0x0a) and the body
+// follow. The agent's main thread passes the body on without looking inside. JSON text that is written compactly has no raw
+// newline, so the first newline ends the header.
 //
 //	kind  name      direction  header                                                   body
 //	1     hello     to agent   {"version":5,"concurrency":8,"workers":2,"heap":64,       –
@@ -46,93 +52,94 @@
 //	22    abort     to daemon  {"stream":1}                                             –
 //	23    closed    to agent   {"stream":1,"code":"EACCES","message":"…"}               –
 //
-// The daemon speaks first. Ids are chosen by the daemon, from 1, never used twice on one link.
-// Every call gets exactly one result or failure, also a cancelled one (code 1003, unless its
-// outcome was already on its way). A cancel of an id the agent does not know is ignored. In headers
-// timeout and cpu are milliseconds (cpu of a result with a fraction, not below 0, where the call has
-// stats), heap and memory MiB, result and console.bytes bytes; empty fields may be left out. Code
-// 1005 in a failure (with started) says that a worker died by something that was no limit.
+// The daemon speaks first. It chooses the ids, from 1, and never uses one twice on a link. Every call gets exactly one
+// result or failure. So does a cancelled call: code 1003, unless its outcome was already on its way. A cancel of an id that
+// the agent does not know is ignored.
 //
-// Modules to the agent are those that scripts may load, without them the agent's default list; to
-// the daemon those that are allowed and there, built-ins and packages.
+// In headers timeout and cpu are milliseconds, heap and memory MiB, result and console.bytes bytes. The cpu of a
+// result, where the call has stats, may have a fraction and is not below 0. Empty fields may be left out. Code 1005 in
+// a failure, with started, says that a worker died for a reason that was no limit.
 //
-// A bundle is a folder of sources that calls name. Its frames, one for each part, come one after the
-// other with "more" in all but the last, before the first call that names it; of two parts with the
-// same path the later counts. What an agent holds is decided by the daemon alone: it names the
-// bundles to drop, which are forgotten before anything else in that frame is looked at, and which no
-// call still needs that has not been answered, nor a session that has not ended. A bundle that was
-// dropped is sent anew.
+// The modules in the daemon's hello are those that scripts may load. Without the field that is the agent's default list.
+// The modules in the agent's hello, built-ins and packages, are allowed and also there.
+//
+// A bundle is a source tree that calls name. Its frames, one for each part, come before the first call that names it.
+// They come one after the other, with "more" in all but the last. Of two parts with the same path the later counts. The
+// daemon alone decides what an agent holds. It names the bundles to drop in "drop", and the agent forgets these before
+// it looks at anything else in the frame. The daemon drops no bundle that is needed by a call which has not been
+// answered, or by a session which has not ended. A bundle that was dropped is sent anew.
 //
 // # Lines and callbacks
 //
-// A call with "stream" has each line of its console sent as it is printed, before its answer; the
-// answer holds the whole console all the same. Levels are log, info, warn, error and debug. What passes
-// the limits of the console is left out, here as there, behind the line that says so.
+// The agent sends each console line of a call with "stream" when it is printed, and before the answer. The answer
+// holds the whole console all the same. Levels are log, info, warn, error and debug. Lines beyond the limits of the
+// console are left out, in both places, and a line that says so comes instead.
 //
-// A call with "callbacks" may have these names called. Callbacks of a call are numbered from 1, in the
-// order in which they are sent, and answered in any order. The daemon asks the client only for names
-// in the list, and refuses what has no place: at most 1,000 callbacks of a call wait for their reply,
-// with as many bytes of arguments as a value may have. It answers with an error of its own, which has
-// only a message, as it does where a value is longer than MaxFrame less 1 MiB or data than 1 MiB.
-// An agent keeps to these bounds by itself. One that goes past twice the bounds, or prints past twice
-// the console's limits, breaks the rules.
+// The script of a call with "callbacks" may call these names. The callbacks of a call are numbered from 1, in the order
+// in which they are sent. They are answered in any order. The daemon asks the client only for names in the list. At
+// most 1,000 callbacks of a call wait for their reply, and their arguments are together at most as long as a value may
+// be. The daemon refuses callbacks beyond that, with an error of its own, which has only a message. It gives the same
+// kind of error where a value is longer than MaxFrame less 1 MiB, or data is longer than 1 MiB. An agent keeps to these
+// bounds by itself. An agent that goes past twice these bounds, or prints past twice the console's limits, breaks the
+// rules.
 //
-// When a call is answered, its callbacks are forgotten. The daemon sends no reply after it has seen the
-// answer or sent a cancel; the agent ignores one that it gets all the same. Lines and callbacks of calls
-// that were answered are ignored by the daemon, but those of calls that were never made break the rules.
+// An answer to a call ends its callbacks. The daemon sends no reply after it has seen the answer or sent a cancel. The agent
+// ignores a reply that it gets all the same. The daemon ignores lines and callbacks of calls that were answered. Lines and
+// callbacks of calls that were never made break the rules.
 //
 // # Sessions
 //
-// A call with "open" opens a session of that number, which the daemon chose and never uses again on the
-// link; one with "session" runs in it. The daemon sends the calls of a session one at a time, the next
-// when the one before has been answered, so that the time of one that has to wait does not run. A call
-// in a session that the agent does not know is answered with code 1009.
+// A call with "open" opens a session of that number. The daemon chooses the number and never uses it again on the link.
+// A call with "session" runs in that session. The daemon sends the calls of a session one at a time, the next one
+// when the one before has been answered, so the time of a call does not run while it waits. A call in a session that
+// the agent does not know is answered with code 1009.
 //
-// Close ends a session; a call that runs in it is answered with 1003. A close of a session that the
-// agent does not know is ignored. For each session that it was told to open the agent says ended once:
-// when the session's worker is gone, and behind the answer to the call that opened it and, where that
-// ended it, the answer to the call that ran.
+// A close ends a session. A call that runs in it is answered with 1003. A close of a session that the agent does not know
+// is ignored. The agent says ended once for each session that it was told to open: when the session's worker is gone, after
+// its answer to the call that opened the session, and after its answer to the call that ran when the session ended.
 //
 // # Streams
 //
-// A script's connection is a stream. Where the daemon's hello has "network":{"call":32,"container":256}, an agent may
-// open streams for calls that run, numbered from 1 in the order in which they are opened, so many at once for a call and in
-// all. The daemon says opened or, where the connection may not or cannot be made, closed. A stream counts as open
-// until the daemon has said closed, which it does once for each, and which is the last word of it. More than 100 a second wait.
+// A stream is a connection of a script. An agent may open streams for calls that run where the daemon's hello has
+// "network":{"call":32,"container":256}: so many at once for a call, and so many for all calls. It numbers them from 1,
+// in the order in which it opens them. The daemon answers opened, or closed where the connection may not or cannot be
+// made. A stream counts as open until the daemon has said closed. The daemon says closed once for each stream, as its
+// last frame about it. Streams beyond 100 a second wait before they are connected.
 //
-// Once a stream is opened either side may send data: the daemon 256 KiB, the agent 64 KiB, and as much again as
-// the other one grants by credit when it has passed it on. Finish says that no more data comes from a side; when both have
-// finished, the daemon says closed. Abort says that the agent neither sends nor takes more: the daemon writes what was sent before,
-// for up to 5 s, and says closed. The answer to its call and a cancel of it end a stream at once. An agent may get
-// frames of a stream that it has aborted, and the daemon frames of one that it has closed: both ignore them, the daemon no more
-// than may have been under way: what was granted, and a frame of credit for each byte that it sent.
+// Once a stream is opened, both sides may send data: the daemon 256 KiB and the agent 64 KiB. A side that has passed
+// data on grants as much again, by a credit. Finish says that a side sends no more data. The daemon says closed when
+// both sides have finished. Abort says that the agent neither sends nor takes more. After an abort the daemon writes
+// what was sent before it, for up to 5 s, and then says closed. An answer to its call, or a cancel of it, ends a stream
+// at once. An agent may get frames of a stream that it has aborted, and ignores them. The daemon may get frames of a
+// stream that it has closed. It ignores as many as may have been under way: the data that was granted, and one frame of
+// credit for each byte that it sent.
 //
-// Data goes behind all other frames that wait, and streams take turns by the frame. What was not granted, and more streams
-// than may be open, break the rules.
+// Frames of data leave after all other frames that wait. Streams take turns, one frame each. Data that was not granted, and
+// more streams than may be open, break the rules.
 //
-// # Liveness
+// # Health
 //
-// The daemon sends a ping when it has read nothing of the agent for Liveness.Interval, and none before
-// the last one was answered; the agent answers each with a pong at once, whatever its workers do. A pong
-// that nobody asked for breaks the rules. Everything that the agent says counts as a sign of life, also
-// a part of a frame.
+// The daemon sends a ping when it has read nothing from the agent for Liveness.Interval. It sends none before the last
+// one was answered. The agent answers each ping with a pong at once, whatever its workers do. A pong without a ping
+// breaks the rules. Everything that the agent sends counts as a sign of life, also a part of a frame.
 //
-// Where nothing comes within Liveness.Patience, the daemon looks twice, Liveness.Window apart, at how
-// much processor time the whole container has used. One that used none is paused, stopped or deadlocked,
-// and is ended; its calls get a LostError with ErrSilent in it. One that used some is busy or throttled
-// and goes on being looked at: until it speaks, uses none any more, or, where it has no calls, has been
-// silent for Liveness.Silence. Where nobody knows the processor
-// time, since the process is no Meter or the engine fails to tell, it counts as used.
+// Where nothing comes within Liveness.Patience, the daemon looks twice, Liveness.Window apart, at the processor time
+// that the whole container has used. A container that used none is paused, stopped or deadlocked. The daemon ends it,
+// and its calls get a LostError with ErrSilent in it. A container that used some is busy or throttled. The daemon goes
+// on looking until the agent sends something, the container uses no more processor time, or Liveness.Silence has passed
+// while the container has no calls. The processor time counts as used where nobody knows it: where the process is no
+// Meter, or the engine fails to tell.
 //
-// Every call has a deadline here, five seconds behind its timeout. When it passes, the client is told of the
-// timeout, and the agent is sent a cancel. Behind a cancel and a close, too, goes a ping: an agent that has
-// said something since, but has not ended the call or the session within ten seconds, breaks the rules. One
-// that has said nothing is slow or dead, which is found out as above; abandoned calls do not count then.
+// Every call has a deadline in the daemon, five seconds after its timeout. When it passes, the client is told of the
+// timeout, and the agent is sent a cancel. A ping follows each cancel and each close. An agent that has sent something
+// since then, but has not ended the call or the session within ten seconds, breaks the rules. An agent that has sent
+// nothing is slow or dead, and the daemon finds out which as described above. Calls that the agent was told to stop do
+// not count as calls there.
 //
 // # Bounds
 //
-// Lengths are bounded: to the agent by MaxFrame, to the daemon by the result limit for the body, by
-// HeaderRoom for the header and, in an answer, by what the console limits come to in addition.
-// Whatever breaks these rules ends the container. testdata/frames holds frames as they have to be, for
-// the tests of both sides.
+// Lengths are bounded. The payload of a frame to the agent is at most MaxFrame. In a frame to the daemon the body is at
+// most the result limit, and the header at most HeaderRoom. The header of an answer may in addition be as long as the
+// limits of the console allow. Whatever breaks these rules ends the container. testdata/frames holds frames as both
+// sides have to write and read them, for the tests of both sides.
 package containers

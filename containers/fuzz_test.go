@@ -17,7 +17,7 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// FuzzLink has an agent say anything while calls with and without a host run, and one in a session. It
+// FuzzLink has an agent say anything while calls with and without a client run, and one in a session. It
 // may end them as it likes, but every call gets an answer that is fit to be passed on, and a client
 // sees nothing that it did not ask for.
 //
@@ -62,8 +62,8 @@ func FuzzLink(f *testing.F) {
 			calls.Go(func() {
 				job.Timeout = time.Minute
 				result, err := execute(t.Context(), job)
-				if host, ok := job.Client.(*fuzzedClient); ok {
-					host.leave(t)
+				if c, ok := job.Client.(*fuzzedClient); ok {
+					c.leave(t)
 				}
 				checkFuzzed(t, result, err)
 			})
@@ -71,18 +71,18 @@ func FuzzLink(f *testing.F) {
 		}
 		run(c.Execute, call.Call{Stream: true, Callbacks: []string{"f", "fetchUser"}, Client: &fuzzedClient{}})
 		run(c.Execute, call.Call{})
-		var s call.Session
+		var s *openedSession
 		opened := make(chan struct{})
 		calls.Go(func() {
 			defer close(opened)
 			var err error
-			if s, err = c.OpenSessionContext(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
+			if s, err = c.openSession(t.Context(), call.Call{Timeout: time.Minute}); err != nil {
 				t.Error(err)
 			}
 		})
 		<-made
 		<-opened
-		run(s.(executor).Execute, call.Call{Stream: true, Callbacks: []string{"f"}, Client: &fuzzedClient{}})
+		run(s.Execute, call.Call{Stream: true, Callbacks: []string{"f"}, Client: &fuzzedClient{}})
 		calls.Wait()
 		<-s.Done()
 		<-c.Done()

@@ -22,7 +22,8 @@ const pingFrame = "\x00\x00\x00\x02\x0f{}"
 // and streams may go on for ever.
 const maxBatches = 4
 
-// A link is what the parts of a container share: the process, the limits, the lock, the outbox, and the reason why it is dead.
+// A link is what the parts of a container share: the process, the limits, the lock, the outbox, and the reason why it
+// is dead.
 type link struct {
 	process  Process
 	limits   *Limits

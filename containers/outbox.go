@@ -1,8 +1,8 @@
 package containers
 
 const (
-	// batchBytes and batchPieces bound what leaves in one write, but for a frame that is longer by itself. The first is what a
-	// pipe holds.
+	// batchBytes and batchPieces bound what leaves in one write, but for a frame that is longer by itself. The first is
+	// what a pipe holds.
 	batchBytes  = 64 << 10
 	batchPieces = 64
 

@@ -14,8 +14,8 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// openPiped gives a container whose agent is behind pipes of the kernel, says hello, and then follows the script. The test ends when
-// the script has.
+// openPiped gives a container whose agent is behind pipes of the kernel, says hello, and then follows the script. The
+// test ends when the script has.
 func openPiped(t *testing.T, script func(*peer, io.Closer)) (*Container, *pipedProcess) {
 	t.Helper()
 	process, theirs := newPipedProcess(t)
@@ -50,9 +50,7 @@ func TestEndThatComesWithTheLastAnswer(t *testing.T) {
 			p.result(id, "1")
 			_ = pipes.Close()
 		})
-		if result, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute}); string(result.Value) != "1" || err != nil {
-			t.Errorf("got %s, %v", result.Value, err)
-		}
+		c.gives(t, *minute(), "1")
 		close(process.ended)
 		<-c.Done()
 		if cause := c.link.lost().Cause; !errors.Is(cause, errAgentEnded) || !strings.HasSuffix(cause.Error(), io.EOF.Error()) && cause != errAgentEnded {
@@ -73,9 +71,7 @@ func TestEndThatIsNone(t *testing.T) {
 		}
 	})
 	for id := 1; id < 50; id++ {
-		if result, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute}); string(result.Value) != fmt.Sprint(id) || err != nil {
-			t.Errorf("got %s, %v", result.Value, err)
-		}
+		c.gives(t, *minute(), fmt.Sprint(id))
 		if id == 1 {
 			<-asked
 			close(process.ended)

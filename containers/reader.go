@@ -25,8 +25,8 @@ type reader struct {
 	over bool       // pipe is not read any more
 }
 
-// read takes frames until one cannot be believed, or no more come, and says why. Also where it reads a pipe, it is the process
-// that says why that has ended.
+// read takes frames until one cannot be believed, or no more come, and says why. Also where it reads a pipe, it is the
+// process that says why that has ended.
 //
 //	read
 //	  nonblock.Read

@@ -141,9 +141,9 @@ func newStream(s *streams, of *connections, number uint32) *stream {
 	return n
 }
 
-// admit takes the number of a stream that the agent opens for a call, or closes it again where the call has no network. An agent
-// counts what is open, as it is told to, so more than may be is against the rules. It gives nil for a stream that is
-// closed, and on a dead link.
+// admit takes the number of a stream that the agent opens for a call, or closes it again where the call has no network.
+// An agent counts what is open, as it is told to, so more than may be is against the rules. It gives nil for a stream
+// that is closed, and on a dead link.
 func (s *streams) admit(of *connections, h openHeader) (*stream, error) {
 	s.link.mu.Lock()
 	defer s.link.unlock()

@@ -16,6 +16,7 @@ import (
 	"github.com/jsd-project/jsd/call"
 	"github.com/jsd-project/jsd/containers"
 	"github.com/jsd-project/jsd/containers/docker"
+	"github.com/jsd-project/jsd/containers/drivertest"
 	"github.com/jsd-project/jsd/jsdtest"
 )
 
@@ -156,7 +157,7 @@ func TestLivenessOnGVisor(t *testing.T) {
 	for range cap(errs) {
 		go func() {
 			job := call.Call{Script: json.RawMessage(`{"code":"for (const t = Date.now(); Date.now() - t < 2000;);"}`), Timeout: time.Minute, CPU: time.Minute}
-			_, err := c.Execute(t.Context(), job)
+			_, err := drivertest.Execute(t.Context(), c, job)
 			errs <- err
 		}()
 	}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/jsd-project/jsd/loopback"
-	"github.com/jsd-project/jsd/rpc/message"
 )
 
 // An access decides from where a request may come in, by nothing but itself and where it arrived, and has
@@ -25,12 +24,12 @@ type access struct {
 	authenticate func(*http.Request) (Identity, error)
 }
 
-func newAccess(cfg *Config) access {
-	a := access{hosts: cfg.Hosts, authenticate: cfg.Authenticate}
-	if tcp, ok := cfg.Listen.(*net.TCPAddr); ok {
+func newAccess(listen net.Addr, origins, hosts []string, authenticate func(*http.Request) (Identity, error)) access {
+	a := access{hosts: hosts, authenticate: authenticate}
+	if tcp, ok := listen.(*net.TCPAddr); ok {
 		a.listen = tcp.AddrPort()
 	}
-	for _, o := range cfg.Origins {
+	for _, o := range origins {
 		if o, err := ParseOrigin(o); err == nil {
 			a.origins = append(a.origins, o)
 		}
@@ -182,32 +181,3 @@ type Identity struct {
 }
 
 func (i *Identity) expired() bool { return !i.Expires.IsZero() && !time.Now().Before(i.Expires) }
-
-// mayName judges the tenant that a request names; nil: none.
-func (p *peer) mayName(tenant *message.Name) error {
-	if own := p.identity.Tenant; own != "" && tenant != nil && string(*tenant) != own {
-		return forbidden("tenant")
-	}
-	return nil
-}
-
-const defaultTenant = "default"
-
-// tenantParam is the param of methods that name a tenant.
-type tenantParam struct {
-	Tenant *message.Name `json:"tenant"`
-}
-
-func (p *tenantParam) named() *message.Name { return p.Tenant }
-
-// tenantOf is whose a request is: the credential's, whatever else has been judged, else the one it names.
-func (p *peer) tenantOf(named *message.Name) string {
-	switch {
-	case p.identity.Tenant != "":
-		return p.identity.Tenant
-	case named != nil:
-		return string(*named)
-	default:
-		return defaultTenant
-	}
-}

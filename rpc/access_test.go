@@ -33,7 +33,7 @@ func TestHostAllowed(t *testing.T) {
 		{v6, "evil.example:8765", false},
 		{named, "evil.example", true}, {any4, "evil.example", true}, {any6, "anything", true},
 	} {
-		if got := newAccess(&Config{Listen: tcp(test.listen)}).hostAllowed(test.host); got != test.want {
+		if got := newAccess(tcp(test.listen), nil, nil, nil).hostAllowed(test.host); got != test.want {
 			t.Errorf("listening on %s, Host %q: allowed %v", test.listen, test.host, got)
 		}
 	}
@@ -87,7 +87,7 @@ func TestOriginAllowed(t *testing.T) {
 		{"127.0.0.1:8765", "127.0.0.1:8765", "https://app.example:8443", false},
 		{"127.0.0.1:8765", "127.0.0.1:8765", "https://sub.app.example", false},
 	} {
-		a := newAccess(&Config{Listen: tcp(test.listen), Origins: listed})
+		a := newAccess(tcp(test.listen), listed, nil, nil)
 		if got := a.originAllowed(test.origin, netip.MustParseAddrPort(test.arrived)); got != test.want {
 			t.Errorf("listening on %s, arrived at %s, Origin %q: allowed %v", test.listen, test.arrived, test.origin, got)
 		}

@@ -11,41 +11,6 @@ import (
 	"github.com/jsd-project/jsd/rpc/message"
 )
 
-// A waiter is a request that waits for an outcome. Its functions are called exactly once, by any goroutine: first answer, with
-// the outcome, and then done, when nothing of the request goes on any more.
-type waiter struct {
-	answer func(result json.RawMessage, err error)
-	done   func()
-}
-
-// finish answers a request of which nothing goes on.
-func (w waiter) finish(result json.RawMessage, err error) {
-	w.answer(result, err)
-	w.done()
-}
-
-// A prepared request has passed all checks and has to wait for something. It is prepared and run on the connection's reader,
-// so in the order of the requests.
-type prepared interface {
-	// run starts it and does not wait. Both functions of w may be called before run returns.
-	run(w waiter)
-
-	// cancel ends it soon; w is told all the same. asked tells that the client asked for it; else its connection is gone.
-	// It is harmless once the request is done.
-	cancel(asked bool)
-
-	// adopt takes over the bytes that the request holds of the quota, where it outlives the request.
-	adopt(held int64) bool
-}
-
-// An origin says whose a request is and what that tenant may have of connections, as far as that is known.
-type origin struct {
-	tenant      string // empty: nobody's
-	trace       string // traceparent; empty: none
-	connections int    // on which the tenant may have calls; without a tenant nothing is counted
-	inFlight    int    // calls of the tenant on one connection
-}
-
 // A preparedCall is a call of runtime.execute or runtime.open that passed all checks.
 //
 //	prepareExecute, prepareOpen ──► run ─┬─ the name is known ──► executions.wait
@@ -134,7 +99,12 @@ func startAlone(c *preparedCall) call.Running {
 }
 
 // startInSession runs the call in its session, when its turn has come.
-func startInSession(c *preparedCall) call.Running { return c.session.start(c) }
+func startInSession(c *preparedCall) call.Running {
+	return c.session.start(&c.job, c.detach, func(res call.Result, waited time.Duration, err error) {
+		c.turn = waited
+		c.completed(res, err)
+	})
+}
 
 // completed takes the outcome of a script.
 func (c *preparedCall) completed(res call.Result, err error) {
@@ -152,7 +122,7 @@ func (c *preparedCall) complete(result json.RawMessage, used call.Result, err er
 		result, err = nil, c.redact().err(err)
 	}
 	answered := c.service.executions.complete(c.execution, result, err)
-	c.service.reportCall(c, used, err)
+	c.service.reporter.report(c.report(used), err)
 	for _, w := range answered {
 		w.done()
 	}
@@ -162,32 +132,19 @@ func (c *preparedCall) complete(result json.RawMessage, used call.Result, err er
 	}
 }
 
-// A runningCall is a call.Running that may be cancelled before it is there.
-type runningCall struct {
-	mu        sync.Mutex // guards what follows
-	running   call.Running
-	cancelled bool
-}
-
-func (r *runningCall) set(running call.Running) {
-	r.mu.Lock()
-	r.running = running
-	cancelled := r.cancelled
-	r.mu.Unlock()
-	if cancelled {
-		running.Cancel()
+// report says how the call went, apart from its error.
+func (c *preparedCall) report(used call.Result) Report {
+	report := Report{
+		Method: c.method, Tenant: c.origin.tenant, Execution: c.execution.name.id, Session: c.session != nil, Trace: c.origin.trace,
+		Began: c.began, Container: used.Container, Cold: used.Cold,
 	}
-}
-
-// Cancel is that of call.Running.
-func (r *runningCall) Cancel() {
-	r.mu.Lock()
-	running, first := r.running, !r.cancelled
-	r.cancelled = true
-	r.mu.Unlock()
-	if running != nil && first {
-		running.Cancel()
+	report.Queue = time.Since(c.began)
+	if used.Container != "" {
+		took := report.Queue
+		report.Queue = c.turn + used.Queue
+		report.Run = max(0, took-report.Queue)
 	}
+	return report
 }
 
 // Result is what runtime.execute answers.

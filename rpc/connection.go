@@ -186,7 +186,7 @@ func (c *connection) handle(x *exchange, duplicates []*exchange) {
 	}
 	c.reply(x, result, err)
 	if err != nil && m.runs {
-		c.service.reportRefusal(m.name, o, err)
+		c.service.reporter.refused(m.name, o.tenant, o.trace, err)
 	}
 }
 
@@ -256,7 +256,7 @@ func (c *connection) countLocked(x *exchange, o origin) error {
 	if bounded && c.ofTenant[o.tenant] >= o.inFlight {
 		return busy("too many calls of the tenant in flight on the connection", retryFull)
 	}
-	if err := c.service.count(&c.counted, o.tenant, o.connections); err != nil {
+	if err := c.service.countConnection(&c.peer, &o); err != nil {
 		return err
 	}
 	if bounded {

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"cmp"
-	"encoding/json"
 	"reflect"
 	"slices"
 	"strconv"
@@ -12,11 +11,7 @@ import (
 	"github.com/jsd-project/jsd/rpc/message"
 )
 
-const (
-	discoverMethod = "rpc.discover"
-	openRPC        = "1.3.2" // the version of the specification
-	metaSchema     = "https://meta.open-rpc.org/"
-)
+const openRPC = "1.3.2" // the version of the specification
 
 // A document is what rpc.discover answers, in the form of OpenRPC. It is made from the types that
 // the methods take and give.
@@ -61,13 +56,6 @@ type components struct {
 type documentError struct {
 	Code    int64  `json:"code"`
 	Message string `json:"message"`
-}
-
-// Schema is that of the specification.
-func (document) Schema() message.Schema { return message.Schema{"$ref": metaSchema} }
-
-func (s *service) discover(*peer, *message.Request, noParams) (json.RawMessage, error) {
-	return s.document, nil
 }
 
 func describeAll(version string, methods []method) document {

@@ -1,7 +1,7 @@
 package rpc
 
 import (
-	"container/list"
+	"container/heap"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jsd-project/jsd/call"
+	"github.com/jsd-project/jsd/quota"
 )
 
 // An execution is one run of a script, known by its name while it runs. Where it is kept, its outcome is known for some
@@ -22,15 +23,12 @@ type execution struct {
 	keep    bool
 	running runningCall
 
-	// Guarded by executions.mu. Elements are nil unless the outcome is retained.
-	waiters   []*waiter
-	ended     bool
-	outcome   outcome // set when it ended
-	expires   time.Time
-	place     int // in executions.expiring
-	size      int64
-	inAll     *list.Element
-	inTenants *list.Element
+	// Guarded by executions.mu.
+	waiters []*waiter
+	ended   bool
+	outcome outcome   // set when it ended
+	expires time.Time // where it is retained, as the next
+	place   int       // in executions.expiring
 }
 
 // An executionName is unique while it is known. Nobody reaches those of another tenant.
@@ -71,19 +69,18 @@ type executions struct {
 
 	mu       sync.Mutex // guards what follows
 	known    map[executionName]*execution
-	retained retainedList // of all tenants
-	expiring expiring     // the same
-	tenants  map[string]*retainedList
-	timer    *time.Timer // runs while something is retained; nil before, and once stopped
+	retained *quota.Store[string, string, *execution] // by tenant and id; nobody uses one again, so the oldest goes first
+	expiring expiring                                 // those in retained
+	timer    *time.Timer                              // runs while something is retained; nil before, and once stopped
 	stopped  bool
 }
 
 func newExecutions(cfg *Config) *executions {
 	return &executions{
 		policy: cfg.policy, retainAll: cfg.KeepAllBytes,
-		prefix:  strings.ToLower(rand.Text()[:10]) + "-",
-		known:   map[executionName]*execution{},
-		tenants: map[string]*retainedList{},
+		prefix:   strings.ToLower(rand.Text()[:10]) + "-",
+		known:    map[executionName]*execution{},
+		retained: quota.NewStore[string, string, *execution](cfg.KeepAllBytes, quota.ByValue),
 	}
 }
 
@@ -205,5 +202,144 @@ func (e *executions) cancelAll() {
 	e.mu.Unlock()
 	for _, x := range running {
 		x.running.Cancel()
+	}
+}
+
+// A waiter is a request that waits for an outcome. Its functions are called exactly once, by any goroutine: first answer, with
+// the outcome, and then done, when nothing of the request goes on any more.
+type waiter struct {
+	answer func(result json.RawMessage, err error)
+	done   func()
+}
+
+// finish answers a request of which nothing goes on.
+func (w waiter) finish(result json.RawMessage, err error) {
+	w.answer(result, err)
+	w.done()
+}
+
+// A runningCall is a call.Running that may be cancelled before it is there.
+type runningCall struct {
+	mu        sync.Mutex // guards what follows
+	running   call.Running
+	cancelled bool
+}
+
+func (r *runningCall) set(running call.Running) {
+	r.mu.Lock()
+	r.running = running
+	cancelled := r.cancelled
+	r.mu.Unlock()
+	if cancelled {
+		running.Cancel()
+	}
+}
+
+// Cancel is that of call.Running.
+func (r *runningCall) Cancel() {
+	r.mu.Lock()
+	running, first := r.running, !r.cancelled
+	r.cancelled = true
+	r.mu.Unlock()
+	if running != nil && first {
+		running.Cancel()
+	}
+}
+
+// retainedOverhead is about what a retained outcome takes beside what is in it.
+const retainedOverhead = 512
+
+// expiring is executions by when they expire, as package heap has it: tenants keep them for different times.
+type expiring []*execution
+
+func (h expiring) Len() int           { return len(h) }
+func (h expiring) Less(i, j int) bool { return h[i].expires.Before(h[j].expires) }
+func (h expiring) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].place, h[j].place = i, j
+}
+
+func (h *expiring) Push(x any) {
+	x.(*execution).place = len(*h)
+	*h = append(*h, x.(*execution))
+}
+
+func (h *expiring) Pop() any {
+	last := len(*h) - 1
+	x := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return x
+}
+
+// retainLocked retains the outcome of x, and drops older ones for it. One that alone is over the bound is replaced by an
+// error that says so: it must not run again either.
+func (e *executions) retainLocked(x *execution) {
+	policy := e.policy(x.name.tenant)
+	size := x.outcome.size(x.name)
+	if size > policy.KeepBytes || size > e.retainAll {
+		x = &execution{name: x.name, keep: true, ended: true, outcome: outcome{err: wireError(errKeptLimit), began: true}}
+		size = x.outcome.size(x.name)
+		e.known[x.name] = x
+	}
+	x.expires = time.Now().Add(policy.KeepTime)
+	heap.Push(&e.expiring, x)
+	for _, dropped := range e.retained.Put(x.name.tenant, x.name.id, x, size, policy.KeepBytes) {
+		e.dropLocked(dropped)
+	}
+	e.scheduleLocked()
+}
+
+func (o *outcome) size(name executionName) int64 {
+	size := retainedOverhead + len(name.tenant) + len(name.id) + cap(o.result)
+	if o.err != nil {
+		if e := wireError(o.err); e.Data != nil {
+			size += len(e.Message) + len(*e.Data)
+		}
+	}
+	return int64(size)
+}
+
+// forgetLocked makes an execution that is retained unknown.
+func (e *executions) forgetLocked(x *execution) {
+	e.retained.Remove(x.name.tenant, x.name.id)
+	e.dropLocked(x)
+}
+
+// dropLocked is for an execution that is retained no more.
+func (e *executions) dropLocked(x *execution) {
+	delete(e.known, x.name)
+	heap.Remove(&e.expiring, x.place)
+}
+
+// scheduleLocked sees to it that what is retained gets dropped in time.
+func (e *executions) scheduleLocked() {
+	if len(e.expiring) == 0 || e.stopped {
+		return
+	}
+	if next := time.Until(e.expiring[0].expires); e.timer == nil {
+		e.timer = time.AfterFunc(next, e.sweep)
+	} else {
+		e.timer.Reset(next)
+	}
+}
+
+func (e *executions) sweep() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := time.Now()
+	for len(e.expiring) > 0 && !e.expiring[0].expires.After(now) {
+		e.forgetLocked(e.expiring[0])
+	}
+	e.scheduleLocked()
+}
+
+// stop ends the timer. What is retained stays, for those that still ask.
+func (e *executions) stop() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.stopped = true
+	if e.timer != nil {
+		e.timer.Stop()
 	}
 }

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"encoding/json"
-	"maps"
 	"reflect"
 
 	"github.com/jsd-project/jsd/call"
@@ -96,102 +95,9 @@ func (s *service) methods() []method {
 		immediate[PutResult]("runtime.put", "Keeps a folder of sources", s.put, call.LimitExceeded, call.Forbidden),
 		waiting[struct{}]("runtime.stop", "Ends the containers of a tenant", s.prepareStop, call.Busy, call.Forbidden),
 		immediate[Info]("runtime.info", "Says what this daemon is and may do", s.info, call.Forbidden),
-		immediate[document](discoverMethod, "Describes this protocol", s.discover, call.Forbidden),
+		immediate[OpenRPC](discoverMethod, "Describes this protocol", s.discover, call.Forbidden),
 	}
 }
 
 // anyErrors are the codes of errors that any request may get.
 var anyErrors = []call.Code{call.InvalidRequest, call.InvalidParams, call.InternalError}
-
-type noParams struct{}
-
-type cancelParams struct {
-	ID        *message.RequestID `json:"id"`
-	Execution *message.Name      `json:"execution"`
-	tenantParam
-}
-
-// CancelResult is what runtime.cancel answers.
-type CancelResult struct {
-	Cancelled bool `json:"cancelled"` // whether there was such a call in flight
-}
-
-// cancel ends a call of the connection by its id, or one of the tenant by its execution.
-func (s *service) cancel(p *peer, _ *message.Request, params cancelParams) (json.RawMessage, error) {
-	var cancelled bool
-	switch {
-	case (params.ID != nil) == (params.Execution != nil):
-		return nil, invalidParams("exactly one of id and execution must be there")
-	case params.ID != nil:
-		cancelled = p.cancelByID(string(*params.ID))
-	case p.identity.expired():
-		return nil, errExpired
-	default:
-		cancelled = s.executions.cancel(executionName{p.tenantOf(params.Tenant), string(*params.Execution)})
-	}
-	return message.AppendJSON(nil, CancelResult{cancelled}), nil
-}
-
-type stopParams struct{ tenantParam }
-
-func (s *service) prepareStop(p *peer, _ *message.Request, params stopParams) (prepared, origin, error) {
-	return &stop{runner: s.cfg.Runner, tenant: p.tenantOf(params.Tenant)}, origin{}, nil
-}
-
-// stop ends the containers of a tenant.
-type stop struct {
-	attached
-	runner Runner
-	tenant string
-}
-
-func (s *stop) run(w waiter) {
-	go func() {
-		s.runner.Stop(s.tenant)
-		w.finish(emptyObject, nil)
-	}()
-}
-
-func (*stop) cancel(bool) {}
-
-// Info is what runtime.info answers.
-type Info struct {
-	Version   string           `json:"version"`
-	Boot      string           `json:"boot"`
-	Languages []string         `json:"languages"`
-	Modules   []string         `json:"modules"`
-	Limits    map[string]int64 `json:"limits"`
-}
-
-func (s *service) info(p *peer, _ *message.Request, _ noParams) (json.RawMessage, error) {
-	return message.AppendJSON(nil, s.describe(p.tenantOf(nil))), nil
-}
-
-func (s *service) describe(tenant string) Info {
-	p := s.cfg.policy(tenant)
-	info := Info{
-		Version:   s.cfg.Version,
-		Boot:      s.cfg.Boot,
-		Languages: p.Languages,
-		Modules:   []string{},
-		Limits: map[string]int64{
-			"timeout":     p.Timeout.Milliseconds(),
-			"maxTimeout":  p.MaxTimeout.Milliseconds(),
-			"frame":       p.Frame,
-			"connections": int64(p.Connections),
-			"inFlight":    int64(p.InFlight),
-			"bundles":     s.bundles.Limit(tenant),
-			"sessions":    int64(p.Sessions),
-			"sessionIdle": p.SessionIdle.Milliseconds(),
-			"kept":        p.KeepBytes,
-			"keptTime":    p.KeepTime.Milliseconds(),
-		},
-	}
-	if s.cfg.Limits != nil {
-		maps.Copy(info.Limits, s.cfg.Limits(tenant))
-	}
-	if s.cfg.Modules != nil {
-		info.Modules = append(info.Modules, s.cfg.Modules()...)
-	}
-	return info
-}

@@ -17,9 +17,12 @@ func allow(w http.ResponseWriter, r *http.Request, next http.HandlerFunc, method
 	next(w, r)
 }
 
-func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
-	if s.service.cfg.Playground != nil {
-		s.service.cfg.Playground.ServeHTTP(w, r)
+// pages are what GET answers.
+type pages struct{ service *service }
+
+func (p pages) page(w http.ResponseWriter, r *http.Request) {
+	if p.service.cfg.Playground != nil {
+		p.service.cfg.Playground.ServeHTTP(w, r)
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -27,19 +30,19 @@ func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
 	if r.TLS != nil {
 		scheme = "wss"
 	}
-	fmt.Fprintf(w, "jsd %s. Connect a WebSocket to %s://%s/ and call runtime.execute.\n", s.service.cfg.Version, scheme, r.Host)
+	fmt.Fprintf(w, "jsd %s. Connect a WebSocket to %s://%s/ and call runtime.execute.\n", p.service.cfg.Version, scheme, r.Host)
 }
 
-func serveAlive(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
+func (pages) alive(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
 
-// serveReady keeps the reason to the log: anybody may ask here.
-func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
-	if s.service.lifetime.isClosing() {
+// ready keeps the reason to the log: anybody may ask here.
+func (p pages) ready(w http.ResponseWriter, _ *http.Request) {
+	if p.service.lifetime.isClosing() {
 		http.Error(w, "shutting down", http.StatusServiceUnavailable)
 		return
 	}
-	if err := s.service.cfg.Runner.Ready(); err != nil {
-		s.service.cfg.Log.Debug().Err(err).Msg("not ready")
+	if err := p.service.cfg.Runner.Ready(); err != nil {
+		p.service.cfg.Log.Debug().Err(err).Msg("not ready")
 		http.Error(w, "not ready", http.StatusServiceUnavailable)
 		return
 	}

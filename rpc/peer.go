@@ -108,3 +108,32 @@ func (p *pendingRequests) remove(id uint64) *pendingRequest {
 
 // errClientGone is what a callback comes to whose client is gone.
 var errClientGone = &call.CallbackError{Message: "the client is gone"}
+
+// mayName judges the tenant that a request names; nil: none.
+func (p *peer) mayName(tenant *message.Name) error {
+	if own := p.identity.Tenant; own != "" && tenant != nil && string(*tenant) != own {
+		return forbidden("tenant")
+	}
+	return nil
+}
+
+const defaultTenant = "default"
+
+// tenantParam is the param of methods that name a tenant.
+type tenantParam struct {
+	Tenant *message.Name `json:"tenant"`
+}
+
+func (p *tenantParam) named() *message.Name { return p.Tenant }
+
+// tenantOf is whose a request is: the credential's, whatever else has been judged, else the one it names.
+func (p *peer) tenantOf(named *message.Name) string {
+	switch {
+	case p.identity.Tenant != "":
+		return p.identity.Tenant
+	case named != nil:
+		return string(*named)
+	default:
+		return defaultTenant
+	}
+}

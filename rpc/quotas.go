@@ -37,25 +37,21 @@ type connectionCount struct {
 	tenants map[string]bool
 }
 
-// count counts the connection among those of a tenant until release. Where a tenant may have as many as there may be in
-// all, nothing is counted.
-func (s *service) count(c *connectionCount, tenant string, most int) error {
-	if most >= s.cfg.MaxConnections {
-		return nil
-	}
+// add counts the connection among those of a tenant until release, and reports false where the tenant has most already.
+func (c *connectionCount) add(of *perTenant, tenant string, most int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.tenants[tenant] {
-		return nil
+		return true
 	}
-	if !s.connections.acquire(tenant, most) {
-		return errConnectionLimit
+	if !of.acquire(tenant, most) {
+		return false
 	}
 	if c.tenants == nil {
 		c.tenants = map[string]bool{}
 	}
 	c.tenants[tenant] = true
-	return nil
+	return true
 }
 
 // release is for a connection that is gone.

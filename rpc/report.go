@@ -37,34 +37,26 @@ func (r *Report) Outcome() string {
 	return strconv.FormatInt(r.Code, 10)
 }
 
-// reportCall tells of the end of a call.
-func (s *service) reportCall(c *preparedCall, used call.Result, err error) {
-	report := Report{
-		Method: c.method, Tenant: c.origin.tenant, Execution: c.execution.name.id, Session: c.session != nil, Trace: c.origin.trace,
-		Began: c.began, Container: used.Container, Cold: used.Cold,
-	}
-	report.Queue = time.Since(c.began)
-	if used.Container != "" {
-		took := report.Queue
-		report.Queue = c.turn + used.Queue
-		report.Run = max(0, took-report.Queue)
-	}
-	s.report(report, err)
+// A reporter tells of calls: the log, and whoever observes.
+type reporter struct {
+	log     zerolog.Logger
+	observe func(Report) // nil: nobody
 }
 
-// reportRefusal tells of a call that ended before it ran.
-func (s *service) reportRefusal(method string, o origin, err error) {
-	s.report(Report{Method: method, Tenant: o.tenant, Trace: o.trace, Began: time.Now()}, err)
+// refused tells of a call that ended before it ran.
+func (r *reporter) refused(method, tenant, trace string, err error) {
+	r.report(Report{Method: method, Tenant: tenant, Trace: trace, Began: time.Now()}, err)
 }
 
-func (s *service) report(report Report, err error) {
+// report tells of a call.
+func (r *reporter) report(report Report, err error) {
 	if err != nil {
 		report.Code = wireError(err).Code
 		report.Fault = isFault(report.Code, err)
 	}
-	s.logCall(&report, err)
-	if s.cfg.Observe != nil {
-		s.cfg.Observe(report)
+	r.logCall(&report, err)
+	if r.observe != nil {
+		r.observe(report)
 	}
 }
 
@@ -81,25 +73,25 @@ func isFault(code int64, err error) bool {
 }
 
 // logCall writes the line of a call. A failure's text is the script's own, so it is not in it.
-func (s *service) logCall(r *Report, err error) {
+func (r *reporter) logCall(report *Report, err error) {
 	level := zerolog.InfoLevel
-	if r.Fault {
+	if report.Fault {
 		level = zerolog.ErrorLevel
 	}
-	event := s.cfg.Log.WithLevel(level)
+	event := r.log.WithLevel(level)
 	switch {
-	case r.Fault:
+	case report.Fault:
 		event = event.Err(err)
-	case r.Code == int64(call.Busy):
+	case report.Code == int64(call.Busy):
 		event = event.Str("reason", err.Error()) // which bound it met
 	}
-	event = event.Str("method", r.Method)
+	event = event.Str("method", report.Method)
 	for _, field := range [...]struct{ name, value string }{
-		{"tenant", r.Tenant}, {"execution", r.Execution}, {"container", r.Container}, {"trace", traceID(r.Trace)},
+		{"tenant", report.Tenant}, {"execution", report.Execution}, {"container", report.Container}, {"trace", traceID(report.Trace)},
 	} {
 		if field.value != "" {
 			event = event.Str(field.name, field.value)
 		}
 	}
-	event.Str("outcome", r.Outcome()).Dur("queue", r.Queue).Dur("run", r.Run).Msg("call")
+	event.Str("outcome", report.Outcome()).Dur("queue", report.Queue).Dur("run", report.Run).Msg("call")
 }

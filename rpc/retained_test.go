@@ -59,7 +59,7 @@ func TestOutcomesAreKeptForATime(t *testing.T) {
 				t.Errorf("after %v: %s, want %s", step.after, got, step.want)
 			}
 		}
-		if len(e.expiring) != 0 || e.retained.bytes != 0 || len(e.tenants) != 0 {
+		if len(e.expiring) != 0 || e.retained.Size() != 0 {
 			t.Errorf("something is left: %+v", e)
 		}
 		e.run(t, "t", "a", 1)

@@ -49,10 +49,11 @@ type Server struct {
 
 // New makes a server that takes connections until Shutdown.
 func New(cfg Config) *Server {
-	s := &Server{access: newAccess(&cfg), connections: map[*connection]struct{}{}}
+	s := &Server{access: newAccess(cfg.Listen, cfg.Origins, cfg.Hosts, cfg.Authenticate), connections: map[*connection]struct{}{}}
 	cfg = cfg.withDefaults()
 	s.service = &service{cfg: cfg, quota: wire.NewQuota(cfg.MaxBuffered)}
 	s.service.lifetime.empty = make(chan struct{})
+	s.service.reporter = reporter{cfg.Log, cfg.Observe}
 	s.service.bundles = bundles.NewStore(bundles.Config{
 		Tenant: func(tenant string) int64 { return s.service.cfg.policy(tenant).Bundles }, Total: cfg.MaxAllBundles,
 	})
@@ -81,11 +82,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/rpc":
 		allow(w, r, s.ifAllowed(s.servePost), http.MethodPost)
 	case r.URL.Path == "/":
-		allow(w, r, s.servePage, http.MethodGet, http.MethodHead)
+		allow(w, r, pages{s.service}.page, http.MethodGet, http.MethodHead)
 	case r.URL.Path == "/healthz":
-		allow(w, r, serveAlive, http.MethodGet, http.MethodHead)
+		allow(w, r, pages{s.service}.alive, http.MethodGet, http.MethodHead)
 	case r.URL.Path == "/readyz":
-		allow(w, r, s.serveReady, http.MethodGet, http.MethodHead)
+		allow(w, r, pages{s.service}.ready, http.MethodGet, http.MethodHead)
 	default:
 		http.Error(w, "not found: connect a WebSocket, or POST to /rpc", http.StatusNotFound)
 	}

@@ -13,11 +13,21 @@ type service struct {
 	cfg         Config
 	bundles     *bundles.Store
 	executions  *executions
-	quota       *wire.Quota     // of the requests in flight
-	connections perTenant       // on which each tenant has made a call, where it may have fewer than there may be
-	sessions    perTenant       // of each tenant, with those that are being opened
-	lifetime    lifetime        // what Shutdown waits for
+	quota       *wire.Quota // of the requests in flight
+	connections perTenant   // on which each tenant has made a call, where it may have fewer than there may be
+	sessions    perTenant   // of each tenant, with those that are being opened
+	lifetime    lifetime    // what Shutdown waits for
+	reporter    reporter
 	document    json.RawMessage // what rpc.discover answers
+}
+
+// countConnection counts a connection among those of the tenant. Where a tenant may have as many as there may be in all,
+// nothing is counted.
+func (s *service) countConnection(p *peer, o *origin) error {
+	if o.connections < s.cfg.MaxConnections && !p.counted.add(&s.connections, o.tenant, o.connections) {
+		return errConnectionLimit
+	}
+	return nil
 }
 
 // A lifetime counts what is under way, and tells when nothing is and nothing more may come.

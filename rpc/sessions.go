@@ -1,14 +1,11 @@
 package rpc
 
 import (
-	"crypto/rand"
-	"encoding/json"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/jsd-project/jsd/call"
-	"github.com/jsd-project/jsd/rpc/message"
 )
 
 // A session is a context that its connection makes calls in, one after the other. Their order is kept here and nowhere else:
@@ -32,9 +29,13 @@ type session struct {
 
 // A turn is a call's place in its session. It is the call's call.Running.
 type turn struct {
-	session *session
-	call    *preparedCall
-	queued  time.Time   // zero: it did not have to wait
+	session  *session
+	job      *call.Call
+	detached bool // the session goes on for it when the connection is gone
+	done     func(res call.Result, waited time.Duration, err error)
+
+	queued  time.Time // zero: it did not have to wait
+	waited  time.Duration
 	started bool        // guarded by session.mu
 	inner   runningCall // once started
 }
@@ -45,9 +46,9 @@ func newSession(id, tenant string, secrets []string, idle time.Duration, inner c
 	return ss
 }
 
-// start runs a call behind those before it.
-func (ss *session) start(c *preparedCall) call.Running {
-	t := &turn{session: ss, call: c}
+// start runs a call behind those before it. done gets its outcome, and how long it waited for its turn.
+func (ss *session) start(job *call.Call, detached bool, done func(call.Result, time.Duration, error)) call.Running {
+	t := &turn{session: ss, job: job, detached: detached, done: done}
 	ss.mu.Lock()
 	ss.timer.Stop()
 	ss.queue = append(ss.queue, t)
@@ -75,19 +76,19 @@ func (ss *session) startNext() {
 		ss.running, ss.starting, t.started = true, true, true
 		ss.mu.Unlock()
 		if !t.queued.IsZero() {
-			t.call.turn = time.Since(t.queued)
+			t.waited = time.Since(t.queued)
 		}
-		t.inner.set(ss.inner.Start(&t.call.job, t.done))
+		t.inner.set(ss.inner.Start(t.job, t.complete))
 		ss.mu.Lock()
 		ss.starting = false
 		ss.mu.Unlock()
 	}
 }
 
-// done takes the outcome of a call. The next one starts behind the reply.
-func (t *turn) done(res call.Result, err error) {
+// complete takes the outcome of a call. The next one starts behind the reply.
+func (t *turn) complete(res call.Result, err error) {
 	t.session.remove(t)
-	t.call.completed(res, err)
+	t.done(res, t.waited, err)
 	t.session.startNext()
 }
 
@@ -127,7 +128,7 @@ func (t *turn) Cancel() {
 	if unwanted {
 		ss.inner.Close()
 	}
-	t.call.completed(call.Result{}, errCancelled)
+	t.done(call.Result{}, time.Since(t.queued), errCancelled)
 }
 
 func (ss *session) closeIfIdle() {
@@ -151,7 +152,7 @@ func (ss *session) abandon() {
 }
 
 func (ss *session) isUnwantedLocked() bool {
-	return ss.orphan && !slices.ContainsFunc(ss.queue, func(t *turn) bool { return t.call.detach })
+	return ss.orphan && !slices.ContainsFunc(ss.queue, func(t *turn) bool { return t.detached })
 }
 
 // countCallback counts the callbacks that wait for the client.
@@ -224,126 +225,3 @@ func (s *sessionSet) abandonAll() {
 		ss.abandon()
 	}
 }
-
-type openParams struct {
-	script
-}
-
-// OpenResult is what runtime.open answers.
-type OpenResult struct {
-	Session string `json:"session"`
-}
-
-func (s *service) prepareOpen(p *peer, req *message.Request, params openParams) (prepared, origin, error) {
-	c := &preparedCall{service: s, peer: p, req: req, method: openMethod, secrets: params.Secrets.Strings()}
-	c.origin = origin{tenant: p.tenantOf(params.Tenant), trace: p.traceOf(params.Trace)}
-	if err := params.check(p); err != nil {
-		return nil, c.origin, err
-	}
-	if params.Reuse != nil && *params.Reuse != message.ReuseTenant {
-		return nil, c.origin, invalidParams(`reuse must be "tenant" for a session`)
-	}
-	var err error
-	if c.policy, err = s.policyFor(&c.origin, req); err != nil {
-		return nil, c.origin, err
-	}
-	if c.policy.Once {
-		return nil, c.origin, forbidden("reuse")
-	}
-	if err := c.policy.permit(&params.script, false); err != nil {
-		return nil, c.origin, err
-	}
-	source, err := s.sourceOf(c.origin.tenant, &params.script, &c.policy)
-	if err != nil {
-		return nil, c.origin, err
-	}
-	c.job = c.policy.limits(&params.script, source)
-	c.job.Script = params.body(source, nil, nil, nil)
-	c.start = startOpening
-	return opening{c}, c.origin, nil
-}
-
-// An opening is a preparedCall that opens a session. It has a place for the session reserved when it runs.
-type opening struct{ *preparedCall }
-
-func (o opening) run(w waiter) {
-	if !o.service.sessions.acquire(o.origin.tenant, o.policy.Sessions) {
-		w.answer(nil, errSessionLimit)
-		o.service.reportRefusal(o.method, o.origin, errSessionLimit)
-		w.done()
-		return
-	}
-	o.preparedCall.run(w)
-}
-
-// startOpening evaluates the script of a session.
-func startOpening(c *preparedCall) call.Running {
-	return c.service.cfg.Runner.OpenSession(c.origin.tenant, &c.job, c.opened)
-}
-
-// opened takes the context of a session. Its place is free again once that is gone.
-func (c *preparedCall) opened(inner call.Session, used call.Result, err error) {
-	if err != nil {
-		c.service.sessions.release(c.origin.tenant)
-		c.complete(nil, used, err)
-		return
-	}
-	ss := newSession(rand.Text(), c.origin.tenant, c.secrets, c.policy.SessionIdle, inner)
-	added := c.peer.sessions.add(ss)
-	c.service.lifetime.add()
-	go func() {
-		defer c.service.lifetime.done()
-		<-inner.Done()
-		ss.timer.Stop()
-		c.peer.sessions.remove(ss)
-		c.service.sessions.release(ss.tenant)
-		close(ss.gone)
-	}()
-	if !added {
-		inner.Close()
-		c.complete(nil, used, errCancelled)
-		return
-	}
-	c.complete(message.AppendJSON(nil, OpenResult{Session: ss.id}), used, nil)
-}
-
-type closeParams struct {
-	Session *message.Text `json:"session" required:"true"`
-}
-
-func (s *service) prepareClose(p *peer, _ *message.Request, params closeParams) (prepared, origin, error) {
-	ss := p.sessions.find(string(*params.Session))
-	if ss == nil {
-		return nil, origin{}, errNotFound
-	}
-	return &closeSession{session: ss, cancelled: make(chan struct{})}, origin{}, nil
-}
-
-// closeSession is answered when nothing is left of the session, so that another may take its place.
-type closeSession struct {
-	attached
-	session   *session
-	cancelled chan struct{}
-	once      sync.Once
-}
-
-func (c *closeSession) run(w waiter) {
-	c.session.inner.Close()
-	go func() {
-		select {
-		case <-c.session.gone:
-			w.finish(emptyObject, nil)
-		case <-c.cancelled:
-			w.finish(nil, errCancelled)
-		}
-	}()
-}
-
-func (c *closeSession) cancel(bool) { c.once.Do(func() { close(c.cancelled) }) }
-
-// attached is for prepared requests that end with their request.
-type attached struct{}
-
-func (attached) adopt(int64) bool { return false }
-
-var emptyObject = json.RawMessage("{}")

@@ -164,11 +164,8 @@ func TestIdleSessionEnds(t *testing.T) {
 		}
 		inner := &fakeSession{r: runner, turn: make(chan struct{}, 1), done: make(chan struct{})}
 		ss := newSession("s", "t", nil, 10*time.Minute, inner)
-		s := New(Config{Runner: runner}).service
 		start := func() {
-			c := &preparedCall{service: s, session: ss, redact: redactNothing, job: call.Call{Script: []byte(`{"code":"an hour"}`)}}
-			c.execution, _ = s.executions.claim("t", "", false, &waiter{func(json.RawMessage, error) {}, func() {}})
-			ss.start(c)
+			ss.start(&call.Call{Script: []byte(`{"code":"an hour"}`)}, false, func(call.Result, time.Duration, error) {})
 		}
 		time.Sleep(9 * time.Minute)
 		start()

@@ -11,17 +11,17 @@ import (
 
 // A fake container sleeps for a call's Timeout, and takes its Script for the tenant's name.
 type fake struct {
-	w     *world
-	id    string
-	class string
-	done  chan struct{}
+	w       *world
+	id      string
+	profile string
+	done    chan struct{}
 
 	mu       sync.Mutex // guards the sessions, too
 	tenant   string
 	running  int
 	calls    int // with those that open sessions, and those in them
 	sessions []*fakeSession
-	oneShot  bool // has got a call with Once
+	oneShot  bool // has got a one-shot call
 	opened   bool // has got one that opens a session
 	dead     bool
 	closed   bool
@@ -87,7 +87,7 @@ func (f *fake) begin(job *call.Call, in *fakeSession) error {
 		return &call.LostError{Cause: errKilled}
 	}
 	if f.oneShot = f.oneShot || job.OneShot; f.oneShot && f.calls > 0 {
-		f.w.t.Errorf("call %d, oneShot: %v, in %s, which a call with Once was given", f.calls+1, job.OneShot, f.id)
+		f.w.t.Errorf("call %d, one-shot: %v, in %s, which a one-shot call was given", f.calls+1, job.OneShot, f.id)
 	}
 	if f.tenant == "" {
 		f.tenant = string(job.Script)
@@ -95,8 +95,8 @@ func (f *fake) begin(job *call.Call, in *fakeSession) error {
 	if f.tenant != string(job.Script) {
 		f.w.t.Errorf("container of %s got a call of %s", f.tenant, string(job.Script))
 	}
-	if class := classOf(f.tenant); class != kindOf(f.class) {
-		f.w.t.Errorf("container of class %q got a call of %s", f.class, f.tenant)
+	if kind := kindOfTenant(f.tenant); kind != kindOf(f.profile) {
+		f.w.t.Errorf("container of profile %q got a call of %s", f.profile, f.tenant)
 	}
 	f.calls++
 	f.running++
@@ -105,7 +105,7 @@ func (f *fake) begin(job *call.Call, in *fakeSession) error {
 	}
 	if in != nil {
 		if in.running {
-			f.w.t.Error("two calls at oneShot in one session")
+			f.w.t.Error("two calls at once in one session")
 		}
 		in.running = true
 	}

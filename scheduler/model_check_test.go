@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// tenants are those in the table, those for calls with Once behind the ones they belong to. The
+// tenants are all in the table, with the halves for one-shot calls behind the ones they belong to. The
 // scheduler's mutex is held.
 func (m *model) tenants() (all []*tenant) {
-	for _, t := range m.s.alloc.table.tenants {
+	for _, t := range m.a.table.tenants {
 		all = append(all, t)
 		if t.oneShot != nil {
 			all = append(all, t.oneShot)
@@ -17,30 +17,38 @@ func (m *model) tenants() (all []*tenant) {
 	return all
 }
 
+// never fails where something is so that must never be.
+func (m *model) never(is bool, format string, args ...any) {
+	m.Helper()
+	if is {
+		m.Errorf(format, args...)
+	}
+}
+
 func (m *model) check() {
 	s := m.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m.checkContainers()
-	m.checkClasses()
+	m.checkProfiles()
 	m.checkCalls()
 	m.checkEnded()
 	m.checkNothingLeftUndone()
 }
 
-// checkContainers: each in exactly one place, each with one tenant of its class, never more than Max.
+// checkContainers: each in exactly one place, each with one tenant of its profile, never more than Max.
 func (m *model) checkContainers() {
 	s, owned := m.s, 0
-	for _, k := range s.alloc.table.profiles {
+	for _, k := range m.a.table.profiles {
 		for _, c := range k.spares.items(m.T) {
-			if c.tenant != nil || c.running != 0 || c.draining || c.profile != k || c.Container.(*fake).class != k.name {
-				m.Errorf("spare %s of %v with %d calls, in class %q", c.ID(), c.tenant, c.running, k.name)
+			if c.tenant != nil || c.running != 0 || c.draining || c.profile != k || c.Container.(*fake).profile != k.name {
+				m.Errorf("spare %s of %v with %d calls, in profile %q", c.ID(), c.tenant, c.running, k.name)
 			}
 		}
 	}
 	tenants := m.tenants()
-	lists := []*list[*container]{&s.alloc.pool.busy, &s.alloc.pool.oneShot, &s.alloc.pool.pinned}
-	for _, l := range s.alloc.table.idle {
+	lists := []*list[*container]{&m.a.pool.busy, &m.a.pool.oneShot, &m.a.pool.pinned}
+	for _, l := range m.a.table.idle {
 		lists = append(lists, &l.list)
 	}
 	for _, l := range lists {
@@ -52,103 +60,81 @@ func (m *model) checkContainers() {
 			}
 		}
 	}
-	sum := s.alloc.table.total()
-	if owned != sum.owned {
-		m.Errorf("%d owned containers, counted %d", owned, sum.owned)
-	}
-	total := sum.starting + sum.spares + owned + s.alloc.pool.draining.length
+	sum := m.a.table.total()
+	m.never(owned != sum.owned, "%d owned containers, counted %d", owned, sum.owned)
+	total := sum.starting + sum.spares + owned + m.a.pool.draining.length
 	if _, alive := m.w.count(); total > s.cfg.Max || alive != total {
 		m.Errorf("%d containers exist, the table has %d, at most %d are allowed", alive, total, s.cfg.Max)
 	}
-	if sum.starting > s.cfg.Starts {
-		m.Errorf("%d starting, at most %d are allowed", sum.starting, s.cfg.Starts)
-	}
+	m.never(sum.starting > s.cfg.Starts, "%d starting, at most %d are allowed", sum.starting, s.cfg.Starts)
 }
 
 // checkOwned: a tenant's container is in the place that fits what it does.
 func (m *model) checkOwned(c *container, in *list[*container], tenants []*tenant) {
 	if c.draining || !slices.Contains(tenants, c.tenant) {
-		m.Fatalf("container %s of %v, retired: %v", c.ID(), c.tenant, c.draining)
+		m.Fatalf("container %s of %v, draining: %v", c.ID(), c.tenant, c.draining)
 	}
-	want := &m.s.alloc.pool.busy
+	want := &m.a.pool.busy
 	switch {
 	case c.opening+c.pins.length > 0:
-		want = &m.s.alloc.pool.pinned
+		want = &m.a.pool.pinned
 	case c.running == 0:
 		want = &c.tenant.idle.list
 	case c.tenant.parent != nil:
-		want = &m.s.alloc.pool.oneShot
+		want = &m.a.pool.oneShot
 	}
-	if in != want {
-		m.Errorf("container %s is in the wrong place, with %d calls", c.ID(), c.running)
-	}
-	if c.tenant.parent != nil && c.running == 0 && c.used.Load() {
-		m.Errorf("container %s has had its only call", c.ID())
-	}
+	m.never(in != want, "container %s is in the wrong place, with %d calls", c.ID(), c.running)
+	m.never(c.tenant.parent != nil && c.running == 0 && c.used.Load(), "container %s has had its only call", c.ID())
 	f := c.Container.(*fake)
-	if f.isDead() {
-		m.Errorf("%s is dead", c.ID())
-	}
-	if f.owner() != "" && f.owner() != c.tenant.name {
-		m.Errorf("container of %s in the table of %s", f.owner(), c.tenant.name)
-	}
+	m.never(f.isDead(), "%s is dead", c.ID())
+	m.never(f.owner() != "" && f.owner() != c.tenant.name, "container of %s in the table of %s", f.owner(), c.tenant.name)
 	if c.profile != c.tenant.profile && c.stale == "" && c.tenant.parent == nil {
-		m.Errorf("container of class %q is %s's, of class %q", f.class, c.tenant.name, c.tenant.profile.name)
+		m.Errorf("container of profile %q is %s's, of profile %q", f.profile, c.tenant.name, c.tenant.profile.name)
 	}
-	if c.stale != "" && c.running == 0 {
-		m.Errorf("%s is worn, and runs no calls", c.ID())
-	}
+	m.never(c.stale != "" && c.running == 0, "%s is stale, and runs no calls", c.ID())
 }
 
-// checkClasses: each has what belongs to it, and one without anything is forgotten.
-func (m *model) checkClasses() {
+// checkProfiles: each has what belongs to it, and one without anything is forgotten.
+func (m *model) checkProfiles() {
 	tenants, owned := map[*profile]int{}, map[*profile]int{}
 	for _, t := range m.tenants() {
-		worn := 0
+		stale := 0
 		for _, c := range t.containers {
 			owned[c.profile]++
 			if c.stale != "" {
-				worn++
+				stale++
 			}
 		}
-		if t.stale != worn {
-			m.Errorf("%s counts %d worn containers, has %d", t.name, t.stale, worn)
-		}
+		m.never(t.stale != stale, "%s counts %d stale containers, has %d", t.name, t.stale, stale)
 		if t.parent == nil {
 			tenants[t.profile]++
 		}
-		if t.profile.name != m.w.generation(classOf(t.name)) || !slices.Contains(m.s.alloc.table.profiles, t.profile) {
-			m.Errorf("%s is of class %q", t.name, t.profile.name)
-		}
+		m.never(t.profile.name != m.w.generation(kindOfTenant(t.name)) || !slices.Contains(m.a.table.profiles, t.profile), "%s is of profile %q", t.name, t.profile.name)
 	}
-	for _, c := range m.s.alloc.pool.busy.items(m.T) {
+	for _, c := range m.a.pool.busy.items(m.T) {
 		if in := c.stalePlace.in; c.stale != "" && in != &c.tenant.profile.stale || c.stale == "" && in != nil {
-			m.Errorf("%s, worn: %q, is in the wrong place", c.ID(), c.stale)
+			m.Errorf("%s, stale: %q, is in the wrong place", c.ID(), c.stale)
 		}
 	}
-	for _, k := range m.s.alloc.table.profiles {
+	for _, k := range m.a.table.profiles {
 		for _, c := range k.stale.items(m.T) {
-			if c.place.in != &m.s.alloc.pool.busy {
-				m.Errorf("%s, worn, is not busy", c.ID())
-			}
+			m.never(c.place.in != &m.a.pool.busy, "%s, stale, is not busy", c.ID())
 		}
-		if k.tenants != tenants[k] || k.owned != owned[k] {
-			m.Errorf("class %q counts %d tenants, %d containers of theirs; has %d, %d", k.name, k.tenants, k.owned, tenants[k], owned[k])
-		}
+		m.never(k.tenants != tenants[k] || k.owned != owned[k], "profile %q counts %d tenants, %d containers of theirs; has %d, %d", k.name, k.tenants, k.owned, tenants[k], owned[k])
 		failed := k.failures > 0 && k.retryAt.Add(lastBackoff).After(time.Now())
-		if k != m.s.alloc.table.base && k.canary == nil && k.tenants == 0 && k.spares.length == 0 && k.starting == 0 && k.owned == 0 && !failed {
-			m.Errorf("class %q should be forgotten", k.name)
+		if k != m.a.table.base && k.canary == nil && k.tenants == 0 && k.spares.length == 0 && k.starting == 0 && k.owned == 0 && !failed {
+			m.Errorf("profile %q should be forgotten", k.name)
 		}
 	}
-	if !slices.Contains(m.s.alloc.table.profiles, m.s.alloc.table.base) || m.s.alloc.table.base.name != m.w.generation("") {
-		m.Errorf("%d classes, the default one is %q", len(m.s.alloc.table.profiles), m.s.alloc.table.base.name)
+	if !slices.Contains(m.a.table.profiles, m.a.table.base) || m.a.table.base.name != m.w.generation("") {
+		m.Errorf("%d profiles, the default one is %q", len(m.a.table.profiles), m.a.table.base.name)
 	}
 }
 
 // checkCalls: each waits in one queue or runs in one container, and every tenant with a free slot
 // in sight has no waiters.
 func (m *model) checkCalls() {
-	s, queued, inTurns, running, containers := m.s, 0, 0, 0, 0
+	queued, inQueues, running, containers := 0, 0, 0, 0
 	for _, f := range m.w.containers() {
 		f.mu.Lock()
 		running += f.running
@@ -158,9 +144,7 @@ func (m *model) checkCalls() {
 		name, waiting := t.name, len(t.waiting.items(m.T))
 		queued += waiting
 		containers += len(t.containers)
-		if t.queued == 0 && len(t.containers) == 0 && t.pinned == 0 && t.oneShot == nil {
-			m.Errorf("%s should be forgotten", name)
-		}
+		m.never(t.queued == 0 && len(t.containers) == 0 && t.pinned == 0 && t.oneShot == nil, "%s should be forgotten", name)
 		queuedIn := 0
 		for _, c := range t.containers {
 			lined := m.checkSessions(c)
@@ -169,58 +153,46 @@ func (m *model) checkCalls() {
 			}
 			queuedIn += lined
 		}
-		for _, c := range s.alloc.pool.draining.items(m.T) {
+		for _, c := range m.a.pool.draining.items(m.T) {
 			if c.tenant == t {
 				lined := m.checkSessions(c)
 				queuedIn += lined
-				if lined > 0 && c.running < c.slots {
-					m.Errorf("%d calls wait for %s, which has %d", lined, c.ID(), c.running)
-				}
+				m.never(lined > 0 && c.running < c.slots, "%d calls wait for %s, which has %d", lined, c.ID(), c.running)
 			}
 		}
 		queued += queuedIn
-		if t.queued != waiting+queuedIn {
-			m.Errorf("%s has %d calls that wait, counted %d", name, waiting+queuedIn, t.queued)
-		}
+		m.never(t.queued != waiting+queuedIn, "%s has %d calls that wait, counted %d", name, waiting+queuedIn, t.queued)
 		if len(t.containers) > t.limit+t.stale && (t.parent == nil || !m.updated) { // those with their only call are left alone
 			m.Errorf("%s has %d containers, may have %d", name, len(t.containers), t.limit)
 		}
-		inTurns += m.checkTurn(t, waiting)
+		inQueues += m.checkPosition(t, waiting)
 	}
-	for _, k := range s.alloc.table.profiles {
+	for _, k := range m.a.table.profiles {
 		for _, f := range []*fair[*tenant]{&k.waiting.cold, &k.waiting.oneShot, &k.waiting.scaleUp} {
-			inTurns -= f.length
+			inQueues -= f.length
 			demand := f.demand
 			for _, l := range f.lanes {
 				members := l.members.items(m.T)
 				for i, p := range members {
 					demand -= p.demand
-					if p.item.position.in != f || p != &p.item.position {
-						m.Errorf("%s is not where it says", p.item.name)
-					}
-					if i > 0 && members[i-1].finish > p.finish {
-						m.Errorf("the lane of weight %d is not in order", l.weight)
-					}
+					m.never(p.item.position.in != f || p != &p.item.position, "%s is not where it says", p.item.name)
+					m.never(i > 0 && members[i-1].finish > p.finish, "the lane of weight %d is not in order", l.weight)
 				}
 			}
-			if demand != 0 {
-				m.Errorf("a demand of %d is counted too much", demand)
-			}
+			m.never(demand != 0, "a demand of %d is counted too much", demand)
 		}
 	}
-	if inTurns != 0 {
-		m.Errorf("%d tenants wait for a container that are in no turns", inTurns)
-	}
-	if sum := s.alloc.table.total(); queued != s.alloc.queue.queued || running != s.alloc.pool.running || containers != sum.owned {
-		m.Errorf("counted %d queued, %d running, %d owned; are %d, %d, %d", s.alloc.queue.queued, s.alloc.pool.running, sum.owned, queued, running, containers)
+	m.never(inQueues != 0, "%d tenants wait for a container that are in no wait queue", inQueues)
+	if sum := m.a.table.total(); queued != m.a.queue.queued || running != m.a.pool.running || containers != sum.owned {
+		m.Errorf("counted %d queued, %d running, %d owned; are %d, %d, %d", m.a.queue.queued, m.a.pool.running, sum.owned, queued, running, containers)
 	}
 	if left := m.sent - m.answered.Load() - m.behind.Load(); int64(queued+running) != left {
 		m.Errorf("%d calls without an answer, %d in the table", left, queued+running)
 	}
 }
 
-// checkTurn: who waits for a container is in the line it belongs in.
-func (m *model) checkTurn(t *tenant, waiting int) (inTurns int) {
+// checkPosition: a tenant that waits for a container is in the wait queue it belongs in.
+func (m *model) checkPosition(t *tenant, waiting int) (inQueues int) {
 	var want *fair[*tenant]
 	wants := 0
 	switch has := len(t.containers); {
@@ -234,7 +206,7 @@ func (m *model) checkTurn(t *tenant, waiting int) (inTurns int) {
 		}
 	}
 	if t.position.in != want || t.position.demand != wants {
-		m.Errorf("%s, with %d waiters, %d containers, %d of them worn, is in the wrong line: %+v", t.name, waiting, len(t.containers), t.stale, t.position)
+		m.Errorf("%s, with %d waiters, %d containers, %d of them stale, is in the wrong queue: %+v", t.name, waiting, len(t.containers), t.stale, t.position)
 	}
 	if want == nil {
 		return 0
@@ -242,7 +214,7 @@ func (m *model) checkTurn(t *tenant, waiting int) (inTurns int) {
 	return 1
 }
 
-// checkSessions: a container is held by the sessions that are in it, each with one call in line or running. It gives how
+// checkSessions: a container is pinned by the sessions that are in it, each with one call in line or running. It gives how
 // many calls wait.
 func (m *model) checkSessions(c *container) (lined int) {
 	running := 0
@@ -251,9 +223,7 @@ func (m *model) checkSessions(c *container) (lined int) {
 		switch {
 		case ss.waiting != nil:
 			lined++
-			if ss.waiting.place.in != &c.waiting || ss.waiting.pin != ss || !ss.inFlight || ss.closed {
-				m.Errorf("a session in %s is confused: %+v", c.ID(), ss)
-			}
+			m.never(ss.waiting.place.in != &c.waiting || ss.waiting.pin != ss || !ss.inFlight || ss.closed, "a session in %s is confused: %+v", c.ID(), ss)
 		case ss.inFlight:
 			running++
 		}
@@ -269,9 +239,7 @@ func (m *model) checkSessions(c *container) (lined int) {
 		if ss.running {
 			inSessions++
 		}
-		if !slices.ContainsFunc(sessions, func(other *pin) bool { return other.session == ss }) {
-			m.Errorf("%s is not held by a session in it", c.ID())
-		}
+		m.never(!slices.ContainsFunc(sessions, func(other *pin) bool { return other.session == ss }), "%s is not pinned by a session in it", c.ID())
 	}
 	if len(f.sessions) != len(sessions) || inSessions != running || c.running < running+c.opening {
 		m.Errorf("%s has %d sessions with %d calls; counted %d with %d, %d calls in all", c.ID(),
@@ -288,23 +256,19 @@ func (m *model) checkEnded() {
 			sessions += c.pins.length
 		}
 	}
-	lingering := 0
-	for _, c := range m.s.alloc.pool.draining.items(m.T) {
+	drainingPinned := 0
+	for _, c := range m.a.pool.draining.items(m.T) {
 		if c.closing != (c.running+c.pins.length == 0) || c.closing && c.waiting.length > 0 {
-			m.Errorf("%s, retired, has %d sessions, %d waiters, %d calls; ended: %v", c.ID(), c.pins.length, c.waiting.length, c.running, c.closing)
+			m.Errorf("%s, draining, has %d sessions, %d waiters, %d calls; ended: %v", c.ID(), c.pins.length, c.waiting.length, c.running, c.closing)
 		}
 		sessions += c.pins.length
 		if c.opening+c.pins.length > 0 {
-			lingering++
+			drainingPinned++
 		}
 	}
-	if m.s.alloc.pool.drainingPinned != lingering {
-		m.Errorf("%d retired containers have sessions, counted %d", lingering, m.s.alloc.pool.drainingPinned)
+	m.never(m.a.pool.drainingPinned != drainingPinned, "%d draining containers have sessions, counted %d", drainingPinned, m.a.pool.drainingPinned)
+	if held := m.a.pool.pinned.length + drainingPinned; held > max(1, m.s.cfg.Max*3/4) {
+		m.Errorf("sessions pin %d of %d containers", held, m.s.cfg.Max)
 	}
-	if held := m.s.alloc.pool.pinned.length + lingering; held > max(1, m.s.cfg.Max*3/4) {
-		m.Errorf("sessions hold %d of %d containers", held, m.s.cfg.Max)
-	}
-	if m.s.alloc.pool.sessions != sessions {
-		m.Errorf("%d sessions, counted %d", sessions, m.s.alloc.pool.sessions)
-	}
+	m.never(m.a.pool.sessions != sessions, "%d sessions, counted %d", sessions, m.a.pool.sessions)
 }

@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"context"
-	"sync"
 	"testing/synctest"
 	"time"
 
@@ -12,14 +11,13 @@ import (
 // open opens a session, which stays open until endSession, endSessions or something worse chooses it.
 func (m *model) open() {
 	tenant := m.tenant()
-	m.call(tenant, func(ctx context.Context, job call.Call) (call.Result, error) {
-		given, res, err := tryOpen(ctx, m.s, tenant, job)
-		if err == nil {
+	m.call(tenant, func(ctx context.Context, length time.Duration) outcome {
+		job := &call.Call{Script: []byte(tenant), Timeout: length}
+		return <-openWith(ctx, m.s, job, func(given call.Session) {
 			m.mu.Lock()
+			defer m.mu.Unlock()
 			m.sessions = append(m.sessions, given.(*session))
-			m.mu.Unlock()
-		}
-		return res, err
+		})
 	})
 }
 
@@ -36,11 +34,9 @@ func (m *model) someSession() *session {
 
 func (m *model) sendInSession() {
 	if ss := m.someSession(); ss != nil {
-		m.call(ss.container.tenant.name, func(ctx context.Context, job call.Call) (call.Result, error) {
+		m.call(ss.container.tenant.name, func(ctx context.Context, length time.Duration) outcome {
 			m.behind.Add(1)
-			begun := sync.OnceFunc(func() { m.behind.Add(-1) })
-			defer begun()
-			return executeIn(ctx, ss, job, begun)
+			return executeIn(ctx, ss, length, func() { m.behind.Add(-1) })
 		})
 	}
 }
@@ -71,7 +67,5 @@ func (m *model) endSessions() {
 		}
 	}
 	m.check()
-	if m.s.Stats().Sessions != 0 {
-		m.Errorf("%d sessions are left", m.s.Stats().Sessions)
-	}
+	m.never(m.s.Stats().Sessions != 0, "%d sessions are left", m.s.Stats().Sessions)
 }

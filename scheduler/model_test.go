@@ -18,9 +18,8 @@ import (
 // modelRun chooses other random orders: go test ./scheduler -run TestModel -model 8
 var modelRun = flag.Uint64("model", 7, "the run of random orders that TestModel takes")
 
-// TestModel lets tenants of three classes, calls with and without Once, sessions, callers that give up,
-// tenants that are stopped, deaths, and starts that fail or hang, of one class or all, meet in random
-// order, and checks after every step, when nothing moves any more, that all is in its place.
+// TestModel lets tenants of three profiles, plain and one-shot calls, sessions, cancelled calls, tenants that are
+// stopped, deaths, and starts that fail or hang, of one profile or all, meet in random and checks after every step, when nothing moves any more, that all is in its place.
 func TestModel(t *testing.T) {
 	for seed := range uint64(60) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -33,7 +32,7 @@ func TestModel(t *testing.T) {
 			m.changePolicies()
 			cfg.Policy = func(tenant string) Policy { return m.policies[tenant] }
 			in(t, cfg, func(t *testing.T, w *world, s *Scheduler) {
-				m.T, m.w, m.s = t, w, s
+				m.T, m.w, m.s, m.a = t, w, s, s.alloc
 				m.run()
 			})
 		})
@@ -44,6 +43,7 @@ type model struct {
 	*testing.T
 	w        *world
 	s        *Scheduler
+	a        *allocator
 	rnd      *rand.Rand
 	policies map[string]Policy // by tenant; the scheduler's mutex guards it
 	updated  bool
@@ -89,16 +89,16 @@ func (m *model) happen() {
 		m.s.Stop(m.tenant())
 	case n < 61:
 		if m.rnd.IntN(3) == 0 {
-			m.try()
+			m.canary()
 		} else {
 			m.update()
 		}
 	case n < 62:
-		m.w.breakClass(m.class(), errEngine)
+		m.w.breakStarts(m.profile(), errEngine)
 	case n < 63:
 		m.breakAll(errEngine)
 	case n < 64:
-		m.w.stickClass(m.class(), true)
+		m.w.stickStarts(m.profile(), true)
 	case n < 70:
 		m.breakAll(nil)
 	case n < 75:
@@ -112,17 +112,17 @@ func (m *model) happen() {
 	}
 }
 
-// modelClasses are those that the model's tenants are of, in equal parts.
-var modelClasses = []string{"", "gpu", "old"}
+// modelProfiles are the kinds of profile of the model's tenants, in equal parts.
+var modelProfiles = []string{"", "gpu", "old"}
 
-func (m *model) class() string { return modelClasses[m.rnd.IntN(len(modelClasses))] }
+func (m *model) profile() string { return modelProfiles[m.rnd.IntN(len(modelProfiles))] }
 
-// breakAll lets starts of every class fail; nil mends all that may be wrong with them.
+// breakAll lets all starts fail; nil mends all that may be wrong with them.
 func (m *model) breakAll(err error) {
-	for _, class := range modelClasses {
-		m.w.breakClass(class, err)
+	for _, kind := range modelProfiles {
+		m.w.breakStarts(kind, err)
 		if err == nil {
-			m.w.stickClass(class, false)
+			m.w.stickStarts(kind, false)
 		}
 	}
 }
@@ -156,28 +156,28 @@ func (m *model) changePolicies() {
 	}
 }
 
-// update changes policies, and the generation of the default class and another one.
+// update changes policies, and the generation of a kind of profile.
 func (m *model) update() {
 	m.s.mu.Lock()
 	m.changePolicies()
 	m.s.mu.Unlock()
 	m.updated = true
-	kind := m.class()
+	kind := m.profile()
 	if m.rnd.IntN(2) == 0 {
 		m.w.roll(kind)
 	}
 	m.s.Update()
 }
 
-// try has a container of the next generation started, in the background.
-func (m *model) try() {
-	kind := m.class()
+// canary has a container of the next generation started, in the background.
+func (m *model) canary() {
+	kind := m.profile()
 	ctx, cancel := context.WithTimeout(m.Context(), 10*time.Second)
 	go func() {
 		defer cancel()
 		err := m.s.Canary(ctx, kind+"@next")
 		if err != nil && !errors.Is(err, errEngine) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrClosed) {
-			m.Errorf("Try: %v", err)
+			m.Errorf("Canary: %v", err)
 		}
 	}()
 }
@@ -189,61 +189,58 @@ func (m *model) tenant() string {
 
 func modelTenant(n int) string {
 	tenant := fmt.Sprint("t", n)
-	if class := modelClasses[n%len(modelClasses)]; class != "" {
-		tenant = class + ":" + tenant
+	if kind := modelProfiles[n%len(modelProfiles)]; kind != "" {
+		tenant = kind + ":" + tenant
 	}
 	return tenant
 }
 
 // send starts a call in a container.
 func (m *model) send() {
-	tenant := m.tenant()
-	oneShot := m.rnd.IntN(4) == 0
-	m.call(tenant, func(ctx context.Context, job call.Call) (call.Result, error) {
-		job.OneShot = oneShot
-		return execute(ctx, m.s, tenant, job)
+	tenant, single := m.tenant(), m.rnd.IntN(4) == 0
+	m.call(tenant, func(ctx context.Context, length time.Duration) outcome {
+		return <-begin(ctx, m.s, tenant, call.Call{Timeout: length, OneShot: single})
 	})
 }
 
-// call is made in the background; some callers give up.
-func (m *model) call(tenant string, run func(context.Context, call.Call) (call.Result, error)) {
+// call is made in the background; some calls are cancelled.
+func (m *model) call(tenant string, run func(context.Context, time.Duration) outcome) {
 	ctx, cancel := m.Context(), context.CancelFunc(func() {})
 	if m.rnd.IntN(4) == 0 {
 		ctx, cancel = context.WithTimeout(ctx, m.within(3*time.Second))
 	}
-	job := call.Call{Script: []byte(tenant), Timeout: m.within(time.Second)}
+	length := m.within(time.Second)
 	m.sent++
-	began := time.Now()
 	go func() {
 		defer cancel()
-		res, err := run(ctx, job)
+		o := run(ctx, length)
 		m.answered.Add(1)
-		m.keepCold(res)
+		m.countCold(o)
 		var busy *call.BusyError
 		var lost *call.LostError
 		var failed *call.Failure
 		switch {
-		case err == nil:
-			if took := time.Since(began); res.Queue != took-job.Timeout {
-				m.Errorf("queue %v, but a call of %v took %v", res.Queue, job.Timeout, took)
+		case o.err == nil:
+			if o.queue != o.took-length {
+				m.Errorf("queue %v, but a call of %v took %v", o.queue, length, o.took)
 			}
-		case errors.As(err, &lost):
-		case errors.As(err, &failed), errors.Is(err, call.ErrNoSession): // cancelled, or of a session that ended
-		case errors.As(err, &busy):
+		case errors.As(o.err, &lost):
+		case errors.As(o.err, &failed), errors.Is(o.err, call.ErrNoSession): // cancelled, or of a session that ended
+		case errors.As(o.err, &busy):
 			if busy.RetryAfter <= 0 || busy.Reason != RateSpent && busy.RetryAfter < shortestRetry || busy.RetryAfter > time.Hour {
 				m.Errorf("retry after %v", busy.RetryAfter)
 			}
 		default:
-			m.Errorf("call of %s: %v", tenant, err)
+			m.Errorf("call of %s: %v", tenant, o.err)
 		}
 	}()
 }
 
-func (m *model) keepCold(res call.Result) {
+func (m *model) countCold(o outcome) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if res.Cold {
-		m.cold[res.Container]++
+	if o.cold {
+		m.cold[o.container]++
 	}
 }
 

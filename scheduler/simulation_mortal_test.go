@@ -8,8 +8,8 @@ import (
 )
 
 // start gives a container that may die by itself.
-func (m *simulation) start(ctx context.Context, class string) (Container, error) {
-	c, err := m.w.start(ctx, class)
+func (m *simulation) start(ctx context.Context, profile string) (Container, error) {
+	c, err := m.w.start(ctx, profile)
 	if err != nil {
 		return nil, err
 	}

@@ -26,7 +26,7 @@ type demand struct {
 // A flood is what one more tenant does meanwhile.
 type flood struct {
 	name    string
-	burst   int           // calls at oneShot
+	burst   int           // calls at once
 	every   time.Duration // on average between bursts; 0: no flood
 	oneShot bool
 }
@@ -83,7 +83,7 @@ type found int
 
 const (
 	warm   found = iota // a free slot in a container of its tenant
-	spare               // a spare, at oneShot
+	spare               // a spare, at once
 	start               // a container to wait for, and was its first call
 	queued              // one to wait for that others used before it
 	lost                // the death of its container
@@ -210,9 +210,8 @@ type simClient struct {
 func (m *simulation) call(c *simCall) {
 	tenant := tenantOf(c.tenant)
 	c.sent = time.Now()
-	res, err := execute(m.Context(), m.s, tenant, call.Call{
-		Script: []byte(tenant), Timeout: c.length, OneShot: c.oneShot, Client: &simClient{call: c},
-	})
+	o := <-begin(m.Context(), m.s, tenant, call.Call{Timeout: c.length, OneShot: c.oneShot, Client: &simClient{call: c}})
+	err := o.err
 	c.answered++
 	var busy *call.BusyError
 	var gone *call.LostError
@@ -223,11 +222,11 @@ func (m *simulation) call(c *simCall) {
 		c.found = lost
 	case err != nil:
 		m.Errorf("call of %s: %v", tenant, err)
-	case waited && res.Cold:
+	case waited && o.cold:
 		c.found = start
 	case waited:
 		c.found = queued
-	case res.Cold:
+	case o.cold:
 		c.found = spare
 	default:
 		c.found = warm

@@ -77,7 +77,7 @@ const heading = "  %-11s %8s %8s │ %9s %9s %9s │ %6s %6s %6s %6s %5s %6s │
 func (r *result) table() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, heading, "tenants", "active", "calls", "wait p50", "p99", "max",
-		"warm", "spare", "start", "queue", "lost", "1006", "gave way", "turns", "deaths")
+		"warm", "spare", "start", "queue", "lost", "1006", "evicted", "sliced", "deaths")
 	for g := hottest; g < groups; g++ {
 		calls := r.of(g)
 		if len(calls) == 0 && len(r.ended[g]) == 0 {
@@ -102,7 +102,7 @@ func (r *result) table() string {
 	}
 	st := r.stats
 	fmt.Fprintf(&b, "  %v; starts %d, evictions %d, deaths %d, refused %d; in the mean %.1f spares, %.1f idle, %.1f busy\n",
-		r.lasted.Round(time.Second), st.Starts, st.Evictions, st.Deaths, st.Refused, r.mean(spares),
+		r.lasted.Round(time.Second), st.Starts, st.Evictions, st.Deaths, st.Refused, r.mean(func(st Stats) int { return st.Spare }),
 		r.mean(func(st Stats) int { return st.Idle }), r.mean(func(st Stats) int { return st.Busy }))
 	return b.String()
 }

@@ -9,13 +9,13 @@ import (
 // floodLength is how long calls of the flooding tenant run.
 const floodLength = 400 * time.Millisecond
 
-// Steady floods are of 20 times what the tenant's containers can run: one of 8 slots, or for calls with
-// Once 8 of one, which each cost a start.
+// Steady floods are of 20 times what the tenant's containers can run: one of 8 slots, or for one-shot
+// calls 8 of one, which each cost a start.
 var floods = []flood{
-	{name: "1,000 calls at oneShot every 10 s", burst: 1000, every: 10 * time.Second},
+	{name: "1,000 calls at once every 10 s", burst: 1000, every: 10 * time.Second},
 	{name: "20 times the capacity", burst: 1, every: floodLength / 8 / 20},
-	{name: "1,000 calls with Once at oneShot every 10 s", burst: 1000, every: 10 * time.Second, oneShot: true},
-	{name: "20 times the capacity, with Once", burst: 1, every: (floodLength + 400*time.Millisecond) / 8 / 20, oneShot: true},
+	{name: "1,000 one-shot calls at once every 10 s", burst: 1000, every: 10 * time.Second, oneShot: true},
+	{name: "20 times the capacity, of one-shot calls", burst: 1, every: (floodLength + 400*time.Millisecond) / 8 / 20, oneShot: true},
 }
 
 var simulations = []struct {
@@ -52,7 +52,7 @@ func TestSimulation(t *testing.T) {
 	for _, sim := range simulations {
 		t.Run(sim.name, func(t *testing.T) {
 			calm := simulate(t, sim.cfg, sim.idle, sim.d, flood{}, sim.e)
-			t.Logf("Max %d, %d spares, %d starts at oneShot; %d tenants\nno flood\n%s",
+			t.Logf("Max %d, %d spares, %d starts at once; %d tenants\nno flood\n%s",
 				sim.cfg.Max, sim.cfg.Spare, sim.cfg.Starts, sim.d.tenants, calm.table())
 			other := sim.e
 			other.seed++

@@ -13,7 +13,7 @@ const (
 	Spare   State = "spare"   // nobody's yet
 	Idle    State = "idle"    // a tenant's, without calls
 	Busy    State = "busy"    // with calls
-	Pinned  State = "pinned"    // with sessions, and calls or none
+	Pinned  State = "pinned"  // with sessions, and calls or none
 	Closing State = "closing" // being closed, or about to be after its last calls and sessions
 )
 

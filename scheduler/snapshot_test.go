@@ -10,7 +10,7 @@ import (
 func TestSnapshot(t *testing.T) {
 	in(t, Config{Max: 5, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
 		time.Sleep(time.Minute)
-		ss, other := openSession(t, s, "held"), openSession(t, s, "held")
+		ss, other := openSession(t, s, "pinned"), openSession(t, s, "pinned")
 		run(t, s, "idle", 0)
 		send(t.Context(), s, "busy", time.Hour)
 		time.Sleep(time.Second)
@@ -30,13 +30,13 @@ func TestSnapshot(t *testing.T) {
 			}
 			got[c.Tenant] = fmt.Sprint(c.State, " ", c.Running, " ", c.Sessions)
 		}
-		want := map[string]string{"": "spare 0 0", "held": "pinned 1 2", "idle": "idle 0 0", "busy": "busy 1 0"}
+		want := map[string]string{"": "spare 0 0", "pinned": "pinned 1 2", "idle": "idle 0 0", "busy": "busy 1 0"}
 		if !reflect.DeepEqual(got, want) || len(snap.Containers) != len(want) {
 			t.Errorf("got %v\nwant %v", got, want)
 		}
 		tenants := []TenantState{
 			{Name: "busy", Containers: 1, Running: 1, Queued: 1, OldestWait: 4 * time.Second},
-			{Name: "held", Containers: 1, Running: 1, Queued: 1, OldestWait: 3 * time.Second},
+			{Name: "pinned", Containers: 1, Running: 1, Queued: 1, OldestWait: 3 * time.Second},
 			{Name: "idle", Containers: 1},
 		}
 		if !reflect.DeepEqual(snap.Tenants, tenants) {
@@ -45,10 +45,10 @@ func TestSnapshot(t *testing.T) {
 	})
 }
 
-func TestSnapshotHasCallsWithOnce(t *testing.T) {
+func TestSnapshotHasOneShotCalls(t *testing.T) {
 	in(t, Config{Max: 4, Spare: 1, Policy: all(Policy{Concurrency: 2})}, func(t *testing.T, w *world, s *Scheduler) {
 		for range 3 {
-			sendOnce(t.Context(), s, "a", time.Minute)
+			sendOneShot(t.Context(), s, "a", time.Minute)
 		}
 		send(t.Context(), s, "a", time.Minute)
 		time.Sleep(5 * time.Second)
@@ -73,7 +73,7 @@ func TestSnapshotIsBounded(t *testing.T) {
 		if len(snap.Tenants) != snapshotMost || snap.TenantsLeftOut != 7 || snap.Tenants[0].Name != "most" || snap.ContainersLeftOut != 0 {
 			t.Errorf("%d tenants from %+v, %d left out", len(snap.Tenants), snap.Tenants[0], snap.TenantsLeftOut)
 		}
-		time.Sleep(3 * time.Second) // longer than a turn
+		time.Sleep(3 * time.Second) // longer than a time slice
 		if c := s.Snapshot().Containers[0]; c.State != Closing || c.Tenant != "first" || c.Running != 1 {
 			t.Errorf("while others wait for its place: %+v", c)
 		}

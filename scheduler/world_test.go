@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -24,8 +25,8 @@ var (
 )
 
 // A world is an engine with fake containers. It checks by itself what no container may ever see:
-// too many of its kind, two tenants, a tenant of another class, too many calls at oneShot, another call
-// beside one with Once, two calls at oneShot in a session, and an end while it has calls or sessions.
+// too many of its kind, two tenants, a tenant of another profile, too many calls at once, another call
+// beside a one-shot call, two calls at once in a session, and an end while it has calls or sessions.
 type world struct {
 	t           *testing.T
 	s           *Scheduler // may be nil
@@ -35,13 +36,13 @@ type world struct {
 	closing     time.Duration
 
 	mu          sync.Mutex
-	broken      map[string]error // what starts fail with, by kind of class
-	stuck       map[string]bool  // starts do not end by themselves, by kind of class
-	generations map[string]int   // by kind of class
+	broken      map[string]error // what starts fail with, by kind of profile
+	stuck       map[string]bool  // starts do not end by themselves, by kind of profile
+	generations map[string]int   // by kind of profile
 	alive       int              // being started, ready, or being closed
 	starts      int
 	tries       []time.Time
-	began       []string // the classes of starts
+	began       []string // the profiles of starts
 	all         []*fake  // that came up
 }
 
@@ -57,10 +58,10 @@ func newWorld(t *testing.T, cfg Config, takes time.Duration) *world {
 	}
 }
 
-// classOf makes "gpu:a" a tenant of class gpu, and "a" one of the default class.
-func classOf(tenant string) string {
-	if class, _, ok := strings.Cut(tenant, ":"); ok {
-		return class
+// kindOfTenant makes "gpu:a" a tenant of profile gpu, and "a" one of the default profile.
+func kindOfTenant(tenant string) string {
+	if profile, _, ok := strings.Cut(tenant, ":"); ok {
+		return profile
 	}
 	return ""
 }
@@ -68,18 +69,18 @@ func classOf(tenant string) string {
 // all gives every tenant one policy.
 func all(p Policy) func(string) Policy { return func(string) Policy { return p } }
 
-// classed adds the classes that the names of tenants tell, in their generation of now.
-func (w *world) classed(policy func(string) Policy) func(string) Policy {
+// profiled adds the profiles that the names of tenants tell, in their generation of now.
+func (w *world) profiled(policy func(string) Policy) func(string) Policy {
 	return func(tenant string) (p Policy) {
 		if policy != nil {
 			p = policy(tenant)
 		}
-		p.Profile = w.generation(classOf(tenant))
+		p.Profile = w.generation(kindOfTenant(tenant))
 		return p
 	}
 }
 
-// generation is the name of a kind's class in its generation of now, such as gpu, and later gpu@1.
+// generation is the name of a kind's profile in its generation of now, such as gpu, and later gpu@1.
 func (w *world) generation(kind string) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -89,9 +90,9 @@ func (w *world) generation(kind string) string {
 	return kind
 }
 
-// kindOf is what the generations of a class have in common.
-func kindOf(class string) string {
-	kind, _, _ := strings.Cut(class, "@")
+// kindOf is what the generations of a profile have in common.
+func kindOf(profile string) string {
+	kind, _, _ := strings.Cut(profile, "@")
 	return kind
 }
 
@@ -102,17 +103,17 @@ func (w *world) roll(kind string) {
 	w.generations[kind]++
 }
 
-func (w *world) start(ctx context.Context, class string) (Container, error) {
+func (w *world) start(ctx context.Context, profile string) (Container, error) {
 	w.mu.Lock()
 	w.starts++
 	w.tries = append(w.tries, time.Now())
-	w.began = append(w.began, class)
+	w.began = append(w.began, profile)
 	w.alive++
 	if w.alive > w.max {
 		w.t.Errorf("%d containers, at most %d are allowed", w.alive, w.max)
 	}
-	takes, stuck := w.takes(), w.stuck[kindOf(class)]
-	f := &fake{w: w, id: fmt.Sprintf("c%d", w.starts), class: class, done: make(chan struct{})}
+	takes, stuck := w.takes(), w.stuck[kindOf(profile)]
+	f := &fake{w: w, id: fmt.Sprintf("c%d", w.starts), profile: profile, done: make(chan struct{})}
 	w.mu.Unlock()
 
 	var err error
@@ -129,7 +130,7 @@ func (w *world) start(ctx context.Context, class string) (Container, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err == nil {
-		err = w.broken[kindOf(class)]
+		err = w.broken[kindOf(profile)]
 	}
 	if err != nil {
 		w.alive--
@@ -146,21 +147,19 @@ func (w *world) mayEnd(f *fake) bool {
 	}
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
-	for k := w.s.alloc.pool.draining.first; k != nil; k = k.next {
-		if k.item.Container == f && k.item.why == whyStopped {
+	for l := w.s.alloc.pool.draining.first; l != nil; l = l.next {
+		if l.item.Container == f && l.item.why == whyStopped {
 			return true
 		}
 	}
 	return w.s.alloc.state == closed
 }
 
-// breakDown lets starts of the default class fail, nil lets them succeed again.
-func (w *world) breakDown(err error) { w.breakClass("", err) }
-
-func (w *world) breakClass(class string, err error) {
+// breakStarts lets starts of a kind of profile fail, nil lets them succeed again.
+func (w *world) breakStarts(kind string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.broken[class] = err
+	w.broken[kind] = err
 }
 
 // containers are those that came up, in that order.
@@ -177,12 +176,11 @@ func (w *world) count() (starts, alive int) {
 	return w.starts, w.alive
 }
 
-func (w *world) setStuck(stuck bool) { w.stickClass("", stuck) }
-
-func (w *world) stickClass(class string, stuck bool) {
+// stickStarts lets starts of a kind of profile hang, or end again.
+func (w *world) stickStarts(kind string, stuck bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.stuck[class] = stuck
+	w.stuck[kind] = stuck
 }
 
 // in runs a test in a bubble with a faked clock, around an open scheduler with all spares ready. At
@@ -191,7 +189,7 @@ func in(t *testing.T, cfg Config, test func(t *testing.T, w *world, s *Scheduler
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, cfg, 300*time.Millisecond)
-		cfg.Start, cfg.Policy = w.start, w.classed(cfg.Policy)
+		cfg.Start, cfg.Policy = w.start, w.profiled(cfg.Policy)
 		s := New(cfg)
 		w.s = s
 		s.Open()
@@ -223,109 +221,93 @@ type outcome struct {
 	err       error
 }
 
-// send runs a call of that length in the background.
-func send(ctx context.Context, s *Scheduler, tenant string, length time.Duration) <-chan outcome {
-	return begin(ctx, s, tenant, call.Call{Timeout: length})
-}
-
-// sendOnce is send for a call that wants a container for itself.
-func sendOnce(ctx context.Context, s *Scheduler, tenant string, length time.Duration) <-chan outcome {
-	return begin(ctx, s, tenant, call.Call{Timeout: length, OneShot: true})
-}
-
-func begin(ctx context.Context, s *Scheduler, tenant string, job call.Call) <-chan outcome {
-	job.Script = []byte(tenant)
-	return inBackground(func() (call.Result, error) { return execute(ctx, s, tenant, job) })
-}
-
-// execute runs a call, which is cancelled when ctx ends.
-func execute(ctx context.Context, s *Scheduler, tenant string, job call.Call) (call.Result, error) {
-	_, res, err := until(ctx, func(done func(call.Session, call.Result, error)) call.Running {
-		return s.Start(tenant, &job, func(res call.Result, err error) { done(nil, res, err) })
-	})
-	return res, err
-}
-
-// until waits for what a call comes to, which is cancelled when ctx ends.
-func until(ctx context.Context, start func(done func(call.Session, call.Result, error)) call.Running) (ss call.Session, res call.Result, err error) {
-	over := make(chan struct{})
-	running := start(func(given call.Session, r call.Result, e error) {
-		ss, res, err = given, r, e
-		close(over)
-	})
-	defer context.AfterFunc(ctx, running.Cancel)()
-	<-over
-	return ss, res, err
-}
-
-func wasCancelled(err error) bool {
-	var failed *call.Failure
-	return errors.As(err, &failed) && failed.Code == call.Cancelled
-}
-
-func inBackground(job func() (call.Result, error)) <-chan outcome {
-	ch := make(chan outcome, 1)
-	began := time.Now()
-	go func() {
-		res, err := job()
+// watch starts something, which is cancelled when ctx ends, and gives what it comes to.
+func watch(ctx context.Context, start func(call.Done) call.Running) <-chan outcome {
+	ch, began := make(chan outcome, 1), time.Now()
+	running := start(func(res call.Result, err error) {
 		ch <- outcome{container: res.Container, queue: res.Queue, cold: res.Cold, took: time.Since(began), err: err}
-	}()
-	synctest.Wait()
+	})
+	context.AfterFunc(ctx, running.Cancel)
 	return ch
 }
 
-// openSession opens a session, which must succeed.
-func openSession(t *testing.T, s *Scheduler, tenant string) *session {
-	t.Helper()
-	ss, _, err := tryOpen(t.Context(), s, tenant, call.Call{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ss.(*session)
-}
-
-func tryOpen(ctx context.Context, s *Scheduler, tenant string, job call.Call) (call.Session, call.Result, error) {
+// begin starts a call of a tenant.
+func begin(ctx context.Context, s *Scheduler, tenant string, job call.Call) <-chan outcome {
 	job.Script = []byte(tenant)
-	return until(ctx, func(done func(call.Session, call.Result, error)) call.Running {
-		return s.OpenSession(tenant, &job, done)
-	})
+	return watch(ctx, func(done call.Done) call.Running { return s.Start(tenant, &job, done) })
 }
 
-// opening opens a session in the background, which takes that long.
+// settled gives what was started, when nothing moves any more.
+func settled(job <-chan outcome) <-chan outcome {
+	synctest.Wait()
+	return job
+}
+
+// send starts a call of that length.
+func send(ctx context.Context, s *Scheduler, tenant string, length time.Duration) <-chan outcome {
+	return settled(begin(ctx, s, tenant, call.Call{Timeout: length}))
+}
+
+// sendOneShot is send for a one-shot call.
+func sendOneShot(ctx context.Context, s *Scheduler, tenant string, length time.Duration) <-chan outcome {
+	return settled(begin(ctx, s, tenant, call.Call{Timeout: length, OneShot: true}))
+}
+
+// sendFor sends a call and cancels it after a time, if it is not done by then.
+func sendFor(t *testing.T, s *Scheduler, tenant string, patience time.Duration) outcome {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	return <-begin(ctx, s, tenant, call.Call{})
+}
+
+// opening opens a session, which takes that long.
 func opening(ctx context.Context, s *Scheduler, tenant string, length time.Duration) <-chan outcome {
-	return inBackground(func() (call.Result, error) {
-		_, res, err := tryOpen(ctx, s, tenant, call.Call{Timeout: length})
-		return res, err
+	return settled(openWith(ctx, s, &call.Call{Script: []byte(tenant), Timeout: length}, func(call.Session) {}))
+}
+
+func openWith(ctx context.Context, s *Scheduler, job *call.Call, given func(call.Session)) <-chan outcome {
+	return watch(ctx, func(done call.Done) call.Running {
+		return s.OpenSession(string(job.Script), job, func(ss call.Session, res call.Result, err error) {
+			if err == nil {
+				given(ss)
+			}
+			done(res, err)
+		})
 	})
 }
 
-// sendIn runs a call in a session in the background, when those before it are done.
+// openSession opens a session, which must succeed.
+func openSession(t *testing.T, s *Scheduler, tenant string) (ss *session) {
+	t.Helper()
+	well(t, openWith(t.Context(), s, &call.Call{Script: []byte(tenant)}, func(given call.Session) { ss = given.(*session) }))
+	return ss
+}
+
+// sendIn runs a call in a session, when the calls before it are done.
 func sendIn(ctx context.Context, ss *session, length time.Duration) <-chan outcome {
-	return inBackground(func() (call.Result, error) {
-		return executeIn(ctx, ss, call.Call{Script: []byte(ss.container.tenant.name), Timeout: length}, func() {})
-	})
+	ch := make(chan outcome, 1)
+	go func() { ch <- executeIn(ctx, ss, length, func() {}) }()
+	return settled(ch)
 }
 
-// executeIn keeps the order of a session's calls, as rpc does. It says when the call goes to the scheduler.
-func executeIn(ctx context.Context, ss *session, job call.Call, begins func()) (call.Result, error) {
+// executeIn keeps the order of a session's calls, as rpc does. It tells when the call goes to the scheduler.
+func executeIn(ctx context.Context, ss *session, length time.Duration, goes func()) outcome {
 	mine, came := make(chan struct{}), time.Now()
-	before := ss.session.(*fakeSession).follow(mine)
-	if before != nil {
-		select {
-		case <-before:
-		case <-ctx.Done():
-			go func() { <-before; close(mine) }()
-			return call.Result{}, &call.Failure{Code: call.Cancelled}
-		}
-	}
 	defer close(mine)
-	begins()
+	if before := ss.session.(*fakeSession).follow(mine); before != nil {
+		<-before
+	}
+	goes()
 	waited := time.Since(came)
-	_, res, err := until(ctx, func(done func(call.Session, call.Result, error)) call.Running {
-		return ss.Start(&job, func(res call.Result, err error) { done(nil, res, err) })
-	})
-	res.Queue += waited
-	return res, err
+	o := <-watchIn(ctx, ss, length)
+	o.queue, o.took = o.queue+waited, o.took+waited
+	return o
+}
+
+// watchIn starts a call in a session as it is, whatever else is in it.
+func watchIn(ctx context.Context, ss *session, length time.Duration) <-chan outcome {
+	job := &call.Call{Script: []byte(ss.container.tenant.name), Timeout: length}
+	return watch(ctx, func(done call.Done) call.Running { return ss.Start(job, done) })
 }
 
 // run runs a call that must succeed.
@@ -334,12 +316,12 @@ func run(t *testing.T, s *Scheduler, tenant string, length time.Duration) outcom
 	return well(t, send(t.Context(), s, tenant, length))
 }
 
-func runOnce(t *testing.T, s *Scheduler, tenant string, length time.Duration) outcome {
+func runOneShot(t *testing.T, s *Scheduler, tenant string, length time.Duration) outcome {
 	t.Helper()
-	return well(t, sendOnce(t.Context(), s, tenant, length))
+	return well(t, sendOneShot(t.Context(), s, tenant, length))
 }
 
-// well waits for a call that must succeed.
+// well waits for a call that must succeed, and its caller may want to know what it came to.
 func well(t *testing.T, job <-chan outcome) outcome {
 	t.Helper()
 	o := <-job
@@ -349,18 +331,113 @@ func well(t *testing.T, job <-chan outcome) outcome {
 	return o
 }
 
-func wantStats(t *testing.T, s *Scheduler, what string, got func(Stats) int, want int) {
+func allWell(t *testing.T, jobs []<-chan outcome) {
 	t.Helper()
-	synctest.Wait()
-	if st := s.Stats(); got(st) != want {
-		t.Errorf("%s: %d, want %d: %+v", what, got(st), want, st)
+	for _, job := range jobs {
+		well(t, job)
 	}
 }
 
-func spares(st Stats) int { return st.Spare }
-func ready(st Stats) int  { return st.Spare + st.Idle + st.Busy }
+// wellAfter is well for a call that must take exactly that long.
+func wellAfter(t *testing.T, job <-chan outcome, want time.Duration) outcome {
+	t.Helper()
+	o := well(t, job)
+	if o.took != want {
+		t.Errorf("took %v, want %v", o.took, want)
+	}
+	return o
+}
 
-// hold takes a slot that is free, for a call that the test itself plays; free gives it back.
+// wantLost waits for a call whose container must die under it.
+func wantLost(t *testing.T, job <-chan outcome) outcome {
+	t.Helper()
+	o := <-job
+	if lost := new(call.LostError); !errors.As(o.err, &lost) || !lost.Started {
+		t.Errorf("%v after %v, want it lost", o.err, o.took)
+	}
+	return o
+}
+
+// wantBusy waits for a call that must be refused for that reason, after exactly that time.
+func wantBusy(t *testing.T, job <-chan outcome, reason string, after time.Duration) *call.BusyError {
+	t.Helper()
+	o, busy := <-job, new(call.BusyError)
+	if !errors.As(o.err, &busy) || busy.Reason != reason || o.took != after {
+		t.Errorf("%v after %v, want %q after %v", o.err, o.took, reason, after)
+	}
+	return busy
+}
+
+// wantCancelled waits for a call that must end because it was cancelled, after exactly that time.
+func wantCancelled(t *testing.T, job <-chan outcome, after time.Duration) outcome {
+	t.Helper()
+	o, failed := <-job, new(call.Failure)
+	if !errors.As(o.err, &failed) || failed.Code != call.Cancelled || o.took != after {
+		t.Errorf("%v after %v, want it cancelled after %v", o.err, o.took, after)
+	}
+	return o
+}
+
+func wantError(t *testing.T, job <-chan outcome, want error) {
+	t.Helper()
+	if o := <-job; !errors.Is(o.err, want) {
+		t.Errorf("%v, want %v", o.err, want)
+	}
+}
+
+// want checks one number of Stats by the name of its field. Ready is the sum of Spare, Idle and Busy.
+func want(t *testing.T, s *Scheduler, field string, want int) {
+	t.Helper()
+	synctest.Wait()
+	st := s.Stats()
+	got := st.Spare + st.Idle + st.Busy
+	if field != "Ready" {
+		if v := reflect.ValueOf(st).FieldByName(field); v.CanInt() {
+			got = int(v.Int())
+		} else {
+			got = int(v.Uint())
+		}
+	}
+	if got != want {
+		t.Errorf("%s: %d, want %d: %+v", field, got, want, st)
+	}
+}
+
+func wantAll(t *testing.T, s *Scheduler, want Stats) {
+	t.Helper()
+	synctest.Wait()
+	if st := s.Stats(); st != want {
+		t.Errorf("got %+v\nwant %+v", st, want)
+	}
+}
+
+// flow makes calls of that length, one after the other, until stopped; each has to succeed. It gives how many ran in each container.
+func flow(t *testing.T, s *Scheduler, tenant string, length time.Duration) (stop func() map[string]int) {
+	ended, quit, in := make(chan struct{}), make(chan struct{}), map[string]int{}
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-quit:
+				return
+			default:
+			}
+			o := <-begin(t.Context(), s, tenant, call.Call{Timeout: length})
+			if o.err != nil {
+				t.Errorf("call of %s: %v", tenant, o.err)
+				return
+			}
+			in[o.container]++
+		}
+	}()
+	return func() map[string]int {
+		close(quit)
+		<-ended
+		return in
+	}
+}
+
+// hold takes a slot that is free, for a call that the test itself plays.
 func hold(t *testing.T, s *Scheduler, tenant string, k kind) *container {
 	t.Helper()
 	s.mu.Lock()
@@ -372,11 +449,10 @@ func hold(t *testing.T, s *Scheduler, tenant string, k kind) *container {
 	return c
 }
 
-// waiting gives a call that waits, for a test to grant it a slot; what it comes to goes to the channel.
-func waiting(t *testing.T, s *Scheduler, tenant string, k kind) (*waiter, <-chan outcome) {
-	t.Helper()
-	ch := make(chan outcome, 1)
-	r, began := request{kind: k, job: &call.Call{Script: []byte(tenant), OneShot: k == oneShot}}, time.Now()
+// asked makes the request of a call that a test plays a part of.
+func asked(s *Scheduler, tenant string, k kind, length time.Duration) (request, <-chan outcome) {
+	ch, began := make(chan outcome, 1), time.Now()
+	r := request{kind: k, job: &call.Call{Script: []byte(tenant), Timeout: length, OneShot: k == oneShot}}
 	r.done = func(res call.Result, err error) {
 		ch <- outcome{container: res.Container, queue: res.Queue, cold: res.Cold, took: time.Since(began), err: err}
 	}
@@ -385,13 +461,38 @@ func waiting(t *testing.T, s *Scheduler, tenant string, k kind) (*waiter, <-chan
 			return s.openIn(c, r.job, waited, func(_ call.Session, res call.Result, err error) { r.done(res, err) })
 		}
 	}
+	return r, ch
+}
+
+// waiting gives a call that waits, and what it comes to.
+func waiting(t *testing.T, s *Scheduler, tenant string, k kind) (*waiter, <-chan outcome) {
+	t.Helper()
+	r, end := asked(s, tenant, k, 0)
 	s.mu.Lock()
 	defer s.unlock()
 	w, err := s.alloc.enqueue(s.alloc.table.tenant(tenant, k), r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return w, ch
+	return w, end
+}
+
+// waitingIn is waiting for a call in a session.
+func waitingIn(t *testing.T, ss *session) (*waiter, <-chan outcome) {
+	t.Helper()
+	r, end := asked(ss.scheduler, ss.container.tenant.name, plain, 0)
+	w, err := ss.scheduler.acquirePinned(ss.pin, r)
+	if w == nil || err != nil {
+		t.Fatalf("got %v, %v", w, err)
+	}
+	return w, end
+}
+
+// moved plays a call that finds its container dead after it was given a slot in it.
+func moved(s *Scheduler, dead *container, k kind, length time.Duration) <-chan outcome {
+	r, end := asked(s, dead.tenant.name, k, length)
+	s.moveWaiter(newWaiter(dead.tenant, r), dead)
+	return end
 }
 
 // cancelBetween cancels a waiter in the moment between the grant of a slot, which give makes, and the start.
@@ -407,39 +508,10 @@ func cancelBetween(s *Scheduler, w *waiter, give func()) {
 	}
 }
 
-// waitingIn is waiting for a call in a session.
-func waitingIn(t *testing.T, ss *session) (*waiter, <-chan outcome) {
-	t.Helper()
-	ch := make(chan outcome, 1)
-	r := request{job: &call.Call{Script: []byte(ss.container.tenant.name)}}
-	r.done = func(res call.Result, err error) { ch <- outcome{container: res.Container, err: err} }
-	w, err := ss.scheduler.acquirePinned(ss.pin, r)
-	if w == nil || err != nil {
-		t.Fatalf("got %v, %v", w, err)
+// btoi counts one thing, or none.
+func btoi(b bool) int {
+	if b {
+		return 1
 	}
-	return w, ch
-}
-
-// moved plays a call of that length that finds its container dead after it was given a slot in it.
-func moved(s *Scheduler, dead *container, k kind, length time.Duration) <-chan outcome {
-	ch := make(chan outcome, 1)
-	name, began := dead.tenant.name, time.Now()
-	r := request{kind: k, job: &call.Call{Script: []byte(name), Timeout: length, OneShot: k == oneShot}}
-	r.done = func(res call.Result, err error) {
-		ch <- outcome{container: res.Container, queue: res.Queue, cold: res.Cold, took: time.Since(began), err: err}
-	}
-	if k == opens {
-		r.begin = func(c *container, waited time.Duration) call.Running {
-			return s.openIn(c, r.job, waited, func(_ call.Session, res call.Result, err error) { r.done(res, err) })
-		}
-	}
-	s.moveWaiter(newWaiter(dead.tenant, r), dead)
-	return ch
-}
-
-// startNow runs a call in a session as it is, whatever else is in it, and gives its error.
-func startNow(ss *session) error {
-	ch := make(chan error, 1)
-	ss.Start(&call.Call{Script: []byte(ss.container.tenant.name)}, func(_ call.Result, err error) { ch <- err })
-	return <-ch
+	return 0
 }

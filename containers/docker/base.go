@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,8 +11,11 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/jsonstream"
 	"github.com/moby/moby/client"
 )
+
+const dockerfile = "Dockerfile.runtime"
 
 // localBase is the name of a base that was made on this machine. Its tag is the major version of Node.
 const localBase = "jsd-base"
@@ -26,37 +30,6 @@ var (
 	errNoDefaultBase = errors.New("has no default base: want a line ARG BASE=NAME:TAG")
 	errStalled       = errors.New("the registry is silent")
 )
-
-// findBase returns the name of an image with Node that is on the engine. It takes the first of: the Dockerfile's
-// default base if the engine has it, a base that was made on this machine, the default base if it can be pulled. A
-// fresh build pulls first. The error is ErrNoBase if there is none.
-func (b Build) findBase(ctx context.Context, engine *client.Client) (string, error) {
-	base, err := defaultBase(b.Files)
-	if err != nil {
-		return "", err
-	}
-	local := localName(base)
-	if !b.Fresh {
-		if found, err := firstImage(ctx, engine, base, local); found != "" || err != nil {
-			return found, err
-		}
-	}
-	fmt.Fprintf(b.Progress, "pulling %s\n", base)
-	pullErr := pull(ctx, engine, base, pullStall)
-	if pullErr == nil {
-		return base, nil
-	}
-	if ctx.Err() != nil {
-		return "", ctx.Err()
-	}
-	if found, err := firstImage(ctx, engine, local); found != "" || err != nil {
-		fmt.Fprintf(b.Progress, "%s cannot be pulled: %v\n", base, pullErr)
-		return found, err
-	}
-	return "", fmt.Errorf("%w: %s cannot be pulled (%w), and there is no %s on the engine; "+
-		"name an image with Node (jsd image build --base IMAGE), or make %s (make image, in jsd's sources)",
-		ErrNoBase, base, pullErr, local, local)
-}
 
 // defaultBase reads the base that Dockerfile.runtime builds on unless told otherwise.
 func defaultBase(files fs.FS) (string, error) {
@@ -132,4 +105,24 @@ func (r resetting) Read(b []byte) (int, error) {
 	n, err := r.Reader.Read(b)
 	r.timer.Reset(r.after)
 	return n, err
+}
+
+// follow reads the engine's report of a build or a pull to its end. Engines answer 200
+// before they begin, so failure is in the report.
+func follow(report io.Reader, progress io.Writer) error {
+	messages := json.NewDecoder(report)
+	for {
+		var m jsonstream.Message
+		if err := messages.Decode(&m); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("read the engine's report: %w", err)
+		}
+		if m.Error != nil {
+			return errors.New(strings.TrimSpace(m.Error.Message))
+		}
+		if m.Stream != "" {
+			fmt.Fprint(progress, m.Stream)
+		}
+	}
 }

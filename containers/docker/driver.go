@@ -24,10 +24,9 @@ import (
 )
 
 const (
-	engineTime = 5 * time.Second  // for the engine to answer at all
-	startTime  = 30 * time.Second // to create and start; half a second is usual
-	sweepTime  = 30 * time.Second // to remove what an earlier run left
-	sweepers   = 8                // containers that Sweep removes at once
+	startTime = 30 * time.Second // to create and start; half a second is usual
+	sweepTime = 30 * time.Second // to remove what an earlier run left
+	sweepers  = 8                // containers that Sweep removes at once
 )
 
 // Config says whose containers a driver starts.
@@ -76,21 +75,6 @@ func New(ctx context.Context, config Config) (*Driver, error) {
 	return d, nil
 }
 
-func connect(ctx context.Context) (*client.Client, error) {
-	engine, err := client.New(client.FromEnv)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w; check DOCKER_HOST", ErrNoEngine, err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, engineTime)
-	defer cancel()
-	if _, err := engine.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
-		_ = engine.Close()
-		return nil, fmt.Errorf("%w at %s: start one (apt-get install docker.io), set DOCKER_HOST, or use --driver process for development (%w)",
-			ErrNoEngine, engine.DaemonHost(), err)
-	}
-	return engine, nil
-}
-
 func (d *Driver) checkEngine(ctx context.Context) error {
 	info, err := d.info(ctx)
 	if err != nil {
@@ -112,7 +96,7 @@ func (d *Driver) info(ctx context.Context) (system.Info, error) {
 	return info.Info, nil
 }
 
-// Engine is what tells the engine from others, whatever name it was reached by.
+// Engine identifies the engine, whatever name it was reached by.
 func (d *Driver) Engine() string { return d.id }
 
 func confines(option string) bool {
@@ -120,9 +104,10 @@ func confines(option string) bool {
 	return name == "name=seccomp"
 }
 
-// Start creates a container of the spec and starts it. It checks of the spec only its limits. The engine is not interrupted in the middle of a step,
-// since what it then leaves cannot be known; when ctx ends, Start removes what there is and returns.
-// Where the engine does not remove it, Start returns all the same, and that goes on until it does.
+// Start creates a container of the spec and starts it. It checks of the spec only its limits. The engine is not
+// interrupted in the middle of a step, since what it then leaves cannot be known; when ctx ends, Start removes what
+// there is and returns. Where the engine does not remove it, Start returns all the same, and that goes on until it
+// does.
 func (d *Driver) Start(ctx context.Context, spec Spec) (containers.Process, error) {
 	if err := cmp.Or(ctx.Err(), spec.check(), d.removals.full()); err != nil {
 		return nil, err
@@ -160,8 +145,8 @@ func (d *Driver) Start(ctx context.Context, spec Spec) (containers.Process, erro
 	return p, nil
 }
 
-// letsPipesIn tells of an OCI runtime whether its containers start with them. gVisor's, for one, do not: it
-// keeps all files of the machine out that are neither regular nor folders.
+// letsPipesIn reports whether containers of an OCI runtime start with pipes. gVisor's, for one, do not: it
+// keeps out all files of the machine that are neither regular nor directories.
 func letsPipesIn(runtime string) bool {
 	switch runtime {
 	case "runc", "crun", "io.containerd.runc.v2":
@@ -171,7 +156,7 @@ func letsPipesIn(runtime string) bool {
 	}
 }
 
-// makePipes gives a container its pipes, or none where it can do without.
+// makePipes makes the pipes of a container; nil where it starts without.
 func (d *Driver) makePipes(p *process) *pipes {
 	if !letsPipesIn(cmp.Or(p.spec.Runtime, d.runtime)) {
 		return nil
@@ -183,7 +168,8 @@ func (d *Driver) makePipes(p *process) *pipes {
 	return made
 }
 
-// dropRefusedPipes makes no more pipes where they are why a container does not start, so that the next one does.
+// dropRefusedPipes removes the directory of pipes where the runtime did not start a container because of them. Later
+// containers then start without.
 func (d *Driver) dropRefusedPipes(p *process, err error) {
 	if p.pipes != nil && strings.Contains(err.Error(), pipeIn) && d.pipes.remove() == nil {
 		d.config.Log.Warn().Err(err).Msg("the runtime lets no pipes in: containers have none, which are faster")
@@ -247,7 +233,7 @@ func (d *Driver) attach(ctx context.Context, p *process) error {
 
 func (d *Driver) start(ctx context.Context, p *process) error {
 	_, err := d.engine.ContainerStart(ctx, p.id, client.ContainerStartOptions{})
-	if err != nil && strings.Contains(err.Error(), "seccomp") { // engines and runtimes have but words for it
+	if err != nil && strings.Contains(err.Error(), "seccomp") { // engines and runtimes have no code for it
 		return fmt.Errorf("%w; update it, its OCI runtime and libseccomp: %w", ErrProfile, err)
 	}
 	if err != nil {
@@ -294,12 +280,13 @@ func (d *Driver) Sweep(ctx context.Context) (int, error) {
 	return swept, errors.Join(errs...)
 }
 
-// GiveUp makes every Kill and Start that the engine keeps waiting end soon, the Kills with ErrLeft, and
-// all that come later. It is for the end of a daemon whose engine is away.
+// GiveUp makes every Kill and Start that waits for the engine return soon, the Kills with ErrLeft. The same holds for later
+// ones. It is called at the end of a daemon whose engine is away.
 func (d *Driver) GiveUp() { d.removals.giveUp() }
 
-// Close waits for what failed starts left to be removed, as long as there was no GiveUp, and lets go of
-// the engine. Its error joins ErrLeft of what was not removed. Containers that still run have to be killed before.
+// Close waits until the containers of failed starts are removed, unless GiveUp was called, and closes the connection to
+// the engine. Its error joins an ErrLeft for each container that was not removed. Containers that run have to be killed
+// before.
 func (d *Driver) Close() error {
 	return errors.Join(d.removals.close(), d.engine.Close(), d.pipes.remove())
 }

@@ -6,18 +6,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"path"
 	"sort"
-	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/build"
-	"github.com/moby/moby/api/types/jsonstream"
 	"github.com/moby/moby/client"
 )
 
@@ -25,8 +21,7 @@ import (
 const AgentLabel = "jsd.agent"
 
 const (
-	dockerfile = "Dockerfile.runtime"
-	agentDir   = "node-agent"
+	agentDir = "node-agent"
 )
 
 // A Build says what to make a runtime image of.
@@ -132,6 +127,37 @@ func (b Build) run(ctx context.Context, engine *client.Client) error {
 	return b.build(ctx, engine, base, digest)
 }
 
+// findBase returns the name of an image with Node that is on the engine. It takes the first of: the Dockerfile's
+// default base if the engine has it, a base that was made on this machine, the default base if it can be pulled. A
+// fresh build pulls first. The error is ErrNoBase if there is none.
+func (b Build) findBase(ctx context.Context, engine *client.Client) (string, error) {
+	base, err := defaultBase(b.Files)
+	if err != nil {
+		return "", err
+	}
+	local := localName(base)
+	if !b.Fresh {
+		if found, err := firstImage(ctx, engine, base, local); found != "" || err != nil {
+			return found, err
+		}
+	}
+	fmt.Fprintf(b.Progress, "pulling %s\n", base)
+	pullErr := pull(ctx, engine, base, pullStall)
+	if pullErr == nil {
+		return base, nil
+	}
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	if found, err := firstImage(ctx, engine, local); found != "" || err != nil {
+		fmt.Fprintf(b.Progress, "%s cannot be pulled: %v\n", base, pullErr)
+		return found, err
+	}
+	return "", fmt.Errorf("%w: %s cannot be pulled (%w), and there is no %s on the engine; "+
+		"name an image with Node (jsd image build --base IMAGE), or make %s (make image, in jsd's sources)",
+		ErrNoBase, base, pullErr, local, local)
+}
+
 func (b Build) build(ctx context.Context, engine *client.Client, base, digest string) error {
 	source, err := b.context()
 	if err != nil {
@@ -197,24 +223,4 @@ func (b Build) context() (io.Reader, error) {
 		}
 	}
 	return &packed, w.Close()
-}
-
-// follow reads the engine's report of a build or a pull to its end. Engines answer 200
-// before they begin, so failure is in the report.
-func follow(report io.Reader, progress io.Writer) error {
-	messages := json.NewDecoder(report)
-	for {
-		var m jsonstream.Message
-		if err := messages.Decode(&m); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("read the engine's report: %w", err)
-		}
-		if m.Error != nil {
-			return errors.New(strings.TrimSpace(m.Error.Message))
-		}
-		if m.Stream != "" {
-			fmt.Fprint(progress, m.Stream)
-		}
-	}
 }

@@ -51,7 +51,7 @@ func (d *pipeDirectory) sweep(instance string) error {
 	return err
 }
 
-// isOwn tells of a directory that nobody else can change or put another one in the place of.
+// isOwn reports whether nobody else can change or replace a directory.
 func isOwn(name string) bool {
 	info, err := os.Lstat(name)
 	if err != nil || !info.IsDir() || info.Mode().Perm() != directoryMode {

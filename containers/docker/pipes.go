@@ -15,22 +15,23 @@ import (
 	"github.com/moby/moby/api/types/mount"
 )
 
-// Named pipes lead from the daemon into a container without the engine and its shim between, which an
-// attached stream passes through: a call wakes two processes less on its way in, and two on its way out. A
-// container is started with both. Its agent hears hello from its standard input, and answers over the pipes
-// where it can open them, else on its standard output; what it answers by is the link from then on. So the engine
-// may be one that sees other files than jsd, and the image may keep the agent from them.
+// Named pipes lead from the daemon into a container. An attached stream passes through the engine and its shim, and
+// pipes do not: a call wakes two processes less on its way in, and two less on its way out.
 //
-// What a container can do with them is what it can do with its standard streams: read what the daemon sends it, and
-// write. It can make nothing beside them. The attached stream goes on saying when the container ends, or the engine
-// does that could end it: then the link ends, too.
+// A container is started with an attached stream and with pipes. The agent reads hello from its standard input. It
+// answers over the pipes if it can open them, else on its standard output. The way of the answer is the link from then on.
+// So pipes do no harm where the engine sees other files than jsd, or where the image keeps the agent from opening them.
+//
+// A container can do with pipes what it can do with its standard streams: read what the daemon sends, and
+// write. It can create no files beside them. The attached stream still ends when the container ends, or when the engine
+// does, without which jsd could not end the container. The link then ends, too.
 
 const (
 	pipeIn, pipeOut = "/run/jsd/in", "/run/jsd/out" // where a container has them: node-agent/agent/agent.js
 
-	pipeMode   = 0o666       // within a container there is one user; outside, the folder is the daemon's alone
-	lastWords  = time.Second // for the attached stream to end behind the pipe, or the other way round
-	firstChunk = 4 << 10     // hello is shorter
+	pipeMode   = 0o666       // within a container there is one user; outside, the directory is the daemon's alone
+	endTime    = time.Second // between the end of the attached stream and that of the pipe, whichever comes first
+	firstChunk = 4 << 10     // bytes; hello is shorter
 )
 
 var (
@@ -38,23 +39,23 @@ var (
 	errBeside = errors.New("the container prints beside the link")
 )
 
-// pipes are those of one container: their names and the daemon's ends.
+// pipes are the two pipes of one container: their names and the daemon's ends.
 type pipes struct {
-	in, out string
+	in, out string      // paths
 	write   *os.File    // to the agent
-	used    atomic.Bool // they are the link
+	used    atomic.Bool // the pipes are the link
 
-	readers sync.WaitGroup // goroutines of choose
-	closed  chan struct{}
-	ended   chan struct{} // closed when the attached stream has ended
+	readers sync.WaitGroup // goroutines of chooseLink
+	closed  chan struct{}  // closed by close
+	ended   chan struct{}  // closed when the attached stream has ended
 
 	mu   sync.Mutex // guards the closing of closed, and read against its being closed
 	read *os.File   // written by the goroutine that reads from it
 }
 
-// makePipes makes those of a container in a folder of the daemon's.
-func makePipes(folder, id string, mode os.FileMode) (_ *pipes, err error) {
-	p := &pipes{in: filepath.Join(folder, id+".in"), out: filepath.Join(folder, id+".out"), closed: make(chan struct{}), ended: make(chan struct{})}
+// makePipes makes the pipes of a container in a directory of the daemon's.
+func makePipes(directory, id string, mode os.FileMode) (_ *pipes, err error) {
+	p := &pipes{in: filepath.Join(directory, id+".in"), out: filepath.Join(directory, id+".out"), closed: make(chan struct{}), ended: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			p.close()
@@ -69,8 +70,8 @@ func makePipes(folder, id string, mode os.FileMode) (_ *pipes, err error) {
 	return p, nil
 }
 
-// makePipe opens a pipe both ways, since this end may neither wait for the other, nor take it for gone before it
-// comes.
+// makePipe opens a pipe for reading and writing. So opening does not wait for the other end, and reading does not find an end
+// before the other end was opened.
 func makePipe(name string, mode os.FileMode) (*os.File, error) {
 	if err := syscall.Mkfifo(name, uint32(mode)); err != nil {
 		return nil, fmt.Errorf("make the pipe %s: %w", name, err)
@@ -88,12 +89,13 @@ func (p *pipes) mounts() []mount.Mount {
 	}
 }
 
-// choose waits for a container's first word and tells by which way it comes. The attached stream is read on
-// where that is the pipe: it holds the standard error, too. ended then gives what it ends with; else it is nil.
-func (p *pipes) choose(attached io.Reader) (first chunk, ended <-chan error) {
+// chooseLink waits for the first bytes of a container and returns them. ended is nil where they came by the attached
+// stream, and the pipes are closed then. Where they came by the pipe, chooseLink goes on reading the attached stream,
+// since that holds the standard error, too, and ended gives the error that it ends with.
+func (p *pipes) chooseLink(attached io.Reader) (first chunk, ended <-chan error) {
 	viaPipe, viaAttached, end := make(chan chunk, 1), make(chan chunk, 1), make(chan error, 1)
 	piped := make(chan bool, 1)
-	begun := p.begin(func() { viaPipe <- readChunk(p.read) }, func() {
+	started := p.startReaders(func() { viaPipe <- readChunk(p.read) }, func() {
 		first := readChunk(attached)
 		viaAttached <- first
 		if <-piped {
@@ -102,7 +104,7 @@ func (p *pipes) choose(attached io.Reader) (first chunk, ended <-chan error) {
 			p.closeSoon()
 		}
 	})
-	if !begun {
+	if !started {
 		return chunk{err: errPipe}, nil
 	}
 	select {
@@ -114,13 +116,13 @@ func (p *pipes) choose(attached io.Reader) (first chunk, ended <-chan error) {
 		piped <- true
 	}
 	if first.err == nil {
-		first.err = p.settle()
+		first.err = p.adopt()
 	}
 	return first, end
 }
 
-// begin starts readers, for which wait waits, unless close was called.
-func (p *pipes) begin(readers ...func()) bool {
+// startReaders starts goroutines, which wait waits for. It reports false after close.
+func (p *pipes) startReaders(readers ...func()) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	select {
@@ -134,11 +136,11 @@ func (p *pipes) begin(readers ...func()) bool {
 	return true
 }
 
-// wait comes behind close, and behind the end of the attached stream.
+// wait waits for the readers. It is called after close, and after the attached stream was closed.
 func (p *pipes) wait() { p.readers.Wait() }
 
-// settle makes the pipe the link. From here on it ends when nobody in the container has the other end any more.
-func (p *pipes) settle() error {
+// adopt makes the pipes the link. From now on reading ends when nobody in the container has the other end any more.
+func (p *pipes) adopt() error {
 	read, err := os.OpenFile(p.out, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return err
@@ -157,19 +159,19 @@ func (p *pipes) settle() error {
 	return nil
 }
 
-// removeNames is for when the container has them, too.
+// removeNames removes the paths. The container has the pipes by names of its own.
 func (p *pipes) removeNames() { _ = errors.Join(os.Remove(p.in), os.Remove(p.out)) }
 
-// closeSoon is for when the attached stream has ended: the pipe has, too, unless it was the engine that did.
+// closeSoon is called when the attached stream has ended. The pipe has ended, too, unless only the engine has.
 func (p *pipes) closeSoon() {
 	select {
 	case <-p.closed:
-	case <-time.After(lastWords):
+	case <-time.After(endTime):
 		p.close()
 	}
 }
 
-// close frees who reads and writes.
+// close makes reads and writes return.
 func (p *pipes) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -187,17 +189,17 @@ func (p *pipes) close() {
 	}
 }
 
-// endOf is what reading ends with when the pipe has: the attached stream knows why, and has the last words.
-func endOf(ended <-chan error) error {
+// attachedError is what the attached stream ended with, which says more than the end of the pipe.
+func attachedError(ended <-chan error) error {
 	select {
 	case err := <-ended:
 		return err
-	case <-time.After(lastWords):
+	case <-time.After(endTime):
 		return errPipe
 	}
 }
 
-// A chunk is what one Read gave.
+// A chunk is what one Read returned.
 type chunk struct {
 	bytes []byte
 	err   error

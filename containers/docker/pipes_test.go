@@ -9,6 +9,7 @@ import (
 
 	"github.com/jsd-project/jsd/call"
 	"github.com/jsd-project/jsd/containers"
+	"github.com/jsd-project/jsd/containers/drivertest"
 )
 
 // What a container is reached by, and that a call comes through there.
@@ -21,7 +22,7 @@ func reachedBy(t *testing.T, d specDriver) (piped bool) {
 	}
 	defer c.Close()
 	job := call.Call{Script: []byte(`{"code":"6 * 7"}`), Timeout: 20 * time.Second, CPU: 20 * time.Second}
-	if result, err := c.Execute(t.Context(), job); err != nil || string(result.Value) != "42" {
+	if result, err := drivertest.Execute(t.Context(), c, job); err != nil || string(result.Value) != "42" {
 		t.Errorf("got %s, %v", result.Value, err)
 	}
 	return p.pipes != nil && p.pipes.used.Load()

@@ -17,20 +17,20 @@ import (
 	"github.com/jsd-project/jsd/containers"
 )
 
-// A process is the agent in one container, on the connection that was attached to it.
+// A process is the agent in one container.
 type process struct {
 	id       string
 	spec     Spec
 	engine   *client.Client
 	removals *removals
-	grace    time.Duration // as removeContainer wants it
-	conn     net.Conn      // nil before attach
-	stdout   demultiplexer
-	pipes    *pipes       // nil: it has none; else they say whether they are used
-	ended    <-chan error // where they are: what the attached stream ended with
-	source   io.Reader    // of Read, once something came
-	first    []byte       // of what came first, what is not read yet
-	spoke    atomic.Bool  // something was read
+	grace    time.Duration // of removeContainer
+	conn     net.Conn      // attached; nil before attach
+	stdout   demultiplexer // of conn
+	pipes    *pipes        // nil: it has none
+	ended    <-chan error  // of chooseLink, where the pipes are the link
+	source   io.Reader     // of Read; nil before the first bytes came
+	first    []byte        // the first bytes, as far as Read has not given them
+	spoke    atomic.Bool   // Read has given something
 	stderr   *containers.Stderr
 	kill     func() error // remove, once
 }
@@ -53,11 +53,11 @@ func (p *process) Pipes() (containers.Pipe, io.Writer, <-chan struct{}) {
 	return p.pipes.read, p.pipes.write, p.pipes.ended
 }
 
-// read is Read without a word about why there is no more. The first one decides where the others read.
+// read is Read without the reason in its error. The first call decides where later calls read.
 func (p *process) read(b []byte) (int, error) {
 	if p.source == nil {
 		p.source = &p.stdout
-		if err := p.choose(); err != nil {
+		if err := p.chooseSource(); err != nil {
 			return 0, err
 		}
 	}
@@ -68,16 +68,16 @@ func (p *process) read(b []byte) (int, error) {
 	}
 	n, err := p.source.Read(b)
 	if err != nil && p.ended != nil {
-		err = endOf(p.ended)
+		err = attachedError(p.ended)
 	}
 	return n, err
 }
 
-func (p *process) choose() error {
+func (p *process) chooseSource() error {
 	if p.pipes == nil {
 		return nil
 	}
-	first, ended := p.pipes.choose(&p.stdout)
+	first, ended := p.pipes.chooseLink(&p.stdout)
 	if ended != nil && first.err == nil {
 		p.source, p.ended = p.pipes.read, ended
 	}
@@ -94,20 +94,20 @@ func (p *process) Read(b []byte) (int, error) {
 		return n, nil
 	}
 	end := p.stderr.End(err)
-	if end == err && !p.spoke.Load() { // no last words either
+	if end == err && !p.spoke.Load() { // nor was there anything on standard error
 		end = fmt.Errorf("%w, before it said anything: %s", err, saidNothing)
 	}
 	return n, end
 }
 
-// saidNothing is for an agent that ended in silence, as one does that the kernel ended for a system call.
+// saidNothing ends the error of an agent that wrote nothing, such as one that the kernel killed for a system call.
 const saidNothing = "has its image an agent, and is all in there made for this machine and the system calls of containers?"
 
 // ErrNoCount is in the error of CPU where the engine cannot look into containers of the runtime.
 var ErrNoCount = errors.New("the engine does not know")
 
-// CPU is what all processes of the container have used, by the engine's count, which nothing inside can
-// change. An engine may look once a second only, and answer no sooner.
+// CPU is the processor time that all processes of the container have used. It is the engine's count, which nothing inside
+// can change. An engine may count only once a second, and answer no sooner.
 func (p *process) CPU(ctx context.Context) (time.Duration, error) {
 	stats, err := p.engine.ContainerStats(ctx, p.id, client.ContainerStatsOptions{})
 	if err != nil {
@@ -124,8 +124,8 @@ func (p *process) CPU(ctx context.Context) (time.Duration, error) {
 	return time.Duration(got.CPUStats.CPUUsage.TotalUsage), nil
 }
 
-// remove goes on until the engine has removed the container, however long that takes, or the driver
-// gives up. An agent that has said nothing yet is a start that failed: that waits for no engine.
+// remove returns when the engine has removed the container, however long that takes, or after GiveUp. A
+// container that has written nothing yet is a start that failed. Its removal does not wait for an engine that is away.
 func (p *process) remove() error {
 	if p.conn != nil {
 		if p.pipes != nil {

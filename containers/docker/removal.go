@@ -17,21 +17,21 @@ import (
 const (
 	tryTime    = 30 * time.Second // for the engine to answer one request to remove; a tenth of a second is usual
 	firstPause = 200 * time.Millisecond
-	lastPause  = 2 * time.Second // an engine that comes back soon has none of what is to go
+	lastPause  = 2 * time.Second // so that an engine that comes back is asked soon
 
-	// createGrace is for how long an engine may say that it knows no such container before that is
-	// believed, where it was asked to create one and never answered: it may do so yet.
+	// createGrace is how long an engine has to say that it knows no such container, where it was asked to create the
+	// container and never answered. Until then it may still create it.
 	createGrace = 5 * time.Second
 
-	undoTime  = 5 * time.Second // for a start that failed to be undone before its caller is told
-	maxUndone = 8               // starts that failed and are not undone; with more of them none begins
+	undoTime  = 5 * time.Second // for undoing a start that failed, before Start returns
+	maxUndone = 8               // failed starts that are not undone; with so many of them Start refuses
 )
 
 var (
 	// ErrLeft says that a container may be left on the engine. Sweep finds it.
 	ErrLeft = errors.New("not removed from the engine")
 
-	// ErrUndone is why Start does not begin where too much of earlier ones that failed is left.
+	// ErrUndone is the error of Start where the engine has not removed the containers of too many failed starts.
 	ErrUndone = errors.New("the engine does not remove the containers of starts that failed")
 
 	errGoesOn    = errors.New("that goes on")
@@ -39,8 +39,8 @@ var (
 	errMayAppear = errors.New("the engine may be about to create it")
 )
 
-// removals sees to it that each container is removed, also where the engine is away for a while or
-// fails: it is asked again until it has done so, or giveUp is called.
+// removals removes containers, also where the engine is away for a while or fails. It asks the engine again until the
+// container is removed, or giveUp is called.
 type removals struct {
 	engine *client.Client
 	log    zerolog.Logger
@@ -49,8 +49,8 @@ type removals struct {
 	going  sync.WaitGroup
 
 	mu     sync.Mutex // guards what follows
-	undone int        // removals that their callers do not wait for any more
-	errs   []error    // of those
+	undone int        // removals that go on after undo has returned
+	errs   []error    // of such removals
 }
 
 func newRemovals(engine *client.Client, log zerolog.Logger) *removals {
@@ -59,8 +59,8 @@ func newRemovals(engine *client.Client, log zerolog.Logger) *removals {
 	return r
 }
 
-// remove returns when the engine no longer knows the container, or with ErrLeft after giveUp. Where the
-// first try fails, failed is told why.
+// remove returns when the engine no longer knows the container, or with ErrLeft after giveUp. It calls failed with the
+// error of the first try, where that fails.
 func (r *removals) remove(id string, grace time.Duration, failed func(error)) error {
 	log := r.log.With().Str("container", id).Logger()
 	err := removeContainer(r.ctx, r.engine, id, grace, func(err error) {
@@ -73,8 +73,8 @@ func (r *removals) remove(id string, grace time.Duration, failed func(error)) er
 	return nil
 }
 
-// undo is remove for a start that failed, which need not wait until an engine that is away comes back.
-// It waits for undoTime at most. What takes longer goes on, and close says how it ended.
+// undo is remove for a start that failed. It does not wait until an engine that is away comes back, and for
+// undoTime at most. A removal that takes longer goes on, and close returns its error.
 func (r *removals) undo(id string, grace time.Duration) error {
 	removed, away := make(chan error, 1), make(chan struct{})
 	r.going.Go(func() {
@@ -107,7 +107,7 @@ func (r *removals) undo(id string, grace time.Duration) error {
 	return errGoesOn
 }
 
-// full says why no start may begin.
+// full returns an error if there are too many removals of failed starts.
 func (r *removals) full() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -117,7 +117,7 @@ func (r *removals) full() error {
 	return nil
 }
 
-// close waits for what goes on.
+// close waits for the removals that go on.
 func (r *removals) close() error {
 	r.going.Wait()
 	r.giveUp()
@@ -127,8 +127,8 @@ func (r *removals) close() error {
 }
 
 // removeContainer ends a container with SIGKILL and returns when the engine no longer knows it. An
-// engine that is away, or fails to remove a busy file system, is asked again until ctx ends; failed is
-// told why the first time. The grace is createGrace where the engine may still be about to create the
+// engine that is away, or fails to remove a busy file system, is asked again until ctx ends. failed is
+// called with the error of the first try. The grace is createGrace where the engine may still create the
 // container, else 0.
 func removeContainer(ctx context.Context, engine *client.Client, id string, grace time.Duration, failed func(error)) error {
 	var unknown time.Time // since when the engine knows no such container
@@ -146,7 +146,7 @@ func removeContainer(ctx context.Context, engine *client.Client, id string, grac
 		if err == nil {
 			return nil
 		}
-		if ctx.Err() == nil { // else it says only that, which is no news
+		if ctx.Err() == nil { // else the error says only that
 			why = err
 			if first {
 				failed(err)
@@ -161,7 +161,7 @@ func removeContainer(ctx context.Context, engine *client.Client, id string, grac
 	}
 }
 
-// tryRemove is known false where there was no such container.
+// tryRemove asks once. known is false where there was no such container.
 func tryRemove(ctx context.Context, engine *client.Client, id string) (known bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, tryTime)
 	defer cancel()

@@ -19,8 +19,9 @@ import (
 	"github.com/jsd-project/jsd/containers"
 )
 
-// A Driver is a driver under test, and what the suite needs to see and do from outside. What is started is killed by the suite;
-// that nothing is left then, also of starts that failed, is for whoever made the Driver to look at when the test ends.
+// A Driver is a driver under test, and what the suite needs to see and do from outside. What is started is killed by
+// the suite; that nothing is left then, also of starts that failed, is for whoever made the Driver to look at when the
+// test ends.
 type Driver struct {
 	// Start starts the real agent.
 	Start func(ctx context.Context) (containers.Process, error)
@@ -104,6 +105,15 @@ func closeAndCheck(t *testing.T, c *containers.Container) {
 type outcome struct {
 	result call.Result
 	err    error
+}
+
+// Execute runs a call and cancels it when ctx ends.
+func Execute(ctx context.Context, c *containers.Container, job call.Call) (call.Result, error) {
+	outcomes := make(chan outcome, 1)
+	running := c.Start(&job, func(result call.Result, err error) { outcomes <- outcome{result, err} })
+	defer context.AfterFunc(ctx, running.Cancel)()
+	o := <-outcomes
+	return o.result, o.err
 }
 
 // begin starts a call. Its outcome comes over the channel.

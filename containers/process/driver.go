@@ -51,7 +51,7 @@ type Config struct {
 type Driver struct {
 	config   Config
 	node     string
-	packages []string // the folder as it was named, made absolute, and where that really is; or nothing
+	packages []string // the absolute path of the folder, and its real path where that is another; nil: none
 	dir      string   // where the agent's files are
 	count    atomic.Uint64
 }

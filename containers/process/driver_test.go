@@ -280,7 +280,7 @@ func beDaemon(node string) {
 	c, err := containers.Open(ctx, p, limits, zerolog.Nop())
 	exitOn(err)
 	fmt.Println(p.(*process).command.Process.Pid)
-	_, err = c.Execute(ctx, call.Call{Script: []byte(`{"code":"while (true) {}"}`), Timeout: time.Hour, CPU: time.Hour})
+	_, err = drivertest.Execute(ctx, c, call.Call{Script: []byte(`{"code":"while (true) {}"}`), Timeout: time.Hour, CPU: time.Hour})
 	exitOn(fmt.Errorf("the endless script ended: %w", err))
 }
 

@@ -14,7 +14,7 @@ import (
 
 const (
 	// goneTime bounds the wait for a killed process group. The kernel needs milliseconds; a process
-	// stuck in the kernel may need for ever.
+	// stuck in the kernel may never end.
 	goneTime    = 5 * time.Second
 	gonePoll    = time.Millisecond // at first, then twice as long each time up to
 	goneMaxPoll = 50 * time.Millisecond
@@ -25,7 +25,7 @@ const (
 
 var errNoTimes = errors.New("the system does not tell processor times")
 
-// groupCPU adds up what the processes of the group have used, and what those had that they waited for.
+// groupCPU adds up the processor time of the processes of the group, and of the children that they have waited for.
 func groupCPU(group int) (time.Duration, error) {
 	found := members(group)
 	if len(found) == 0 {
@@ -44,7 +44,8 @@ func groupCPU(group int) (time.Duration, error) {
 	return time.Duration(ticks) * clockTick, nil
 }
 
-// waitGone waits for the workers, which are children of the agent and so not waited for by it.
+// waitGone waits until the group has no process any more. The workers are children of the agent, so the daemon cannot wait
+// for them as it does for the agent.
 func waitGone(id string, group int) error {
 	poll := gonePoll
 	for begun := time.Now(); time.Since(begun) < goneTime; poll = min(2*poll, goneMaxPoll) {
@@ -56,8 +57,8 @@ func waitGone(id string, group int) error {
 	return fmt.Errorf("%s was killed, but a process of its group %d is still there", id, group)
 }
 
-// living reports whether the group has a process that is not just an entry which init has yet to
-// take. Some inits take their time. Where the system has no /proc, every group counts as living.
+// living reports whether the group has a process, other than a zombie that init has yet to wait for, which some inits do
+// late. Where the system has no /proc, every group counts as living.
 func living(group int) bool {
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
 		return true
@@ -70,8 +71,8 @@ func living(group int) bool {
 	return false
 }
 
-// members gives, for each process of the group, what /proc tells of it after its name: state,
-// parent, group and so on.
+// members returns, for each process of the group, the fields of its /proc entry after the name: state, parent, group and
+// so on.
 func members(group int) [][]string {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {

@@ -17,15 +17,15 @@ import (
 )
 
 const (
-	// lastWordsTime is how long the end of an agent's output waits for the end of its standard
-	// error, which comes at the same moment on another pipe.
-	lastWordsTime = 100 * time.Millisecond
+	// stderrTime is how long Read waits at its end for the end of the agent's standard error, which
+	// comes at the same moment on another pipe.
+	stderrTime = 100 * time.Millisecond
 )
 
 // A process is an agent and its workers: one process group, so that one signal ends them all.
 //
-// The kernel is not asked to kill the agent when the daemon dies: the agent sees its input end then
-// and takes its workers along, which a killed one could not.
+// The kernel is not asked to kill the agent when the daemon dies. The agent finds the end of its input then, and ends its
+// workers, which an agent that was killed could not do.
 type process struct {
 	id      string
 	command *exec.Cmd
@@ -85,7 +85,7 @@ func (p *process) Pipes() (containers.Pipe, io.Writer, <-chan struct{}) {
 	return p.stdout, p.stdin, p.silent
 }
 
-// CPU is what the agent and its workers have used, also those workers that have ended.
+// CPU is the processor time of the agent and its workers, also of workers that have ended.
 func (p *process) CPU(context.Context) (time.Duration, error) {
 	return groupCPU(p.command.Process.Pid)
 }
@@ -95,15 +95,14 @@ func (p *process) Read(b []byte) (int, error) {
 	if err != nil {
 		select {
 		case <-p.silent:
-		case <-time.After(lastWordsTime): // it only closed its output
+		case <-time.After(stderrTime): // it only closed its output
 		}
 		err = p.stderr.End(err)
 	}
 	return n, err
 }
 
-// end kills the group before it waits for the agent: as long as the agent is not waited for, no other
-// group can have its number.
+// end kills the group, and then waits for the agent. No other group can have the number before the agent was waited for.
 func (p *process) end(stderr *os.File) error {
 	group := -p.command.Process.Pid
 	killErr := syscall.Kill(group, syscall.SIGKILL)

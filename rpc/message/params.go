@@ -10,6 +10,9 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
+// A Schema is a JSON Schema, draft 7.
+type Schema map[string]any
+
 // A Param is the type of one field of a method's params: it takes a well-formed value that is not null, or says what it
 // would take.
 type Param interface {

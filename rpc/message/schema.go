@@ -8,9 +8,6 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// A Schema is a JSON Schema, draft 7.
-type Schema map[string]any
-
 func (*Text) Schema() Schema      { return Schema{"type": "string"} }
 func (*Source) Schema() Schema    { return Schema{"type": "string"} }
 func (*Object) Schema() Schema    { return Schema{"type": "object"} }

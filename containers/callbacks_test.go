@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,7 +16,7 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// A client is a Host. Its lines have no lock: nobody but Execute says when they may be read.
+// A client is a call.Client. Its lines have no lock: nobody reads them before the call is done.
 type client struct {
 	lines  []string
 	answer func(ctx context.Context, name string, args json.RawMessage) (json.RawMessage, error)
@@ -33,10 +34,10 @@ func never(ctx context.Context, _ string, _ json.RawMessage) (json.RawMessage, e
 	return nil, ctx.Err()
 }
 
-const hostedCall = `{"id":1,"timeout":60000,"cpu":0,"stream":true,"callbacks":["f","g"]}`
+const clientCall = `{"id":1,"timeout":60000,"cpu":0,"stream":true,"callbacks":["f","g"]}`
 
-func callWith(host call.Client) call.Call {
-	return call.Call{Timeout: time.Minute, Stream: true, Callbacks: []string{"f", "g"}, Client: host}
+func callWith(c call.Client) call.Call {
+	return call.Call{Timeout: time.Minute, Stream: true, Callbacks: []string{"f", "g"}, Client: c}
 }
 
 func TestLinesArePrintedAsTheyCome(t *testing.T) {
@@ -68,12 +69,10 @@ func TestLinesArePrintedAsTheyCome(t *testing.T) {
 				p.result(1, "1")
 				p.next()
 			})
-			host := &client{}
-			if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute, Stream: true, Client: host}); err != nil {
-				t.Error(err)
-			}
-			if !slices.Equal(host.lines, test.want) {
-				t.Errorf("printed %q\nwant    %q", host.lines, test.want)
+			printer := &client{}
+			c.succeeds(t, call.Call{Timeout: time.Minute, Stream: true, Client: printer})
+			if !slices.Equal(printer.lines, test.want) {
+				t.Errorf("printed %q\nwant    %q", printer.lines, test.want)
 			}
 		})
 	}
@@ -91,9 +90,7 @@ func TestCallWithoutWishesIsSentAsSuch(t *testing.T) {
 		{Timeout: time.Minute, Client: &client{}},
 		{Timeout: time.Minute, Stream: true, Callbacks: []string{"f"}}, // nobody would be there
 	} {
-		if _, err := c.Execute(t.Context(), job); err != nil {
-			t.Error(err)
-		}
+		c.succeeds(t, job)
 	}
 }
 
@@ -141,7 +138,7 @@ func TestCallbackIsAnswered(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			c, _ := open(t, testLimits, func(p *peer) {
-				p.expect(kindCall, hostedCall)
+				p.expect(kindCall, clientCall)
 				p.send(kindCallback, fmt.Sprintf(`{"id":1,"callback":1,"name":%q}`, test.call), test.args)
 				if body := p.expect(kindReply, `{"id":1,"callback":1`+test.reply+`}`); body != test.body {
 					t.Errorf("replied %d bytes, want %d", len(body), len(test.body))
@@ -164,7 +161,7 @@ func TestCallbackIsAnswered(t *testing.T) {
 func TestCallbacksAreAnsweredInAnyOrder(t *testing.T) {
 	turn := [3]chan struct{}{make(chan struct{}), make(chan struct{}), make(chan struct{})}
 	c, _ := open(t, testLimits, func(p *peer) {
-		p.expect(kindCall, hostedCall)
+		p.expect(kindCall, clientCall)
 		for i := range 3 {
 			p.send(kindCallback, fmt.Sprintf(`{"id":1,"callback":%d,"name":"f"}`, i+1), fmt.Sprintf("[%d]", i+1))
 		}
@@ -194,7 +191,11 @@ func TestExecuteWaitsForCallbacks(t *testing.T) {
 		answer func(*peer)
 		want   error
 	}{
-		{name: "a result without them", answer: func(p *peer) { p.result(1, "1") }},
+		{name: "a result without them", answer: func(p *peer) {
+			p.result(1, "1")
+			p.send(kindPrint, `{"id":1,"level":"log"}`, "late") // what comes behind the answer is ignored
+			p.send(kindCallback, `{"id":1,"callback":2,"name":"f"}`, "[]")
+		}},
 		{name: "a client that never answers", answer: func(p *peer) {
 			time.Sleep(time.Minute)
 			p.failure(1, `"code":1002,"limit":"wall"`)
@@ -213,39 +214,35 @@ func TestExecuteWaitsForCallbacks(t *testing.T) {
 		}, want: &call.Failure{Code: call.Cancelled}},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c, _ := open(t, testLimits, func(p *peer) {
-					p.expect(kindCall, hostedCall)
-					p.send(kindCallback, `{"id":1,"callback":1,"name":"f"}`, "[]")
-					time.Sleep(time.Millisecond)
-					test.answer(p)
-					p.expect(kindCall, `{"id":2,"timeout":60000,"cpu":0}`)
-					p.result(2, "2")
-					p.next()
-				})
-				ctx := t.Context()
-				if test.ctx != nil {
-					ctx = test.ctx(t)
-				}
-				asked, left := 0, 0
-				host := &client{answer: func(ctx context.Context, _ string, _ json.RawMessage) (json.RawMessage, error) {
-					asked++
-					<-ctx.Done()
-					time.Sleep(lag)
-					left++
-					return []byte("1"), nil
-				}}
-				if _, err := c.Execute(ctx, callWith(host)); !reflect.DeepEqual(err, test.want) {
-					t.Errorf("got %#v", err)
-				}
-				if asked != 1 || left != 1 || host.lines != nil {
-					t.Errorf("of %d callbacks %d had ended, with %q printed", asked, left, host.lines)
-				}
-				if result, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute}); string(result.Value) != "2" || err != nil {
-					t.Errorf("the next call got %s, %v", result.Value, err)
-				}
+		virtually(t, test.name, func(t *testing.T) {
+			c, _ := open(t, testLimits, func(p *peer) {
+				p.expect(kindCall, clientCall)
+				p.send(kindCallback, `{"id":1,"callback":1,"name":"f"}`, "[]")
+				time.Sleep(time.Millisecond)
+				test.answer(p)
+				p.expect(kindCall, `{"id":2,"timeout":60000,"cpu":0}`)
+				p.result(2, "2")
+				p.next()
 			})
+			ctx := t.Context()
+			if test.ctx != nil {
+				ctx = test.ctx(t)
+			}
+			asked, left := 0, 0
+			printer := &client{answer: func(ctx context.Context, _ string, _ json.RawMessage) (json.RawMessage, error) {
+				asked++
+				<-ctx.Done()
+				time.Sleep(lag)
+				left++
+				return []byte("1"), nil
+			}}
+			if _, err := c.Execute(ctx, callWith(printer)); !reflect.DeepEqual(err, test.want) {
+				t.Errorf("got %#v", err)
+			}
+			if asked != 1 || left != 1 || printer.lines != nil {
+				t.Errorf("of %d callbacks %d had ended, with %q printed", asked, left, printer.lines)
+			}
+			c.gives(t, *minute(), "2")
 		})
 	}
 }
@@ -254,7 +251,7 @@ func TestExecuteWaitsForCallbacks(t *testing.T) {
 func TestReplyToACallThatHasEndedIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := open(t, testLimits, func(p *peer) {
-			p.expect(kindCall, hostedCall)
+			p.expect(kindCall, clientCall)
 			p.send(kindCallback, `{"id":1,"callback":1,"name":"f"}`, "[]")
 			synctest.Wait() // its reply is being written
 			p.send(kindCallback, `{"id":1,"callback":2,"name":"f"}`, "[]")
@@ -272,26 +269,134 @@ func TestReplyToACallThatHasEndedIsNotSent(t *testing.T) {
 		for _, job := range []call.Call{callWith(&client{answer: func(context.Context, string, json.RawMessage) (json.RawMessage, error) {
 			return []byte("1"), nil
 		}}), {Timeout: time.Minute}} {
-			if _, err := c.Execute(t.Context(), job); err != nil {
-				t.Error(err)
-			}
+			c.succeeds(t, job)
 		}
 	})
 }
 
 func TestContainerDiesUnderCallbacks(t *testing.T) {
 	c, process := open(t, testLimits, func(p *peer) {
-		p.expect(kindCall, hostedCall)
+		p.expect(kindCall, clientCall)
 		for i := range 10 {
 			p.send(kindCallback, fmt.Sprintf(`{"id":1,"callback":%d,"name":"f"}`, i+1), "[]")
 		}
 		p.send(kindPrint, `{"id":1,"level":"log"}`, "last words")
 	})
-	host := &client{answer: never}
-	_, err := c.Execute(t.Context(), callWith(host))
+	printer := &client{answer: never}
+	_, err := c.Execute(t.Context(), callWith(printer))
 	var lost *call.LostError
-	if !errors.As(err, &lost) || !lost.Started || !slices.Equal(host.lines, []string{"log last words"}) {
-		t.Errorf("got %#v, printed %q", err, host.lines)
+	if !errors.As(err, &lost) || !lost.Started || !slices.Equal(printer.lines, []string{"log last words"}) {
+		t.Errorf("got %#v, printed %q", err, printer.lines)
 	}
 	<-process.killed
+}
+
+// An agent keeps to the bound by itself; ten thousand callbacks at once are then only a matter of time.
+func TestTenThousandCallbacks(t *testing.T) {
+	const all = 10_000
+	c, _ := open(t, testLimits, func(p *peer) {
+		p.expect(kindCall, clientCall)
+		room := make(chan struct{}, maxCallbacks)
+		var reading sync.WaitGroup
+		defer reading.Wait()
+		answers := make(map[string]bool)
+		reading.Go(func() {
+			for range all {
+				f, _ := p.next()
+				if f.kind != kindReply || string(f.header) != fmt.Sprintf(`{"id":1,"callback":%s}`, strings.Trim(string(f.body), "[]")) {
+					t.Errorf("got %s with %s", f.header, f.body)
+				}
+				answers[string(f.header)] = true
+				<-room
+			}
+			if len(answers) != all {
+				t.Errorf("%d callbacks were answered", len(answers))
+			}
+			p.result(1, "1")
+			p.next()
+		})
+		for i := range all {
+			room <- struct{}{}
+			p.send(kindCallback, fmt.Sprintf(`{"id":1,"callback":%d,"name":"f"}`, i+1), fmt.Sprintf("[%d]", i+1))
+		}
+	})
+	if _, err := c.Execute(t.Context(), callWith(&client{answer: func(_ context.Context, _ string, args json.RawMessage) (json.RawMessage, error) {
+		return args, nil
+	}})); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCallbacksBeyondTheBoundAreRefused(t *testing.T) {
+	limits := testLimits
+	limits.Result = 1 << 20
+	tests := []struct {
+		name    string
+		args    string
+		allowed int
+	}{
+		{"too many", "[]", maxCallbacks},
+		{"too many bytes", `["` + strings.Repeat("x", limits.Result/4) + `"]`, 3},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			release := make(chan struct{})
+			c, _ := open(t, limits, func(p *peer) {
+				p.expect(kindCall, clientCall)
+				const more = 5
+				for i := range test.allowed + more {
+					p.send(kindCallback, fmt.Sprintf(`{"id":1,"callback":%d,"name":"f"}`, i+1), test.args)
+					if i >= test.allowed {
+						p.expect(kindReply, fmt.Sprintf(`{"id":1,"callback":%d,"error":{"message":"host.f is not allowed: too many callbacks wait for an answer"}}`, i+1))
+					}
+				}
+				close(release)
+				for range test.allowed {
+					if f, _ := p.next(); f.kind != kindReply || string(f.body) != "1" {
+						t.Errorf("got kind %d, header %s", f.kind, f.header)
+					}
+				}
+				p.send(kindCallback, fmt.Sprintf(`{"id":1,"callback":%d,"name":"f"}`, test.allowed+more+1), test.args)
+				p.expect(kindReply, fmt.Sprintf(`{"id":1,"callback":%d}`, test.allowed+more+1)) // there is room again
+				p.result(1, "1")
+				p.next()
+			})
+			if _, err := c.Execute(t.Context(), callWith(&client{answer: func(context.Context, string, json.RawMessage) (json.RawMessage, error) {
+				<-release
+				return []byte("1"), nil
+			}})); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// The replies to an agent that does not read do not fill the memory.
+func TestRepliesThatWaitAreBounded(t *testing.T) {
+	large := []byte(`"` + strings.Repeat("x", maxReply-2) + `"`)
+	const fit = 1 + maxReplies/maxReply // one is being written, the others wait
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := open(t, testLimits, func(p *peer) {
+			p.expect(kindCall, clientCall)
+			for i := range fit + 1 {
+				p.send(kindCallback, fmt.Sprintf(`{"id":1,"callback":%d,"name":"f"}`, i+1), "[]")
+				synctest.Wait()
+			}
+			for i := range fit {
+				if body := p.expect(kindReply, fmt.Sprintf(`{"id":1,"callback":%d}`, i+1)); len(body) != maxReply {
+					t.Errorf("got %d bytes", len(body))
+				}
+			}
+			p.expect(kindReply, fmt.Sprintf(`{"id":1,"callback":%d,"error":{"message":"the answer to host.f has no room: too many wait to be sent"}}`, fit+1))
+			p.send(kindCallback, fmt.Sprintf(`{"id":1,"callback":%d,"name":"f"}`, fit+2), "[]")
+			p.expect(kindReply, fmt.Sprintf(`{"id":1,"callback":%d}`, fit+2)) // there is room again
+			p.result(1, "1")
+			p.next()
+		})
+		if _, err := c.Execute(t.Context(), callWith(&client{answer: func(context.Context, string, json.RawMessage) (json.RawMessage, error) {
+			return large, nil
+		}})); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -13,14 +13,6 @@ import (
 // maxUploads bounds the folders that one connection may have in the making.
 const maxUploads = 16
 
-// putParams is the params of runtime.put.
-type putParams struct {
-	Files  *message.Files `json:"files" required:"true"`
-	Upload *message.Name  `json:"upload"`
-	More   *message.Flag  `json:"more"`
-	tenantParam
-}
-
 // PutResult is what runtime.put answers: the upload while more is to come, then the bundle.
 type PutResult struct {
 	Upload string `json:"upload,omitempty"`
@@ -33,28 +25,6 @@ type upload struct {
 	folder bundles.Folder
 	room   *bundles.Reservation
 	failed error // nil, or what all further requests are answered with
-}
-
-// put runs on the reader, so the parts of an upload are added in the order in which they came.
-func (s *service) put(p *peer, req *message.Request, params putParams) (json.RawMessage, error) {
-	more, o := params.More.Is(), origin{tenant: p.tenantOf(params.Tenant)}
-	if more && params.Upload == nil {
-		return nil, invalidParams("upload must be there where there is more")
-	}
-	if _, err := s.policyFor(&o, req); err != nil {
-		return nil, err
-	}
-	if err := s.count(&p.counted, o.tenant, o.connections); err != nil {
-		return nil, err
-	}
-	if params.Upload != nil {
-		return p.uploads.add(s.bundles, string(*params.Upload), o.tenant, params.Files, more)
-	}
-	var f bundles.Folder
-	if err := f.Add(params.Files.JSON, params.Files.Sources); err != nil {
-		return nil, putError(err)
-	}
-	return keep(s.bundles, o.tenant, &f)
 }
 
 // keep makes a bundle of a folder.

@@ -30,6 +30,7 @@ type pipes struct {
 	dialed chan dialed
 	fail   error
 	block  bool // until the stream is over
+	deaf   bool // serve takes nothing from then on
 }
 
 func newPipes() *pipes { return &pipes{dialed: make(chan dialed, 100)} }
@@ -144,9 +145,7 @@ func TestStreamsThatAreRefused(t *testing.T) {
 				p.result(id, "1")
 				p.next()
 			})
-			if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute, Network: test.network}); err != nil {
-				t.Error(err)
-			}
+			c.succeeds(t, call.Call{Timeout: time.Minute, Network: test.network})
 		})
 	}
 }
@@ -189,9 +188,7 @@ func TestCreditOfTheAgent(t *testing.T) {
 		}
 		_ = d.Close()
 	})
-	if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute, Network: network}); err != nil {
-		t.Error(err)
-	}
+	c.succeeds(t, call.Call{Timeout: time.Minute, Network: network})
 	other.Wait()
 }
 
@@ -236,9 +233,7 @@ func TestCreditOfTheDaemon(t *testing.T) {
 			t.Errorf("the connection outlives its call: %v", err)
 		}
 	})
-	if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute, Network: network}); err != nil {
-		t.Error(err)
-	}
+	c.succeeds(t, call.Call{Timeout: time.Minute, Network: network})
 	other.Wait()
 }
 
@@ -314,42 +309,38 @@ func TestStreamsEndWithTheirCall(t *testing.T) {
 // What an agent has sent before it aborts still goes out, as long as somebody takes it; the place is free after that.
 func TestAbortedStream(t *testing.T) {
 	for name, deaf := range map[string]bool{"to one that reads": false, "to one that does not": true} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				network := newPipes()
-				c, _ := open(t, streamLimits, func(p *peer) {
-					id, _, _ := p.nextCall()
-					p.open(id, 1)
-					p.expect(kindOpened, `{"stream":1}`)
-					for range windowToDaemon / streamChunk {
-						p.data(1, strings.Repeat("y", streamChunk))
-					}
-					p.stream(kindAbort, 1)
-					began := time.Now()
-					for f, ok := p.next(); ok && f.kind != kindClosed; f, ok = p.next() {
-					}
-					if took := time.Since(began); took > streamDrain+time.Second || deaf && took < streamDrain {
-						t.Errorf("closed after %v", took)
-					}
-					p.result(id, "1")
-					p.next()
-				})
-				var other sync.WaitGroup
-				other.Go(func() {
-					d := <-network.dialed
-					if deaf {
-						return
-					}
-					time.Sleep(time.Second) // until the abort is there, too
-					if n, err := io.Copy(io.Discard, d); n != windowToDaemon || err != nil {
-						t.Errorf("%d bytes came, %v", n, err)
-					}
-				})
-				if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute, Network: network}); err != nil {
-					t.Error(err)
+		virtually(t, name, func(t *testing.T) {
+			network := newPipes()
+			c, _ := open(t, streamLimits, func(p *peer) {
+				id, _, _ := p.nextCall()
+				p.open(id, 1)
+				p.expect(kindOpened, `{"stream":1}`)
+				for range windowToDaemon / streamChunk {
+					p.data(1, strings.Repeat("y", streamChunk))
 				}
-				other.Wait()
+				p.stream(kindAbort, 1)
+				began := time.Now()
+				for f, ok := p.next(); ok && f.kind != kindClosed; f, ok = p.next() {
+				}
+				if took := time.Since(began); took > streamDrain+time.Second || deaf && took < streamDrain {
+					t.Errorf("closed after %v", took)
+				}
+				p.result(id, "1")
+				p.next()
 			})
+			var other sync.WaitGroup
+			other.Go(func() {
+				d := <-network.dialed
+				if deaf {
+					return
+				}
+				time.Sleep(time.Second) // until the abort is there, too
+				if n, err := io.Copy(io.Discard, d); n != windowToDaemon || err != nil {
+					t.Errorf("%d bytes came, %v", n, err)
+				}
+			})
+			c.succeeds(t, call.Call{Timeout: time.Minute, Network: network})
+			other.Wait()
 		})
 	}
 }
@@ -378,9 +369,7 @@ func streamsOneAfterTheOther(t *testing.T) {
 		}
 	}()
 	began := time.Now()
-	if _, err := c.Execute(t.Context(), call.Call{Timeout: time.Minute, Network: network}); err != nil {
-		t.Error(err)
-	}
+	c.succeeds(t, call.Call{Timeout: time.Minute, Network: network})
 	const waiting = (many - streamBurst) * time.Second / streamRate
 	if took := time.Since(began).Round(time.Second / streamRate); took != waiting {
 		t.Errorf("took %v, want %v", took, waiting)
@@ -408,9 +397,7 @@ func TestIdleStream(t *testing.T) {
 			p.result(id, "1")
 			p.next()
 		})
-		if _, err := c.Execute(t.Context(), call.Call{Timeout: 10 * time.Minute, Network: network}); err != nil {
-			t.Error(err)
-		}
+		c.succeeds(t, call.Call{Timeout: 10 * time.Minute, Network: network})
 		<-network.dialed
 	})
 }
@@ -441,4 +428,39 @@ func TestTurnsOfData(t *testing.T) {
 	if !box.empty() {
 		t.Error("there is more")
 	}
+}
+
+// What a server says at once could go out before the word that its stream is open: the writer took the words that
+// waited, and behind them data that had come later than these.
+func TestOpenedComesBeforeData(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := newPipes()
+		var servers sync.WaitGroup
+		servers.Go(func() { network.serve("hello") })
+		c, _ := open(t, streamLimits, func(p *peer) {
+			id, _, _ := p.nextCall()
+			p.open(id, 1)
+			synctest.Wait() // the writer waits for this side to read
+			p.open(id, 2)
+			synctest.Wait()
+			opened := map[uint32]bool{}
+			for range 4 {
+				f, _ := p.next()
+				var h openedHeader
+				if f.kind == kindOpened && json.Unmarshal(f.header, &h) == nil {
+					opened[h.Stream] = true
+				} else if number, _, err := cutData(f); f.kind != kindData || err != nil || !opened[number] {
+					t.Errorf("got kind %d of stream %d", f.kind, number)
+				}
+			}
+			p.result(id, "1")
+			p.next()
+		})
+		c.succeeds(t, call.Call{Timeout: time.Minute, Network: network})
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		close(network.dialed)
+		servers.Wait()
+	})
 }

@@ -1,0 +1,27 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/moby/moby/client"
+)
+
+const engineTime = 5 * time.Second // for the engine to answer at all
+
+// connect gives a client of the engine that the environment names (DOCKER_HOST and so on, else the local one), which answers.
+func connect(ctx context.Context) (*client.Client, error) {
+	engine, err := client.New(client.FromEnv)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w; check DOCKER_HOST", ErrNoEngine, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, engineTime)
+	defer cancel()
+	if _, err := engine.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
+		_ = engine.Close()
+		return nil, fmt.Errorf("%w at %s: start one (apt-get install docker.io), set DOCKER_HOST, or use --driver process for development (%w)",
+			ErrNoEngine, engine.DaemonHost(), err)
+	}
+	return engine, nil
+}
