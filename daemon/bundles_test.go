@@ -127,23 +127,19 @@ func TestBundles(t *testing.T) {
 // 20 MiB in frames of 5.
 func TestLargeBundle(t *testing.T) {
 	t.Parallel()
-	for driver, dialect := range map[string]string{"docker": "json-rpc", "process": "duplex"} {
-		t.Run(driver, func(t *testing.T) {
-			c := start(t, driver).Dial(t, dialect)
-			file := strings.Repeat("x", 512<<10-2)
-			for part := range 4 {
-				var files strings.Builder
-				for i := range 10 {
-					fmt.Fprintf(&files, `,"data/%d.json":"\"%s\""`, 10*part+i, file)
-				}
-				if got := c.CallRaw("runtime.put", `{"upload":"large","more":true,"files":{`+files.String()[1:]+`}}`); got.Error != nil {
-					t.Fatalf("got %v %s", got, got.Error.Data)
-				}
-			}
-			bundle := c.Put(script{"index.js": "exports.f = (i) => require(`./data/${i}.json`).length"}, "upload", "large")
-			for i := range 8 {
-				wants(c, fmt.Sprint(len(file)), bundle, "args", list(5*i))
-			}
-		})
+	c := start(t, "docker").Dial(t, "duplex")
+	file := strings.Repeat("x", 512<<10-2)
+	for part := range 4 {
+		var files strings.Builder
+		for i := range 10 {
+			fmt.Fprintf(&files, `,"data/%d.json":"\"%s\""`, 10*part+i, file)
+		}
+		if got := c.CallRaw("runtime.put", `{"upload":"large","more":true,"files":{`+files.String()[1:]+`}}`); got.Error != nil {
+			t.Fatalf("got %v %s", got, got.Error.Data)
+		}
+	}
+	bundle := c.Put(script{"index.js": "exports.f = (i) => require(`./data/${i}.json`).length"}, "upload", "large")
+	for i := range 8 {
+		wants(c, fmt.Sprint(len(file)), bundle, "args", list(5*i))
 	}
 }

@@ -60,7 +60,8 @@ var folderCases = []scriptCase{
 }
 
 func TestFolders(t *testing.T) {
-	everywhere(t, func(t *testing.T, c *client) { runCases(t, c, folderCases) })
+	t.Parallel()
+	runCases(t, start(t, "docker").Dial(t, "json-rpc"), folderCases)
 }
 
 // What a script writes to get out of its folder ends in an error that names the module, and that it may catch.

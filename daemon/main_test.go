@@ -6,7 +6,7 @@ import (
 	"github.com/jsd-project/jsd/jsdtest"
 )
 
-func TestMain(m *testing.M) { jsdtest.Main(m, 4) }
+func TestMain(m *testing.M) { jsdtest.Main(m, 6) }
 
 type (
 	callback = jsdtest.Callback

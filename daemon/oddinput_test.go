@@ -64,21 +64,18 @@ var manyGlobals = func() string {
 // Odd input reaches its script as it is; a call beside it and the next one do not notice. What is refused before a
 // script runs is up to package rpc.
 func TestOddInput(t *testing.T) {
-	everywhere(t, func(t *testing.T, c *client) {
-		ended := besideAll(t, c)
-		for _, o := range odds {
-			if o.name == "the fields themselves" && !c.Duplex {
-				o.want = `-32602 Invalid params: unknown field "__proto__"`
-			}
-			if got := c.CallRaw("runtime.execute", o.params); got.String() != o.want {
-				t.Errorf("%s\ngot  %.300s\nwant %.300s\n%s", o.name, got, o.want, got.Data("message"))
-			}
-			if got := c.Execute(script{"code": "3"}).String(); got != "3" {
-				t.Errorf("%s: the next call got %s", o.name, got)
-			}
+	t.Parallel()
+	c := start(t, "process").Dial(t, "duplex")
+	ended := besideAll(t, c)
+	for _, o := range odds {
+		if got := c.CallRaw("runtime.execute", o.params); got.String() != o.want {
+			t.Errorf("%s\ngot  %.300s\nwant %.300s\n%s", o.name, got, o.want, got.Data("message"))
 		}
-		ended()
-	})
+		if got := c.Execute(script{"code": "3"}).String(); got != "3" {
+			t.Errorf("%s: the next call got %s", o.name, got)
+		}
+	}
+	ended()
 }
 
 // besideAll makes one call after the other until the func it gives is called, and judges them.

@@ -117,12 +117,13 @@ var moduleSourceCases = []scriptCase{
 	{"JavaScript by name", script{"code": "1", "language": "javascript"}, "1", "", ""},
 }
 
+// What a script comes to depends on neither driver nor dialect, which TestCalls and others go through.
 func TestScripts(t *testing.T) {
-	everywhere(t, func(t *testing.T, c *client) {
-		runCases(t, c, argumentCases)
-		runCases(t, c, promiseCases)
-		runCases(t, c, moduleSourceCases)
-	})
+	t.Parallel()
+	c := start(t, "process").Dial(t, "duplex")
+	runCases(t, c, argumentCases)
+	runCases(t, c, promiseCases)
+	runCases(t, c, moduleSourceCases)
 }
 
 func TestModuleList(t *testing.T) {

@@ -58,7 +58,7 @@ func printedInReadme(t *testing.T, folder, begin string) string {
 // serve serves until the end of the test, and gives where clients connect to.
 func serve(t *testing.T, flags ...string) string {
 	t.Helper()
-	return "ws://" + jsdtest.Serve(t, nil, flags...).Address
+	return "ws://" + jsdtest.ServePlain(t, flags...).Address
 }
 
 // A reply is what runtime.execute answers: Value where Code is 0.

@@ -153,7 +153,7 @@ func testService(t *testing.T, flags []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.CommandContext(t.Context(), "sh", "-c", `exec "$@" 2>&1`, "sh", jsdtest.Binary(t), "exec", "order.js",
+	command := exec.CommandContext(t.Context(), "sh", "-c", `exec "$@" 2>&1`, "sh", jsdtest.PlainBinary(t), "exec", "order.js",
 		"--call", "onOrder", "--caller", "@caller.js", "--globals", string(event))
 	command.Args = append(command.Args, flags...)
 	command.Dir = "packages"

@@ -36,7 +36,7 @@ func TestShellBatch(t *testing.T) {
 			var stdout, stderr bytes.Buffer
 			command := exec.CommandContext(t.Context(), "./batch", script(t, test.script), "score")
 			command.Dir = "shell-batch"
-			command.Env = append(os.Environ(), "JSD_DAEMON="+test.daemon, "PATH="+filepath.Dir(jsdtest.Binary(t))+":"+os.Getenv("PATH"))
+			command.Env = append(os.Environ(), "JSD_DAEMON="+test.daemon, "PATH="+filepath.Dir(jsdtest.PlainBinary(t))+":"+os.Getenv("PATH"))
 			command.Stdin, command.Stdout, command.Stderr = strings.NewReader(test.input), &stdout, &stderr
 			status := 0
 			if err := command.Run(); err != nil {
