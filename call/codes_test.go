@@ -1,7 +1,10 @@
 package call
 
 import (
+	"encoding/json"
+	"maps"
 	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strconv"
@@ -85,6 +88,47 @@ func fieldsOf(cell string) []string {
 	}
 	slices.Sort(fields)
 	return fields
+}
+
+// The agent has a table of its own, since it is no Go. Node reads it.
+func TestTheAgentHasTheTableOfCodes(t *testing.T) {
+	node := os.Getenv("JSD_NODE")
+	if node == "" {
+		if os.Getenv("JSD_TEST_REQUIRE") == "all" {
+			t.Fatal("JSD_NODE names no Node")
+		}
+		t.Skip("JSD_NODE names no Node")
+	}
+	out, err := exec.Command(node, "-p", "JSON.stringify(require('../node-agent/shared/failures.js').codes)").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var agent map[string]Code
+	if err := json.Unmarshal(out, &agent); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	got := slices.Sorted(maps.Values(agent))
+	var want []Code
+	for _, row := range Codes {
+		if row.Agent {
+			want = append(want, row.Code)
+		}
+	}
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("the agent has %v, of the table it may use %v", got, want)
+	}
+	for name, code := range agent {
+		if message := code.Message(); message != "" && name != nameOf[code] {
+			t.Errorf("the agent calls %d %s, want %s", code, name, nameOf[code])
+		}
+	}
+}
+
+// nameOf is how JavaScript calls the codes.
+var nameOf = map[Code]string{
+	NotImplemented: "notImplemented", Timeout: "timeout", Cancelled: "cancelled", LimitExceeded: "limitExceeded", Lost: "lost",
+	NotSerializable: "notSerializable", NotFound: "notFound",
 }
 
 func TestAnUnknownCodeHasNoMeaning(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"runtime"
 	"strconv"
 	"syscall"
 	"time"
@@ -29,7 +28,6 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 	if err := c.Resolve(os.Getenv); err != nil {
 		return err
 	}
-	leaveProcessors()
 	hangUps, stop := hangUps()
 	defer stop()
 	d := daemon.New(&c.Settings, daemon.Options{Version: buildVersion(), Log: newLog(c.LogLevel)})
@@ -94,14 +92,6 @@ func (c *serveCommand) curl() string {
 		return ` -H "Authorization: Bearer $TOKEN"`
 	default:
 		return ""
-	}
-}
-
-// leaveProcessors takes half of the machine's, unless GOMAXPROCS says how many: what a daemon does for a call is
-// short, and takes less where fewer threads wake each other for it. The others are for scripts.
-func leaveProcessors() {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(max(1, runtime.GOMAXPROCS(0)/2))
 	}
 }
 
