@@ -20,9 +20,7 @@ import (
 // AgentLabel is on a runtime image. Its value is the AgentDigest of the agent inside.
 const AgentLabel = "jsd.agent"
 
-const (
-	agentDir = "node-agent"
-)
+const agentDir = "node-agent"
 
 // A Build says what to make a runtime image of.
 type Build struct {

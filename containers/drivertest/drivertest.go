@@ -297,7 +297,7 @@ func testBusy(t *testing.T, d Driver) {
 	c := open(t, spy, containers.Liveness{
 		Interval: 10 * time.Millisecond, Patience: 10 * time.Millisecond, Window: 110 * time.Millisecond, Silence: time.Minute,
 	})
-	calls := beginEndless(c, 6, 3*time.Second)
+	calls := beginEndless(c, 6, 5*time.Second)
 	if d.Throttle != nil {
 		d.Throttle(t, p, 0.05)
 	}
