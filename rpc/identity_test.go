@@ -60,7 +60,7 @@ func TestTenantOfACredential(t *testing.T) {
 			t.Errorf("%s %s by POST: %s", test.method, test.params, body)
 		}
 	}
-	for _, report := range reports.take(r, 9) {
+	for _, report := range reports.take(r, 17) {
 		if report.Tenant == "other" {
 			t.Errorf("what acme did is told of other: %+v", report)
 		}
