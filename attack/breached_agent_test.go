@@ -65,7 +65,7 @@ return [text.includes('neighbour' + '-knows'), text.includes('of-the' + '-daemon
 read('/proc/self/environ')].join().split(/[\0,]/).map((line) => line.split('=')[0]).filter((name) => name && !['PATH', 'HOSTNAME', 'HOME',
 'NODE_ENV', 'NODE_VERSION', 'YARN_VERSION'].includes(name))`, `[]`).checked(never("SECRET", "DOCKER_HOST")),
 		costs("processes of others", "who else there is in /proc: no daemon, engine, shim or neighbour",
-			`return pids().map((pid) => read('/proc/' + pid + '/cmdline').replaceAll('\0', ' ')).filter((line) => line && !/ \/opt\/jsd\/(agent|worker)\.js/.test(line))`, `[]`),
+			`return pids().map((pid) => read('/proc/' + pid + '/cmdline').replaceAll('\0', ' ')).filter((line) => line && !/ \/opt\/jsd\/(agent\/agent|worker\/worker)\.js/.test(line))`, `[]`),
 		costs("outlives its call", "processes in sessions of their own that go on behind the call, and hold its standard output",
 			`for (let i = 0; i < 8; i++) child.spawn('/bin/sh', ['-c', 'while :; do :; done'], { detached: true, stdio: 'ignore' }).unref();
 child.spawn('/opt/jsd/probe', ['sleep', '600'], { detached: true, stdio: ['ignore', linkOut(),
