@@ -48,7 +48,6 @@ var (
 	errSessionLimit    = beyond("sessions")
 	errCancelled       = refuse(call.Cancelled, details{})
 	errNotFound        = refuse(call.NotFound, details{})
-	errInternal        = refuse(call.InternalError, details{})
 	errMethodNotFound  = refuse(call.MethodNotFound, details{})
 )
 

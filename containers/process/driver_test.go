@@ -93,20 +93,6 @@ func start(t *testing.T, d *Driver) *process {
 	return p.(*process)
 }
 
-func openContainer(t *testing.T, p containers.Process) *containers.Container {
-	t.Helper()
-	c, err := containers.Open(t.Context(), p, limits, zerolog.Nop())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return c
-}
-
 func TestDriver(t *testing.T) {
 	drivertest.Run(t, func(t *testing.T) drivertest.Driver {
 		d, broken := newDriver(t, realAgent(t)), newDriver(t, fstest.MapFS{entry: {Data: []byte("require('./missing.js')")}})
