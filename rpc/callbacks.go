@@ -30,15 +30,20 @@ func (c *callbacks) Callback(ctx context.Context, name string, args json.RawMess
 	id, response := c.peer.pending.add(c.session)
 	defer c.peer.pending.remove(id)
 	c.peer.wire.Write(c.peer.codec.EncodeCallback(id, c.about, name, args))
+	var r message.Response
 	select {
-	case r := <-response:
-		if r.Err != nil {
-			return nil, r.Err
-		}
-		return r.Value, nil
+	case r = <-response:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-c.peer.ended:
-		return nil, errClientGone
+		select {
+		case r = <-response: // it came before the client went
+		default:
+			return nil, errClientGone
+		}
 	}
+	if r.Err != nil {
+		return nil, r.Err
+	}
+	return r.Value, nil
 }
