@@ -94,10 +94,10 @@ func TestBusyContainerGivesWayAfterItsTimeSlice(t *testing.T) {
 		wellAfter(t, send(t.Context(), s, "b", 0), 4*time.Second+300*time.Millisecond+380*time.Millisecond)
 		well(t, a)
 	})
-	for _, tenant := range []string{"b", "gpu:b"} {
-		in(t, Config{Max: 1, TimeSlice: time.Second, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
+	for tenant, slots := range map[string]int{"b": 1, "b of two slots": 2, "gpu:b": 1} {
+		in(t, Config{Max: 1, TimeSlice: time.Second, Policy: all(Policy{Concurrency: slots})}, func(t *testing.T, w *world, s *Scheduler) {
 			var flood []<-chan outcome
-			for range 20 {
+			for range 20 * slots {
 				flood = append(flood, send(t.Context(), s, tenant, 300*time.Millisecond))
 			}
 			// a waits for a start, the calls within the time slice and the rest of one, a closing and a start.
@@ -279,6 +279,17 @@ func TestSparesAreKeptForNewTenants(t *testing.T) {
 	})
 }
 
+func TestStartsAtOnceAreBounded(t *testing.T) {
+	in(t, Config{Max: 20, Starts: 3}, func(t *testing.T, w *world, s *Scheduler) {
+		var calls []<-chan outcome
+		for i := range 10 {
+			calls = append(calls, send(t.Context(), s, fmt.Sprint("t", i), 0))
+			want(t, s, "Starting", min(i+1, 3))
+		}
+		allWell(t, calls)
+	})
+}
+
 func TestDeadSpareIsReplaced(t *testing.T) {
 	in(t, Config{Max: 4, Spare: 2}, func(t *testing.T, w *world, s *Scheduler) {
 		w.containers()[0].die()
@@ -345,6 +356,20 @@ func TestCallGivenToADeadContainerRunsInAnother(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A call that waited may find its container dead as well: between the grant of its slot and its start.
+func TestWaitingCallGivenToADeadContainerRunsInAnother(t *testing.T) {
+	in(t, Config{Max: 4, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) {
+		dead := hold(t, s, "a", plain)
+		_, end := waiting(t, s, "a", plain)
+		time.Sleep(time.Second)
+		afterGrant(s, func() { s.alloc.complete(dead, time.Now(), time.Now()) }, dead.Container.(*fake).die)
+		if o := wellAfter(t, end, time.Second); o.container == dead.ID() || o.queue != time.Second {
+			t.Errorf("ran in %s after %v", o.container, o.queue)
+		}
+		want(t, s, "Deaths", 1)
+	})
 }
 
 // With calls waiting, and a spare at hand: to take the spare at once left the tenant in the wait queue with all the containers

@@ -88,6 +88,37 @@ func TestAtMaxAContainerOfAnotherProfileGivesWay(t *testing.T) {
 	}
 }
 
+func TestSpareThatGaveWayIsReplacedWhenThereIsRoom(t *testing.T) {
+	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{IdleTimeout: time.Minute})}, func(t *testing.T, w *world, s *Scheduler) {
+		run(t, s, "gpu:a", 0)
+		time.Sleep(59 * time.Second)
+		wantBegan(t, w, `["" "gpu"]`)
+		time.Sleep(2 * time.Second)
+		want(t, s, "Spare", 1)
+		wellAfter(t, send(t.Context(), s, "a", 0), 0)
+	})
+}
+
+func TestTenantsAndProfilesAreForgotten(t *testing.T) {
+	in(t, Config{Max: 2, QueueAll: 4, Policy: all(Policy{IdleTimeout: time.Minute})}, func(t *testing.T, w *world, s *Scheduler) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		for i := range 50 { // some calls are refused, some are cancelled, some run
+			send(ctx, s, fmt.Sprintf("profile %d:a", i), 0)
+			send(t.Context(), s, fmt.Sprintf("profile %d:b", i%25), 0)
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		if st := s.Stats(); st.Calls == 0 || st.Refused == 0 {
+			t.Errorf("not every kind of end was tried: %+v", st)
+		}
+		if table := &s.alloc.table; len(table.tenants) != 0 || len(table.profiles) != 1 {
+			t.Errorf("%d tenants, %d profiles in the table", len(table.tenants), len(table.profiles))
+		}
+	})
+}
+
 func TestPolicyIsAskedForAgainWhenATenantComesBack(t *testing.T) {
 	var asked int
 	policy := func(tenant string) Policy {

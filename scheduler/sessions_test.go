@@ -288,7 +288,9 @@ func TestSessionThatEndsRefusesItsCalls(t *testing.T) {
 				beside, waits := sendIn(t.Context(), other, time.Second), send(t.Context(), s, "a", 0)
 				test.end(ss)
 				synctest.Wait()
-				wantError(t, watchIn(t.Context(), ss, 0), call.ErrNoSession)
+				if o := wantError(t, watchIn(t.Context(), ss, 0), call.ErrNoSession); o.took != 0 {
+					t.Errorf("refused after %v", o.took)
+				}
 				wantCancelled(t, running, test.over)
 				<-ss.Done()
 				wellAfter(t, waits, test.over) // it waited for the slot
@@ -308,7 +310,9 @@ func TestWaitingCallOfASessionThatEndsIsRefused(t *testing.T) {
 		ss.Close()
 		s.expire(waits) // comes too late, and so does a cancel
 		s.cancelWaiter(waits)
-		wantError(t, end, call.ErrNoSession)
+		if o := wantError(t, end, call.ErrNoSession); o.took != 0 {
+			t.Errorf("refused after %v", o.took)
+		}
 		wellAfter(t, next, time.Second)
 	})
 }

@@ -45,7 +45,7 @@ var simulations = []struct {
 	},
 }
 
-// TestSimulation lets 100,000 tenants meet slow starts and deaths in virtual time, oneShot without a flood and
+// TestSimulation lets 100,000 tenants meet slow starts and deaths in virtual time, once without a flood and
 // then with floods of one more tenant, which must not make the others wait longer. -v shows all of it.
 // The fakes see to it that no container has two tenants and there are never too many.
 func TestSimulation(t *testing.T) {

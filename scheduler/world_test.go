@@ -378,11 +378,13 @@ func wantCancelled(t *testing.T, job <-chan outcome, after time.Duration) outcom
 	return o
 }
 
-func wantError(t *testing.T, job <-chan outcome, want error) {
+func wantError(t *testing.T, job <-chan outcome, want error) outcome {
 	t.Helper()
-	if o := <-job; !errors.Is(o.err, want) {
+	o := <-job
+	if !errors.Is(o.err, want) {
 		t.Errorf("%v, want %v", o.err, want)
 	}
+	return o
 }
 
 // want checks one number of Stats by the name of its field. Ready is the sum of Spare, Idle and Busy.
@@ -497,12 +499,17 @@ func moved(s *Scheduler, dead *container, k kind, length time.Duration) <-chan o
 
 // cancelBetween cancels a waiter in the moment between the grant of a slot, which give makes, and the start.
 func cancelBetween(s *Scheduler, w *waiter, give func()) {
+	afterGrant(s, give, func() { s.cancelWaiter(w) })
+}
+
+// afterGrant lets something happen in the moment between the grant of a slot, which give makes, and the start.
+func afterGrant(s *Scheduler, give, happen func()) {
 	s.mu.Lock()
 	give()
 	decided := s.alloc.queue.decided
 	s.alloc.queue.decided = nil
 	s.mu.Unlock()
-	s.cancelWaiter(w)
+	happen()
 	for _, w := range decided {
 		s.proceed(w)
 	}
