@@ -140,6 +140,7 @@ func TestBoundsOfTheQueue(t *testing.T) {
 	}{
 		{"tenant", 2, 10, []string{"a", "a"}, "a", QueueTenantFull, 3 * time.Second, 3 * time.Second},
 		{"all", 5, 3, []string{"a", "a", "b"}, "a", QueueFull, 3 * time.Second, 3 * time.Second},
+		{"all, most of others", 5, 3, []string{"a", "b", "b"}, "a", QueueFull, 3 * time.Second, 3 * time.Second},
 		{"all, a new tenant", 5, 2, []string{"a", "a"}, "b", QueueFull, time.Second, 5 * time.Second},
 	}
 	for _, test := range tests {
