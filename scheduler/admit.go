@@ -7,28 +7,28 @@ import (
 )
 
 // admit gives a call a slot in a container, or a place in a queue, or the reason why it gets neither.
-func (a *allocator) admit(name string, r request) (*container, *waiter, error) {
+func (a *allocator) admit(name string, r request, now time.Time) (*container, *waiter, error) {
 	t := a.table.tenant(name, r.kind)
-	if err := a.meter(t); err != nil {
+	if err := a.meter(t, now); err != nil {
 		return nil, nil, err
 	}
-	if c := a.acquire(t, r.kind); c != nil {
+	if c := a.acquire(t, r.kind, now); c != nil {
 		return c, nil, nil
 	}
 	if r.kind == opens && !a.pinning.mayWait(t) {
 		a.table.forget(t)
 		return nil, nil, a.pinning.refusal()
 	}
-	w, err := a.enqueue(t, r)
+	w, err := a.enqueue(t, r, now)
 	return nil, w, err
 }
 
 // meter refuses a call of a tenant that makes calls faster than it may.
-func (a *allocator) meter(t *tenant) error {
+func (a *allocator) meter(t *tenant, now time.Time) error {
 	if t.policy.Rate <= 0 {
 		return nil
 	}
-	wait := a.rates.take(t.name, &t.policy, time.Now())
+	wait := a.rates.take(t.name, &t.policy, now)
 	if wait == 0 {
 		return nil
 	}
@@ -38,7 +38,7 @@ func (a *allocator) meter(t *tenant) error {
 }
 
 // acquire takes a slot in a container of the tenant, or in a spare that becomes the tenant's, if there is one now.
-func (a *allocator) acquire(t *tenant, k kind) *container {
+func (a *allocator) acquire(t *tenant, k kind, now time.Time) *container {
 	if t.waiting.length > 0 {
 		return nil // these calls come first, and the tenant is in the wait queue for that spare already
 	}
@@ -47,27 +47,27 @@ func (a *allocator) acquire(t *tenant, k kind) *container {
 		in = &a.pool.pinned
 	}
 	if c := t.freest(in); c != nil {
-		a.pool.acquire(c, k)
+		a.pool.acquire(c, k, now)
 		return c
 	}
 	if in != nil || len(t.containers) >= t.limit || !a.marks.maySpare(t) {
 		return nil
 	}
 	c := t.profile.spares.front()
-	a.pool.own(c, t)
-	a.pool.acquire(c, k)
-	a.balance(time.Now())
+	a.pool.own(c, t, now)
+	a.pool.acquire(c, k, now)
+	a.balance(now)
 	return c
 }
 
 // enqueue lets a call wait, or refuses it where too many calls wait.
-func (a *allocator) enqueue(t *tenant, r request) (*waiter, error) {
+func (a *allocator) enqueue(t *tenant, r request, now time.Time) (*waiter, error) {
 	if err := a.full(t); err != nil {
 		return nil, err
 	}
 	w := newWaiter(t, r)
 	a.queue.push(w)
-	a.balance(time.Now())
+	a.balance(now)
 	return w, nil
 }
 
@@ -82,14 +82,14 @@ func (a *allocator) full(t *tenant) error {
 }
 
 // admitPinned is admit for a call in a session, which needs a slot in the session's container.
-func (a *allocator) admitPinned(p *pin, r request) (*waiter, error) {
+func (a *allocator) admitPinned(p *pin, r request, now time.Time) (*waiter, error) {
 	c := p.container
-	if err := a.meter(c.tenant); err != nil {
+	if err := a.meter(c.tenant, now); err != nil {
 		return nil, err
 	}
 	if c.running < c.slots { // nobody waits for the slot: then it would have been given away
 		p.inFlight = true
-		a.pool.acquire(c, plain)
+		a.pool.acquire(c, plain, now)
 		return nil, nil
 	}
 	if err := a.full(c.tenant); err != nil {
@@ -112,7 +112,7 @@ func (a *allocator) readmit(w *waiter, dead *container) {
 	}
 	a.pool.drain(dead, whyDied)
 	w.tenant, w.since, w.moved = a.table.tenant(dead.tenant.name, w.kind), now, true
-	if err := a.place(w); err != nil {
+	if err := a.place(w, now); err != nil {
 		a.queue.refuse(w, err)
 		a.table.forget(w.tenant)
 	}
@@ -120,14 +120,14 @@ func (a *allocator) readmit(w *waiter, dead *container) {
 }
 
 // place grants a slot to a waiter that is in no queue, or puts it at the front of its tenant's queue.
-func (a *allocator) place(w *waiter) error {
+func (a *allocator) place(w *waiter, now time.Time) error {
 	switch {
 	case a.state == closed:
 		return ErrClosed
 	case w.cancelled.Load():
 		return errCancelled()
 	}
-	if c := a.acquire(w.tenant, w.kind); c != nil {
+	if c := a.acquire(w.tenant, w.kind, now); c != nil {
 		a.queue.grant(w, c)
 		return nil
 	}
@@ -187,7 +187,7 @@ func (a *allocator) release(c *container, now time.Time) {
 		a.pool.drain(c, whyUsed)
 		a.balance(now)
 	}
-	a.dispatch(c)
+	a.dispatch(c, now)
 	if c.draining {
 		a.pool.closeIfUnused(c)
 	} else {

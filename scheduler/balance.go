@@ -57,7 +57,7 @@ func (a *allocator) balance(now time.Time) {
 	}
 	a.queue.renew(a.table.profiles, now)
 	for {
-		a.assignSpares()
+		a.assignSpares(now)
 		// Either changes which tenant may have a spare: a tenant may lose its only container, a start may take the last place.
 		if !a.evict(now) && !a.start(now) {
 			break
@@ -67,33 +67,33 @@ func (a *allocator) balance(now time.Time) {
 }
 
 // assignSpares gives spares to the tenants that wait for a container of their profile, in the order of the wait queue.
-func (a *allocator) assignSpares() {
+func (a *allocator) assignSpares(now time.Time) {
 	for _, p := range a.table.profiles {
 		for {
 			first := p.waiting.front()
 			if first == nil || !a.marks.maySpare(first.item) {
 				break
 			}
-			a.assign(p.spares.front(), first.item)
+			a.assign(p.spares.front(), first.item, now)
 		}
 	}
 }
 
 // assign gives a spare to the tenant at the front of the wait queue.
-func (a *allocator) assign(c *container, t *tenant) {
-	c.profile.meanWait.add(time.Since(t.position.since))
+func (a *allocator) assign(c *container, t *tenant, now time.Time) {
+	c.profile.meanWait.add(time.Since(t.position.since)) // now may be older: from before the mutex was held
 	t.position.serve()
-	a.pool.own(c, t)
-	a.dispatch(c)
+	a.pool.own(c, t, now)
+	a.dispatch(c, now)
 	a.queue.placeTenant(t)
 	if c.running == 0 { // it replaces a stale container
-		a.scheduleIdle(c, time.Now())
+		a.scheduleIdle(c, now)
 	}
 }
 
 // dispatch gives the free slots of a container to calls that wait for them, its tenant's and the ones of its sessions: first
 // come, first served. A draining container is for its sessions only.
-func (a *allocator) dispatch(c *container) {
+func (a *allocator) dispatch(c *container, now time.Time) {
 	for c.running < c.slots {
 		var w *waiter
 		if !c.draining {
@@ -110,7 +110,7 @@ func (a *allocator) dispatch(c *container) {
 			a.queue.refuse(w, a.pinning.refusal())
 			continue
 		}
-		a.pool.acquire(c, w.kind)
+		a.pool.acquire(c, w.kind, now)
 		a.queue.grant(w, c)
 	}
 }

@@ -45,7 +45,7 @@ func BenchmarkHandover(b *testing.B) {
 			s.alloc.state = open
 			s.alloc.table.base.starting = 1 // no real starts: the loop plays the part of the container's goroutine
 			for _, name := range names(tenants) {
-				if _, err := s.alloc.enqueue(s.alloc.table.tenant(name, plain), request{done: ignore}); err != nil {
+				if _, err := s.alloc.enqueue(s.alloc.table.tenant(name, plain), request{done: ignore}, time.Now()); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -56,7 +56,7 @@ func BenchmarkHandover(b *testing.B) {
 				c.place.remove()
 				s.alloc.pool.closing--
 				s.alloc.table.base.starting = 1
-				_, err := s.alloc.enqueue(s.alloc.table.tenant(name, plain), request{done: ignore})
+				_, err := s.alloc.enqueue(s.alloc.table.tenant(name, plain), request{done: ignore}, time.Now())
 				s.mu.Unlock()
 				if err != nil || s.alloc.table.base.waiting.length() != tenants || !c.draining {
 					b.Fatalf("%v, %d in the wait queue", err, s.alloc.table.base.waiting.length())

@@ -44,7 +44,8 @@ func (s *Scheduler) start(name string, r request) call.Running {
 		r.done(call.Result{}, ErrClosed)
 		return over{}
 	}
-	c, w, err := s.alloc.admit(name, r)
+	now := time.Now()
+	c, w, err := s.alloc.admit(name, r, now)
 	s.setTimerLocked(w)
 	s.unlock()
 	switch {
@@ -54,7 +55,7 @@ func (s *Scheduler) start(name string, r request) call.Running {
 	case w != nil:
 		return pending{s, w}
 	case !c.dead():
-		return s.startIn(c, &r, 0)
+		return s.startIn(c, &r, now, 0)
 	}
 	// The container died after it was chosen, or just before its goroutine could say so. Nothing was sent, so the call may go
 	// elsewhere.
@@ -64,11 +65,11 @@ func (s *Scheduler) start(name string, r request) call.Running {
 }
 
 // startIn starts a request in a container in which it has a slot.
-func (s *Scheduler) startIn(c *container, r *request, waited time.Duration) call.Running {
+func (s *Scheduler) startIn(c *container, r *request, began time.Time, waited time.Duration) call.Running {
 	if r.begin != nil {
 		return r.begin(c, waited)
 	}
-	cold, began := c.used.CompareAndSwap(false, true), time.Now()
+	cold := c.used.CompareAndSwap(false, true)
 	done := r.done
 	return c.Start(r.job, func(res call.Result, err error) {
 		s.complete(c, began)
@@ -117,7 +118,7 @@ func (s *Scheduler) proceed(w *waiter) {
 		s.moveWaiter(w, w.container)
 		return
 	}
-	running := s.startIn(w.container, &w.request, w.waited)
+	running := s.startIn(w.container, &w.request, time.Now(), w.waited)
 	s.mu.Lock()
 	w.running = running
 	s.mu.Unlock()

@@ -334,7 +334,7 @@ func TestCallGivenToADeadContainerRunsInAnother(t *testing.T) {
 			t.Run(fmt.Sprint(name, ", spares: ", spare), func(t *testing.T) {
 				in(t, Config{Max: 4, Spare: spare}, func(t *testing.T, w *world, s *Scheduler) {
 					s.mu.Lock() // keeps the container's goroutine out
-					dead := s.alloc.acquire(s.alloc.table.tenant("a", kind(k)), kind(k))
+					dead := s.alloc.acquire(s.alloc.table.tenant("a", kind(k)), kind(k), time.Now())
 					dead.Container.(*fake).die()
 					s.mu.Unlock()
 					end := moved(s, dead, kind(k), 10*time.Second)

@@ -48,7 +48,7 @@ type pool struct {
 }
 
 // acquire takes a free slot of a tenant's container.
-func (p *pool) acquire(c *container, k kind) {
+func (p *pool) acquire(c *container, k kind, now time.Time) {
 	p.running++
 	c.running++
 	c.calls++
@@ -59,11 +59,11 @@ func (p *pool) acquire(c *container, k kind) {
 		return // a call of one of the sessions that pin it
 	}
 	if to := p.listOf(c); c.place.in != to { // a container whose only slot goes from call to call was busy all along
-		p.move(c, to, time.Now())
+		p.move(c, to, now)
 	}
 	if most := c.tenant.policy.MaxCalls; most > 0 && c.calls >= most && c.tenant.parent == nil {
 		p.drain(c, whyCalls)
-		p.janitor.schedule(time.Now()) // the caller is in the middle of something: the sweep balances
+		p.janitor.schedule(now) // the caller is in the middle of something: the sweep balances
 	}
 }
 
@@ -107,13 +107,13 @@ func (p *pool) addSpare(c *container, now time.Time) {
 }
 
 // own makes a spare the tenant's, for the container's life.
-func (p *pool) own(c *container, t *tenant) {
+func (p *pool) own(c *container, t *tenant, now time.Time) {
 	c.tenant, c.slots = t, t.slots
 	t.served = t.parent != nil
 	t.containers = append(t.containers, c)
 	c.profile.owned++
 	p.slots += c.slots
-	p.move(c, &t.idle.list, time.Now())
+	p.move(c, &t.idle.list, now)
 	p.setAge(c, t.policy.MaxAge)
 	if t.stale > 0 {
 		i := slices.IndexFunc(t.containers, func(c *container) bool { return c.stale != "" })

@@ -125,7 +125,7 @@ func (s *Scheduler) acquirePinned(p *pin, r request) (*waiter, error) {
 	case p.inFlight:
 		return nil, errInFlight
 	}
-	w, err := s.alloc.admitPinned(p, r)
+	w, err := s.alloc.admitPinned(p, r, time.Now())
 	if w != nil {
 		w.begin = func(_ *container, waited time.Duration) call.Running { return s.startPinned(p, r.job, r.done, waited) }
 		s.setTimerLocked(w)

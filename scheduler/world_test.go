@@ -444,7 +444,7 @@ func hold(t *testing.T, s *Scheduler, tenant string, k kind) *container {
 	t.Helper()
 	s.mu.Lock()
 	defer s.unlock()
-	c := s.alloc.acquire(s.alloc.table.tenant(tenant, k), k)
+	c := s.alloc.acquire(s.alloc.table.tenant(tenant, k), k, time.Now())
 	if c == nil {
 		t.Fatal("no slot is free")
 	}
@@ -472,7 +472,7 @@ func waiting(t *testing.T, s *Scheduler, tenant string, k kind) (*waiter, <-chan
 	r, end := asked(s, tenant, k, 0)
 	s.mu.Lock()
 	defer s.unlock()
-	w, err := s.alloc.enqueue(s.alloc.table.tenant(tenant, k), r)
+	w, err := s.alloc.enqueue(s.alloc.table.tenant(tenant, k), r, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
