@@ -93,7 +93,7 @@ func (c *crowd) end() (calls []sentCall) {
 // calls in what died are lost, the others at most wait; and nothing is left of any of it.
 func onlyCallsInWhatDiedAreLost(t *testing.T, engine *jsdtest.Engine) {
 	settings := []string{
-		"--listen", "127.0.0.1:0", "--instance", "proof", "--queue-time", "2m", "--idle-timeout", "0", "--cpus", "2",
+		"--listen", "127.0.0.1:0", "--instance", "proof", "--queue-time", "45s", "--idle-timeout", "0", "--cpus", "2",
 		"--spare", "1", "--min-containers", "0", "--max-containers", "5", // one for each tenant
 	}
 	j := jsdtest.Serve(t, engine, settings...)
