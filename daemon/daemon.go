@@ -247,7 +247,7 @@ func (d *Daemon) serve(context.Context) error {
 		Listen: d.listener.Addr(), Origins: s.Origin, Hosts: s.Host, Authenticate: d.authenticate,
 		Modules: d.modules,
 		Limits:  d.limits, Policy: d.rpcPolicy,
-		MaxAllBundles: int64(s.AllBundles) << 20, KeepAllBytes: int64(max(s.Keep, keepAll)) << 20,
+		MaxAllBundles: int64(s.AllBundles) << 20, RetainAllBytes: int64(max(s.Keep, retainAll)) << 20,
 		MaxFrame: s.Frame, MaxConnections: s.Connections, MaxInFlight: s.InFlight, MaxBuffered: int64(s.Buffers) << 20,
 		Log: d.log, Observe: d.watched.observer(),
 	})

@@ -88,8 +88,8 @@ func (s *service) describe(tenant string) Info {
 			"bundles":     s.bundles.Limit(tenant),
 			"sessions":    int64(p.Sessions),
 			"sessionIdle": p.SessionIdle.Milliseconds(),
-			"kept":        p.KeepBytes,
-			"keptTime":    p.KeepTime.Milliseconds(),
+			"kept":        p.RetainBytes,
+			"keptTime":    p.RetainTime.Milliseconds(),
 		},
 	}
 	if s.cfg.Limits != nil {

@@ -24,7 +24,7 @@ type preparedCall struct {
 	origin  origin
 
 	name    string // the client's; empty: one is made
-	keep    bool   // its outcome is retained
+	retain  bool   // its outcome is retained
 	detach  bool   // it outlives its connection
 	secrets []string
 	session *session // that it runs in; nil: none
@@ -53,7 +53,7 @@ func (c *preparedCall) adopt(held int64) bool {
 // run starts the call, or waits for the outcome of the one that has its name.
 func (c *preparedCall) run(w waiter) {
 	c.waiting = &w
-	c.execution, c.own = c.service.executions.claim(c.origin.tenant, c.name, c.keep, c.waiting)
+	c.execution, c.own = c.service.executions.claim(c.origin.tenant, c.name, c.retain, c.waiting)
 	if !c.own {
 		c.release()
 		c.service.executions.wait(c.execution, c.waiting)

@@ -49,8 +49,8 @@ type Config struct {
 
 	Policy func(tenant string) Policy // must not wait; asked with each request; nil: the defaults for all
 
-	MaxAllBundles int64 // bytes that the bundles of all tenants may take; default 1 GiB
-	KeepAllBytes  int64 // that retained outcomes of all tenants may take; default 512 MiB
+	MaxAllBundles  int64 // bytes that the bundles of all tenants may take; default 1 GiB
+	RetainAllBytes int64 // bytes that the retained outcomes of all tenants may take; default 512 MiB
 
 	MaxFrame        int64         // bytes of a frame or body from a client; default 16 MiB
 	MaxConnections  int           // at once, POSTs among them; default 10,000
@@ -69,7 +69,7 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	c.KeepAllBytes = cmp.Or(c.KeepAllBytes, 512<<20)
+	c.RetainAllBytes = cmp.Or(c.RetainAllBytes, 512<<20)
 	c.MaxFrame = cmp.Or(c.MaxFrame, 16<<20)
 	c.MaxConnections = cmp.Or(c.MaxConnections, 10_000)
 	c.MaxInFlight = cmp.Or(c.MaxInFlight, 1024)
@@ -88,13 +88,13 @@ type Policy struct {
 	CPUBudget  time.Duration // of a call, at most; default its timeout
 	Memory     int           // MiB that a call may name; default 256
 	Languages  []string      // of its scripts; default all
-	Once       bool          // each call has a container for itself, as with reuse: "call"; so there are no sessions
+	OneShot    bool          // each call gets a container of its own, as with reuse: "call"; so there are no sessions
 
 	Sessions    int           // at once; default 8
 	SessionIdle time.Duration // after which a session without a call ends; default 10 min
 	Bundles     int64         // bytes that its bundles may take; default 64 MiB
-	KeepTime    time.Duration // for which the outcome of an execution stays known; default 5 min
-	KeepBytes   int64         // that those outcomes may take; default 32 MiB
+	RetainTime  time.Duration // for which the outcome of an execution stays known; default 5 min
+	RetainBytes int64         // bytes that the retained outcomes may take; default 32 MiB
 
 	// Default, and at most: what the Config says of every connection.
 	Connections int   // on which it has made a call, and that are open
@@ -114,8 +114,8 @@ func (c *Config) policy(tenant string) Policy {
 	p.Sessions = cmp.Or(p.Sessions, 8)
 	p.SessionIdle = cmp.Or(p.SessionIdle, 10*time.Minute)
 	p.Bundles = cmp.Or(p.Bundles, 64<<20)
-	p.KeepTime = cmp.Or(p.KeepTime, 5*time.Minute)
-	p.KeepBytes = cmp.Or(p.KeepBytes, 32<<20)
+	p.RetainTime = cmp.Or(p.RetainTime, 5*time.Minute)
+	p.RetainBytes = cmp.Or(p.RetainBytes, 32<<20)
 	p.Connections = min(cmp.Or(p.Connections, c.MaxConnections), c.MaxConnections)
 	p.InFlight = min(cmp.Or(p.InFlight, c.MaxInFlight), c.MaxInFlight)
 	p.Frame = min(cmp.Or(p.Frame, c.MaxFrame), c.MaxFrame)

@@ -44,7 +44,7 @@ var (
 	errConnectionLimit = beyond("connections")
 	errExpired         = forbidden("credential")
 	errFrameLimit      = beyond("frame")
-	errKeptLimit       = beyond("kept")
+	errRetainedLimit   = beyond("kept")
 	errSessionLimit    = beyond("sessions")
 	errCancelled       = refuse(call.Cancelled, details{})
 	errNotFound        = refuse(call.NotFound, details{})

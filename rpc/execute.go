@@ -50,7 +50,7 @@ type executeParams struct {
 // execution and bundle that it names are there.
 func (s *service) prepareExecute(p *peer, req *message.Request, params executeParams) (prepared, origin, error) {
 	c := &preparedCall{service: s, peer: p, req: req, method: executeMethod, detach: params.Detach.Is()}
-	c.keep = c.detach
+	c.retain = c.detach
 	c.origin = origin{trace: p.traceOf(params.Trace)}
 	if params.Session == nil {
 		c.origin.tenant = p.tenantOf(params.Tenant)
@@ -104,7 +104,7 @@ func (s *service) prepareInSession(c *preparedCall, params *executeParams) (prep
 // may be gone.
 func (s *service) prepareNamed(c *preparedCall, params *executeParams, start func(*preparedCall) call.Running) (prepared, origin, error) {
 	if params.Execution != nil {
-		c.name, c.keep = string(*params.Execution), true
+		c.name, c.retain = string(*params.Execution), true
 		if x := s.executions.ran(executionName{c.origin.tenant, c.name}); x != nil {
 			return &attachment{service: s, execution: x, own: true}, c.origin, nil
 		}
@@ -115,7 +115,7 @@ func (s *service) prepareNamed(c *preparedCall, params *executeParams, start fun
 	}
 	c.job = c.policy.limits(&params.script, source)
 	c.job.Stats = params.Stats.Is()
-	c.job.OneShot = c.policy.Once || params.Reuse != nil && *params.Reuse == message.ReuseCall
+	c.job.OneShot = c.policy.OneShot || params.Reuse != nil && *params.Reuse == message.ReuseCall
 	c.job.Script = params.body(source, raw(params.Call), raw(params.Caller), raw(params.Args))
 	c.start = start
 	return c, c.origin, nil
@@ -202,7 +202,7 @@ func (l *Policy) permit(p *script, inSession bool) error {
 		return forbidden("timeout")
 	case p.Memory != nil && int(*p.Memory) > l.Memory:
 		return forbidden("memory")
-	case p.Reuse != nil && *p.Reuse == message.ReuseTenant && l.Once:
+	case p.Reuse != nil && *p.Reuse == message.ReuseTenant && l.OneShot:
 		return forbidden("reuse")
 	default:
 		return nil

@@ -31,7 +31,7 @@ func (s *service) prepareOpen(p *peer, req *message.Request, params openParams) 
 	if c.policy, err = s.policyFor(&c.origin, req); err != nil {
 		return nil, c.origin, err
 	}
-	if c.policy.Once {
+	if c.policy.OneShot {
 		return nil, c.origin, forbidden("reuse")
 	}
 	if err := c.policy.permit(&params.script, false); err != nil {

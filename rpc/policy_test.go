@@ -58,8 +58,8 @@ func TestPolicyPermits(t *testing.T) {
 		{"entry named", Policy{Languages: []string{"javascript"}}, execute, js + `,"file":"a.ts"`, "language", false},
 		{"entry in the other one", Policy{Languages: []string{"typescript"}}, execute, ts + `,"file":"a.mjs"`, "language", false},
 		{"entry allowed", Policy{Languages: []string{"typescript"}}, execute, ts, "", false},
-		{"reuse", Policy{Once: true}, execute, `"code":"x","reuse":"tenant"`, "reuse", false},
-		{"session", Policy{Once: true}, openMethod, `"code":"x"`, "reuse", false},
+		{"reuse", Policy{OneShot: true}, execute, `"code":"x","reuse":"tenant"`, "reuse", false},
+		{"session", Policy{OneShot: true}, openMethod, `"code":"x"`, "reuse", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := start(t, newPolicies("acme", test.policy).use)
@@ -86,7 +86,7 @@ func TestPolicyOfABundlesLanguage(t *testing.T) {
 
 func TestPolicyShapesCalls(t *testing.T) {
 	ps := newPolicies("acme", Policy{Timeout: 2 * time.Second, CPUBudget: time.Second})
-	ps.set("once", Policy{Once: true, CPUBudget: time.Hour})
+	ps.set("once", Policy{OneShot: true, CPUBudget: time.Hour})
 	r := start(t, ps.use)
 	a := asker{r.dial(), false}
 	seen := func(params string, timeout, cpu time.Duration, once bool) {
@@ -159,9 +159,9 @@ func TestIdleLimitOfATenantsSession(t *testing.T) {
 
 func TestTimesOfKeptOutcomesAreTheTenants(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ps := newPolicies("long", Policy{KeepTime: time.Hour})
-		ps.set("short", Policy{KeepTime: time.Minute, KeepBytes: 5000})
-		e := newExecutions(&Config{Policy: ps.get, KeepAllBytes: 1 << 20})
+		ps := newPolicies("long", Policy{RetainTime: time.Hour})
+		ps.set("short", Policy{RetainTime: time.Minute, RetainBytes: 5000})
+		e := newExecutions(&Config{Policy: ps.get, RetainAllBytes: 1 << 20})
 		long, short, small := executionName{"long", "a"}, executionName{"short", "a"}, executionName{"short", "b"}
 		e.run(t, "long", "a", 1)
 		e.run(t, "short", "a", 3000)
@@ -175,7 +175,7 @@ func TestTimesOfKeptOutcomesAreTheTenants(t *testing.T) {
 			}
 		}
 		expect(0, "+++")
-		ps.set("short", Policy{KeepTime: 10 * time.Second, KeepBytes: 2000})
+		ps.set("short", Policy{RetainTime: 10 * time.Second, RetainBytes: 2000})
 		e.run(t, "short", "c", 1) // its bounds are smaller now: for it, and for how much may stay
 		expect(0, "+-+")
 		expect(11*time.Second, "+-+") // but not for how long what is there stays
