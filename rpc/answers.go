@@ -39,7 +39,7 @@ func (s *service) cancel(p *peer, _ *message.Request, params cancelParams) (json
 
 type stopParams struct{ tenantParam }
 
-func (s *service) prepareStop(p *peer, _ *message.Request, params stopParams) (prepared, origin, error) {
+func (s *service) prepareStop(p *peer, _ *message.Request, params stopParams) (preparedRequest, origin, error) {
 	return &stop{runner: s.cfg.Runner, tenant: p.tenantOf(params.Tenant)}, origin{}, nil
 }
 
@@ -124,11 +124,11 @@ func (s *service) put(p *peer, req *message.Request, params putParams) (json.Raw
 	if params.Upload != nil {
 		return p.uploads.add(s.bundles, string(*params.Upload), o.tenant, params.Files, more)
 	}
-	var f bundles.Folder
+	var f bundles.SourceTree
 	if err := f.Add(params.Files.JSON, params.Files.Sources); err != nil {
 		return nil, putError(err)
 	}
-	return keep(s.bundles, o.tenant, &f)
+	return putBundle(s.bundles, o.tenant, &f)
 }
 
 const (

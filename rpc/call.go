@@ -37,7 +37,7 @@ type preparedCall struct {
 	held      int64           // of the quota, where it was adopted
 	execution *execution      // its own, or the one that has its name
 	own       bool            // execution is its own
-	waiting   *waiter         // for the outcome of execution
+	waiter    *waiter         // for the outcome of execution
 	redact    func() redactor // made on first use: it may take long
 	began     time.Time
 	turn      time.Duration // waited in its session
@@ -52,11 +52,11 @@ func (c *preparedCall) adopt(held int64) bool {
 
 // run starts the call, or waits for the outcome of the one that has its name.
 func (c *preparedCall) run(w waiter) {
-	c.waiting = &w
-	c.execution, c.own = c.service.executions.claim(c.origin.tenant, c.name, c.retain, c.waiting)
+	c.waiter = &w
+	c.execution, c.own = c.service.executions.claim(c.origin.tenant, c.name, c.retain, c.waiter)
 	if !c.own {
 		c.release()
-		c.service.executions.wait(c.execution, c.waiting)
+		c.service.executions.wait(c.execution, c.waiter)
 		return
 	}
 	c.redact = redactNothing
@@ -82,7 +82,7 @@ func (c *preparedCall) cancel(asked bool) {
 		c.execution.running.Cancel()
 		return
 	}
-	c.service.executions.abandon(c.execution, c.waiting)
+	c.service.executions.abandon(c.execution, c.waiter)
 }
 
 // release gives back what a detached call took of the quota.

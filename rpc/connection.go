@@ -53,11 +53,11 @@ type exchange struct {
 	batch *batch // whose reply its own is part of; nil: none
 
 	// Guarded by connection.mu.
-	task    prepared // while it has a slot in flight; nil: it has none
-	running bool     // task was run
-	tenant  string   // of task
-	counted bool     // among those of its tenant
-	held    int64    // bytes of the quota
+	prepared preparedRequest // while it has a slot in flight; nil: it has none
+	running  bool            // prepared was run
+	tenant   string          // of prepared
+	counted  bool            // among those of its tenant
+	held     int64           // bytes of the quota
 }
 
 func newConnection(ctx context.Context, s *service, methods map[string]method, who Identity) *connection {
@@ -70,7 +70,7 @@ func newConnection(ctx context.Context, s *service, methods map[string]method, w
 		ofTenant:  map[string]int{},
 	}
 	c.ctx, c.hangUp = context.WithCancel(ctx)
-	c.peer.cancelByID = c.cancelTask
+	c.peer.cancelByID = c.cancelRequest
 	return c
 }
 
@@ -177,10 +177,10 @@ func (c *connection) handle(x *exchange, duplicates []*exchange) {
 		c.reply(x, nil, cmp.Or(c.judge(&m), error(errMethodNotFound)))
 		return
 	}
-	result, task, o, err := c.call(&m, x)
-	if err == nil && task != nil {
-		if err = c.admit(x, task, o); err == nil {
-			c.run(x, task)
+	result, prepared, o, err := c.call(&m, x)
+	if err == nil && prepared != nil {
+		if err = c.admit(x, prepared, o); err == nil {
+			c.run(x, prepared)
 			return
 		}
 	}
@@ -191,9 +191,9 @@ func (c *connection) handle(x *exchange, duplicates []*exchange) {
 }
 
 // run starts what waits.
-func (c *connection) run(x *exchange, task prepared) {
+func (c *connection) run(x *exchange, prepared preparedRequest) {
 	c.calls.Add(1)
-	task.run(waiter{
+	prepared.run(waiter{
 		answer: func(result json.RawMessage, err error) { c.reply(x, result, err) },
 		done:   c.calls.Done,
 	})
@@ -202,12 +202,12 @@ func (c *connection) run(x *exchange, task prepared) {
 	cancelled, gone := c.cancelled, c.closed
 	c.mu.Unlock()
 	if cancelled {
-		task.cancel(!gone)
+		prepared.cancel(!gone)
 	}
 }
 
 // call judges the request by who it comes from, and has the method do the rest.
-func (c *connection) call(m *method, x *exchange) (json.RawMessage, prepared, origin, error) {
+func (c *connection) call(m *method, x *exchange) (json.RawMessage, preparedRequest, origin, error) {
 	if err := c.judge(m); err != nil {
 		return nil, nil, origin{tenant: c.identity.Tenant}, err
 	}
@@ -223,7 +223,7 @@ func (c *connection) judge(m *method) error {
 }
 
 // admit lets a request be in flight; replying to it gives the slot back.
-func (c *connection) admit(x *exchange, task prepared, o origin) error {
+func (c *connection) admit(x *exchange, prepared preparedRequest, o origin) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -243,8 +243,8 @@ func (c *connection) admit(x *exchange, task prepared, o origin) error {
 		return busy("the scripts of all calls in flight take too much memory", retryFull)
 	}
 	c.inFlight++
-	x.task, x.tenant = task, o.tenant
-	if !task.adopt(held) {
+	x.prepared, x.tenant = prepared, o.tenant
+	if !prepared.adopt(held) {
 		x.held = held
 	}
 	return nil
@@ -307,8 +307,8 @@ func (c *connection) send(x *exchange, frame []byte) {
 		frame, answered = x.batch.add(x.req, frame, c.codec)
 	}
 	c.mu.Lock()
-	if x.task != nil {
-		x.task = nil
+	if x.prepared != nil {
+		x.prepared = nil
 		c.inFlight--
 	}
 	if x.held > 0 {
@@ -328,33 +328,33 @@ func (c *connection) send(x *exchange, frame []byte) {
 	}
 }
 
-// cancelTask is peer.cancelByID. It runs on the reader, where every task that is in flight was run.
-func (c *connection) cancelTask(id string) bool {
+// cancelRequest is peer.cancelByID. It runs on the reader, where every prepared that is in flight was run.
+func (c *connection) cancelRequest(id string) bool {
 	c.mu.Lock()
-	var task prepared
+	var prepared preparedRequest
 	if x := c.ids[id]; x != nil {
-		task = x.task
+		prepared = x.prepared
 	}
 	c.mu.Unlock()
-	if task != nil {
-		task.cancel(true)
+	if prepared != nil {
+		prepared.cancel(true)
 	}
-	return task != nil
+	return prepared != nil
 }
 
 // cancelAll ends all calls in flight. The one that the reader is about to run is ended by run.
 func (c *connection) cancelAll(asked bool) {
 	c.mu.Lock()
-	var tasks []prepared
+	var calls []preparedRequest
 	for x := range c.exchanges {
-		if x.task != nil && x.running {
-			tasks = append(tasks, x.task)
+		if x.prepared != nil && x.running {
+			calls = append(calls, x.prepared)
 		}
 	}
 	c.cancelled = true
 	c.mu.Unlock()
-	for _, task := range tasks {
-		task.cancel(asked)
+	for _, prepared := range calls {
+		prepared.cancel(asked)
 	}
 }
 

@@ -48,7 +48,7 @@ type executeParams struct {
 
 // prepareExecute judges a request of runtime.execute: its form, then what its tenant may ask for, then whether the session,
 // execution and bundle that it names are there.
-func (s *service) prepareExecute(p *peer, req *message.Request, params executeParams) (prepared, origin, error) {
+func (s *service) prepareExecute(p *peer, req *message.Request, params executeParams) (preparedRequest, origin, error) {
 	c := &preparedCall{service: s, peer: p, req: req, method: executeMethod, detach: params.Detach.Is()}
 	c.retain = c.detach
 	c.origin = origin{trace: p.traceOf(params.Trace)}
@@ -74,7 +74,7 @@ func (s *service) prepareExecute(p *peer, req *message.Request, params executePa
 
 // prepareInSession is for a call in a session, whose tenant and secrets are the call's. What the tenant may not ask for comes
 // before a session that is not there.
-func (s *service) prepareInSession(c *preparedCall, params *executeParams) (prepared, origin, error) {
+func (s *service) prepareInSession(c *preparedCall, params *executeParams) (preparedRequest, origin, error) {
 	ss := c.peer.sessions.find(string(*params.Session))
 	judged := origin{tenant: c.peer.tenantOf(nil), trace: c.origin.trace}
 	if ss != nil {
@@ -102,7 +102,7 @@ func (s *service) prepareInSession(c *preparedCall, params *executeParams) (prep
 
 // prepareNamed completes a call that may be run. One whose execution is known already needs no more, though its bundle
 // may be gone.
-func (s *service) prepareNamed(c *preparedCall, params *executeParams, start func(*preparedCall) call.Running) (prepared, origin, error) {
+func (s *service) prepareNamed(c *preparedCall, params *executeParams, start func(*preparedCall) call.Running) (preparedRequest, origin, error) {
 	if params.Execution != nil {
 		c.name, c.retain = string(*params.Execution), true
 		if x := s.executions.ran(executionName{c.origin.tenant, c.name}); x != nil {
@@ -145,7 +145,7 @@ func (p *script) check(from *peer) error {
 	case p.Code != nil && p.File != nil:
 		return invalidParams("file must come with files or bundle")
 	case p.Code == nil && p.Language != nil && message.Unquote(*p.Language) == languageTypeScript:
-		return invalidParams("language must come with code: in a folder the names of files tell it")
+		return invalidParams("language must come with code: in a source tree the names of files tell it")
 	case p.Secrets != nil && p.Globals != nil && p.Globals.Has("secrets"):
 		return invalidParams("globals must not have the key secrets where there are secrets")
 	case p.Files != nil:
@@ -337,12 +337,12 @@ type attachment struct {
 	service   *service
 	execution *execution
 	own       bool // cancelling the request cancels the call
-	waiting   waiter
+	waiter    waiter
 }
 
 func (a *attachment) run(w waiter) {
-	a.waiting = w
-	a.service.executions.wait(a.execution, &a.waiting)
+	a.waiter = w
+	a.service.executions.wait(a.execution, &a.waiter)
 }
 
 func (a *attachment) cancel(asked bool) {
@@ -350,7 +350,7 @@ func (a *attachment) cancel(asked bool) {
 		a.execution.running.Cancel()
 		return
 	}
-	a.service.executions.abandon(a.execution, &a.waiting)
+	a.service.executions.abandon(a.execution, &a.waiter)
 }
 
 type attachParams struct {
@@ -359,7 +359,7 @@ type attachParams struct {
 }
 
 // prepareAttach answers as the execution's own request does. Cancelling it ends no more than the waiting.
-func (s *service) prepareAttach(p *peer, req *message.Request, params attachParams) (prepared, origin, error) {
+func (s *service) prepareAttach(p *peer, req *message.Request, params attachParams) (preparedRequest, origin, error) {
 	o := origin{tenant: p.tenantOf(params.Tenant)}
 	if _, err := s.policyFor(&o, req); err != nil {
 		return nil, origin{}, err

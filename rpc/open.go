@@ -18,7 +18,7 @@ type OpenResult struct {
 	Session string `json:"session"`
 }
 
-func (s *service) prepareOpen(p *peer, req *message.Request, params openParams) (prepared, origin, error) {
+func (s *service) prepareOpen(p *peer, req *message.Request, params openParams) (preparedRequest, origin, error) {
 	c := &preparedCall{service: s, peer: p, req: req, method: openMethod, secrets: params.Secrets.Strings()}
 	c.origin = origin{tenant: p.tenantOf(params.Tenant), trace: p.traceOf(params.Trace)}
 	if err := params.check(p); err != nil {
@@ -95,7 +95,7 @@ type closeParams struct {
 	Session *message.Text `json:"session" required:"true"`
 }
 
-func (s *service) prepareClose(p *peer, _ *message.Request, params closeParams) (prepared, origin, error) {
+func (s *service) prepareClose(p *peer, _ *message.Request, params closeParams) (preparedRequest, origin, error) {
 	ss := p.sessions.find(string(*params.Session))
 	if ss == nil {
 		return nil, origin{}, errNotFound

@@ -54,7 +54,7 @@ func TestPolicyPermits(t *testing.T) {
 		{"the default language", Policy{Languages: []string{"typescript"}}, execute, `"code":"x"`, "language", false},
 		{"its own language", Policy{Languages: []string{"typescript"}}, execute, `"code":"x","language":"typescript"`, "", false},
 		{"language of a session", Policy{Languages: []string{"javascript"}}, openMethod, `"code":"x","language":"typescript"`, "language", false},
-		{"entry of a folder", Policy{Languages: []string{"javascript"}}, execute, ts, "language", false},
+		{"entry of a source tree", Policy{Languages: []string{"javascript"}}, execute, ts, "language", false},
 		{"entry named", Policy{Languages: []string{"javascript"}}, execute, js + `,"file":"a.ts"`, "language", false},
 		{"entry in the other one", Policy{Languages: []string{"typescript"}}, execute, ts + `,"file":"a.mjs"`, "language", false},
 		{"entry allowed", Policy{Languages: []string{"typescript"}}, execute, ts, "", false},

@@ -10,7 +10,7 @@ import (
 	"github.com/jsd-project/jsd/rpc/message"
 )
 
-// maxUploads bounds the folders that one connection may have in the making.
+// maxUploads bounds the source trees that one connection may have in the making.
 const maxUploads = 16
 
 // PutResult is what runtime.put answers: the upload while more is to come, then the bundle.
@@ -19,16 +19,16 @@ type PutResult struct {
 	Bundle string `json:"bundle,omitempty"`
 }
 
-// An upload is a folder that comes in several requests.
+// An upload is a source tree that comes in several requests.
 type upload struct {
 	tenant string
-	folder bundles.Folder
+	tree   bundles.SourceTree
 	room   *bundles.Reservation
 	failed error // nil, or what all further requests are answered with
 }
 
-// keep makes a bundle of a folder.
-func keep(store *bundles.Store, tenant string, f *bundles.Folder) (json.RawMessage, error) {
+// putBundle makes a bundle of a source tree.
+func putBundle(store *bundles.Store, tenant string, f *bundles.SourceTree) (json.RawMessage, error) {
 	if f.Files() == 0 {
 		return nil, invalidParams("files must hold a file")
 	}
@@ -71,7 +71,7 @@ func (u uploads) add(store *bundles.Store, id, tenant string, files *message.Fil
 		up.failed = u.grow(store, up, files)
 	}
 	if up.failed != nil {
-		up.folder = bundles.Folder{}
+		up.tree = bundles.SourceTree{}
 		up.room.Release()
 	}
 	if more {
@@ -82,22 +82,22 @@ func (u uploads) add(store *bundles.Store, id, tenant string, files *message.Fil
 	if up.failed != nil {
 		return nil, up.failed
 	}
-	return keep(store, tenant, &up.folder)
+	return putBundle(store, tenant, &up.tree)
 }
 
 func (u uploads) grow(store *bundles.Store, up *upload, files *message.Files) error {
-	if err := up.folder.Add(files.JSON, files.Sources); err != nil {
+	if err := up.tree.Add(files.JSON, files.Sources); err != nil {
 		return putError(err)
 	}
 	var all, most int64 // of the tenants with an upload here, the one that may have most counts
 	for _, other := range u {
-		all += other.folder.Size()
+		all += other.tree.Size()
 		most = max(most, store.Limit(other.tenant))
 	}
 	if all > most {
 		return errBundleLimit
 	}
-	if err := up.room.Grow(up.folder.Size()); err != nil {
+	if err := up.room.Grow(up.tree.Size()); err != nil {
 		return putError(err)
 	}
 	return nil

@@ -1,8 +1,8 @@
 package rpc
 
-// A prepared request has passed all checks and has to wait for something. It is prepared and run on the connection's reader,
+// A preparedRequest request has passed all checks and has to wait for something. It is preparedRequest and run on the connection's reader,
 // so in the order of the requests.
-type prepared interface {
+type preparedRequest interface {
 	// run starts it and does not wait. Both functions of w may be called before run returns.
 	run(w waiter)
 
