@@ -16,12 +16,12 @@ type cancelParams struct {
 	tenantParam
 }
 
-// CancelResult is what runtime.cancel answers.
+// CancelResult is the result of runtime.cancel.
 type CancelResult struct {
-	Cancelled bool `json:"cancelled"` // whether there was such a call in flight
+	Cancelled bool `json:"cancelled"` // there was such a call in flight
 }
 
-// cancel ends a call of the connection by its id, or one of the tenant by its execution.
+// cancel cancels a call of the connection by its id, or a call of the tenant by its execution.
 func (s *service) cancel(p *peer, _ *message.Request, params cancelParams) (json.RawMessage, error) {
 	var cancelled bool
 	switch {
@@ -43,7 +43,7 @@ func (s *service) prepareStop(p *peer, _ *message.Request, params stopParams) (p
 	return &stop{runner: s.cfg.Runner, tenant: p.tenantOf(params.Tenant)}, origin{}, nil
 }
 
-// stop ends the containers of a tenant.
+// A stop is a prepared runtime.stop. It ends the containers of a tenant.
 type stop struct {
 	attached
 	runner Runner
@@ -59,7 +59,7 @@ func (s *stop) run(w waiter) {
 
 func (*stop) cancel(bool) {}
 
-// Info is what runtime.info answers.
+// Info is the result of runtime.info. Times among the limits are milliseconds, sizes are bytes.
 type Info struct {
 	Version   string           `json:"version"`
 	Boot      string           `json:"boot"`
@@ -101,7 +101,7 @@ func (s *service) describe(tenant string) Info {
 	return info
 }
 
-// putParams is the params of runtime.put.
+// putParams are the params of runtime.put.
 type putParams struct {
 	Files  *message.Files `json:"files" required:"true"`
 	Upload *message.Name  `json:"upload"`
@@ -136,10 +136,10 @@ const (
 	metaSchema     = "https://meta.open-rpc.org/"
 )
 
-// OpenRPC is what rpc.discover answers: a document in the form of OpenRPC.
+// OpenRPC is the result of rpc.discover: a document in the form of OpenRPC.
 type OpenRPC struct{}
 
-// Schema is that of the specification.
+// Schema refers to the schema that the OpenRPC specification has for such documents.
 func (OpenRPC) Schema() message.Schema { return message.Schema{"$ref": metaSchema} }
 
 func (s *service) discover(*peer, *message.Request, noParams) (json.RawMessage, error) {

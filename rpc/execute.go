@@ -16,7 +16,7 @@ const (
 	openMethod    = "runtime.open"
 )
 
-// A script is the params that runtime.execute and runtime.open share.
+// A script has the params that runtime.execute and runtime.open share.
 type script struct {
 	Code      *message.Source      `json:"code"`
 	Files     *message.Files       `json:"files"`
@@ -34,7 +34,7 @@ type script struct {
 	tenantParam
 }
 
-// executeParams is the params of runtime.execute.
+// executeParams are the params of runtime.execute.
 type executeParams struct {
 	script
 	Session   *message.Text   `json:"session"`
@@ -46,8 +46,8 @@ type executeParams struct {
 	Detach    *message.Flag   `json:"detach"`
 }
 
-// prepareExecute judges a request of runtime.execute: its form, then what its tenant may ask for, then whether the session,
-// execution and bundle that it names are there.
+// prepareExecute checks a request of runtime.execute in this order: its form, what its tenant may ask for, and whether the session,
+// the execution and the bundle that it names exist.
 func (s *service) prepareExecute(p *peer, req *message.Request, params executeParams) (preparedRequest, origin, error) {
 	c := &preparedCall{service: s, peer: p, req: req, method: executeMethod, detach: params.Detach.Is()}
 	c.retain = c.detach
@@ -72,8 +72,8 @@ func (s *service) prepareExecute(p *peer, req *message.Request, params executePa
 	return s.prepareNamed(c, &params, startAlone)
 }
 
-// prepareInSession is for a call in a session, whose tenant and secrets are the call's. What the tenant may not ask for comes
-// before a session that is not there.
+// prepareInSession prepares a call in a session. The call has the tenant and the secrets of the session. A forbidden option is
+// reported before a session that does not exist.
 func (s *service) prepareInSession(c *preparedCall, params *executeParams) (preparedRequest, origin, error) {
 	ss := c.peer.sessions.find(string(*params.Session))
 	judged := origin{tenant: c.peer.tenantOf(nil), trace: c.origin.trace}
@@ -100,8 +100,8 @@ func (s *service) prepareInSession(c *preparedCall, params *executeParams) (prep
 	return s.prepareNamed(c, params, startInSession)
 }
 
-// prepareNamed completes a call that may be run. One whose execution is known already needs no more, though its bundle
-// may be gone.
+// prepareNamed fills in the job of a call that may run. A call whose execution is known already attaches to that: it needs no job,
+// and its bundle may be gone.
 func (s *service) prepareNamed(c *preparedCall, params *executeParams, start func(*preparedCall) call.Running) (preparedRequest, origin, error) {
 	if params.Execution != nil {
 		c.name, c.retain = string(*params.Execution), true
@@ -121,7 +121,8 @@ func (s *service) prepareNamed(c *preparedCall, params *executeParams, start fun
 	return c, c.origin, nil
 }
 
-// policyFor gives what the tenant of a request may have, and notes its share of connections. A frame may be too long for it.
+// policyFor returns the policy of the tenant of a request, and fills in the bounds in o. It returns errFrameLimit, besides the policy,
+// if the frame of the request is longer than the tenant's may be.
 func (s *service) policyFor(o *origin, req *message.Request) (Policy, error) {
 	policy := s.cfg.policy(o.tenant)
 	if int64(req.Size) > policy.Frame {
@@ -131,7 +132,7 @@ func (s *service) policyFor(o *origin, req *message.Request) (Policy, error) {
 	return policy, nil
 }
 
-// check judges what no field shows by itself.
+// check checks which fields may come together.
 func (p *script) check(from *peer) error {
 	given := 0
 	for _, there := range []bool{p.Code != nil, p.Files != nil, p.Bundle != nil} {
@@ -156,7 +157,7 @@ func (p *script) check(from *peer) error {
 	return p.checkCallbacks(from)
 }
 
-// checkCallbacks judges what needs a connection that the daemon can send requests on.
+// checkCallbacks refuses options that need a WebSocket.
 func (p *script) checkCallbacks(from *peer) error {
 	switch {
 	case from.post && p.Stream.Is():
@@ -168,7 +169,7 @@ func (p *script) checkCallbacks(from *peer) error {
 	}
 }
 
-// check judges a call by itself, or one in a session.
+// check checks which fields may come together, for a call without a session or in one.
 func (p *executeParams) check(from *peer) error {
 	if p.Session == nil {
 		return p.script.check(from)
@@ -191,7 +192,7 @@ func (p *executeParams) check(from *peer) error {
 	return p.checkCallbacks(from)
 }
 
-// permit judges what is well-formed but not allowed. A session has a language already.
+// permit refuses options that are well-formed but not allowed. A call in a session has the language of the session.
 func (l *Policy) permit(p *script, inSession bool) error {
 	switch {
 	case p.Language != nil && !l.allows(message.Unquote(*p.Language)):
@@ -209,13 +210,14 @@ func (l *Policy) permit(p *script, inSession bool) error {
 	}
 }
 
-// A source is where the modules of a script are; zero for a script that is code.
+// A source says where the modules of a script are. It is zero for a script that came as code.
 type source struct {
 	bundle *bundles.Bundle
-	entry  *message.Source // the file to begin with
+	entry  *message.Source // the file that is evaluated
 }
 
-// sourceOf finds the bundle that the script names, if it does, and the entry of a source tree, which tells its language.
+// sourceOf finds the bundle that the script names, if any, and the entry of its source tree. The entry tells the language, which the
+// policy has to allow.
 func (s *service) sourceOf(tenant string, p *script, policy *Policy) (from source, err error) {
 	switch {
 	case p.Bundle != nil:
@@ -238,7 +240,7 @@ func (s *service) sourceOf(tenant string, p *script, policy *Policy) (from sourc
 	return from, nil
 }
 
-// entryOf is the file to begin with: the one that the client named, else the one that source trees begin with.
+// entryOf returns the file to evaluate: the one that the client named, else the index file of the source tree.
 func entryOf(named *message.Source, has func(path string) bool) (*message.Source, error) {
 	if named == nil {
 		path, ok := call.Entry(has)
@@ -264,7 +266,7 @@ func languageOf(file string) string {
 	}
 }
 
-// limits is the part of a call that is not for the script.
+// limits returns a call with its limits, without the script.
 func (l *Policy) limits(p *script, from source) call.Call {
 	job := call.Call{Timeout: l.Timeout, Stream: p.Stream.Is()}
 	if from.bundle != nil {
@@ -283,7 +285,8 @@ func (l *Policy) limits(p *script, from source) call.Call {
 	return job
 }
 
-// body is what the agent gets of the script, and of the call where there is one, each value as the client wrote it.
+// body returns the JSON object that the agent gets: the script, and the fields call, caller and args if there are any. Each value is
+// passed on as the client wrote it.
 func (p *script) body(from source, function, caller, args json.RawMessage) json.RawMessage {
 	fields := [...]struct {
 		name  string
@@ -331,7 +334,7 @@ func raw[T ~[]byte](value *T) json.RawMessage {
 	return json.RawMessage(*value)
 }
 
-// An attachment is a request that waits for the outcome of a call that runs or is over.
+// An attachment is a request that waits for the outcome of an execution, which may have ended already.
 type attachment struct {
 	attached
 	service   *service
@@ -358,7 +361,7 @@ type attachParams struct {
 	tenantParam
 }
 
-// prepareAttach answers as the execution's own request does. Cancelling it ends no more than the waiting.
+// prepareAttach prepares a request that gets the same answer as the execution's own. Cancelling it ends only the wait.
 func (s *service) prepareAttach(p *peer, req *message.Request, params attachParams) (preparedRequest, origin, error) {
 	o := origin{tenant: p.tenantOf(params.Tenant)}
 	if _, err := s.policyFor(&o, req); err != nil {

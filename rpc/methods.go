@@ -8,24 +8,24 @@ import (
 	"github.com/jsd-project/jsd/rpc/message"
 )
 
-// A method is what clients may call, and how rpc.discover describes it.
+// A method is a row of the table of methods: its handler, and its description for rpc.discover.
 type method struct {
 	name    string
 	summary string
 	params  *message.Shape
-	result  reflect.Type // of what it answers
-	errors  []call.Code  // that it may answer, beside those that any request may get
-	socket  bool         // over a WebSocket only
-	runs    bool         // it runs a script: there is a Report of each
-	ends    bool         // it ends a call: also after the end of the credential
+	result  reflect.Type
+	errors  []call.Code // besides anyErrors
+	socket  bool        // it may be called over a WebSocket only
+	runs    bool        // it runs a script: each request gets a Report
+	ends    bool        // it only ends a call: it may be called after the credential has expired
 	handle  handler
 }
 
-// A handler judges the params of a request on the connection's reader and must not wait there. It gives its result, or
-// what has to wait. Beside an error the origin is as much as was found out.
+// A handler checks the params of a request. It runs on the connection's reader and must not wait. It returns the result, or a
+// preparedRequest if the request has to wait for something. With an error, the origin has what the handler had found out by then.
 type handler func(p *peer, req *message.Request) (json.RawMessage, preparedRequest, origin, error)
 
-// immediate makes a method that answers at once. Its params have type P; what it answers has the form of an R.
+// immediate makes a method that answers at once. P is the type of its params, R that of its result.
 func immediate[R, P any](name, summary string, answer func(p *peer, req *message.Request, params P) (json.RawMessage, error), errors ...call.Code) method {
 	return newMethod[R](name, summary, func(p *peer, req *message.Request, params P) (json.RawMessage, preparedRequest, origin, error) {
 		result, err := answer(p, req, params)
@@ -33,7 +33,7 @@ func immediate[R, P any](name, summary string, answer func(p *peer, req *message
 	}, errors)
 }
 
-// preparing makes a method that prepares what has to wait.
+// preparing makes a method that prepares a request, which then has to wait. P is the type of its params, R that of its result.
 func preparing[R, P any](name, summary string, prepare func(p *peer, req *message.Request, params P) (preparedRequest, origin, error), errors ...call.Code) method {
 	return newMethod[R](name, summary, func(p *peer, req *message.Request, params P) (json.RawMessage, preparedRequest, origin, error) {
 		prepared, o, err := prepare(p, req, params)
@@ -52,7 +52,7 @@ func newMethod[R, P any](name, summary string, handle func(p *peer, req *message
 			}
 			if names, ok := any(&decoded).(interface{ named() *message.Name }); ok {
 				if err := p.mayName(names.named()); err != nil {
-					return nil, nil, origin{tenant: p.identity.Tenant}, err // it was they who asked
+					return nil, nil, origin{tenant: p.identity.Tenant}, err
 				}
 			}
 			return handle(p, req, decoded)
@@ -60,19 +60,19 @@ func newMethod[R, P any](name, summary string, handle func(p *peer, req *message
 	}
 }
 
-// reported has a Report made of each request, also of those that are refused.
+// reported makes a Report of each request, including refused ones.
 func (m method) reported() method {
 	m.runs = true
 	return m
 }
 
-// afterExpiry lets a method be called when the credential has come to its end.
+// afterExpiry lets a method be called after the credential has expired.
 func (m method) afterExpiry() method {
 	m.ends = true
 	return m
 }
 
-// overSocket leaves a method out of POST.
+// overSocket makes a method unknown over POST.
 func (m method) overSocket() method {
 	m.socket = true
 	return m

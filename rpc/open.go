@@ -13,7 +13,7 @@ type openParams struct {
 	script
 }
 
-// OpenResult is what runtime.open answers.
+// OpenResult is the result of runtime.open.
 type OpenResult struct {
 	Session string `json:"session"`
 }
@@ -47,7 +47,7 @@ func (s *service) prepareOpen(p *peer, req *message.Request, params openParams) 
 	return opening{c}, c.origin, nil
 }
 
-// An opening is a preparedCall that opens a session. It has a place for the session reserved when it runs.
+// An opening is a preparedCall that opens a session. It acquires a place for the session before it runs.
 type opening struct{ *preparedCall }
 
 func (o opening) run(w waiter) {
@@ -65,7 +65,7 @@ func startOpening(c *preparedCall) call.Running {
 	return c.service.cfg.Runner.OpenSession(c.origin.tenant, &c.job, c.opened)
 }
 
-// opened takes the context of a session. Its place is free again once that is gone.
+// opened takes the session that a container has opened, or the error. The place of the session is released when it has ended.
 func (c *preparedCall) opened(inner call.Session, used call.Result, err error) {
 	if err != nil {
 		c.service.sessions.release(c.origin.tenant)
@@ -103,7 +103,8 @@ func (s *service) prepareClose(p *peer, _ *message.Request, params closeParams) 
 	return &closeSession{session: ss, cancelled: make(chan struct{})}, origin{}, nil
 }
 
-// closeSession is answered when nothing is left of the session, so that another may take its place.
+// A closeSession is a prepared runtime.close. It is answered when the session's place is free, so that the client can open another
+// session at once.
 type closeSession struct {
 	attached
 	session   *session
