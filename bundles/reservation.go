@@ -20,7 +20,7 @@ func (r *Reservation) Grow(size int64) error {
 	limit := r.store.Limit(r.tenant)
 	r.store.mu.Lock()
 	defer r.store.mu.Unlock()
-	if !r.store.making.Take(r.tenant, size-r.size, limit) {
+	if !r.store.making.Acquire(r.tenant, size-r.size, limit) {
 		return ErrTooLarge
 	}
 	r.size = size

@@ -175,8 +175,8 @@ func TestReservation(t *testing.T) {
 	}
 	b.Release()
 	other.Release()
-	if s.making.Taken() != 0 || s.making.Owners() != 0 {
-		t.Errorf("%d bytes of %d tenants are left", s.making.Taken(), s.making.Owners())
+	if s.making.Held() != 0 || s.making.Owners() != 0 {
+		t.Errorf("%d bytes of %d tenants are left", s.making.Held(), s.making.Owners())
 	}
 }
 
@@ -207,7 +207,7 @@ func TestManyAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if s.stored.Size() > 4*size || s.making.Taken() != 0 {
-		t.Errorf("%d bytes, %d reserved", s.stored.Size(), s.making.Taken())
+	if s.stored.Size() > 4*size || s.making.Held() != 0 {
+		t.Errorf("%d bytes, %d reserved", s.stored.Size(), s.making.Held())
 	}
 }

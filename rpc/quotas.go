@@ -91,7 +91,7 @@ func (q *requestQuota) acquire(tenant string, n int64) bool {
 	if q.tenants.Of(tenant) == 0 {
 		most = q.max // a single frame may be longer than a quarter
 	}
-	return q.tenants.Take(tenant, n, most)
+	return q.tenants.Acquire(tenant, n, most)
 }
 
 // release gives back bytes that acquire took.
@@ -105,5 +105,5 @@ func (q *requestQuota) release(tenant string, n int64) {
 func (q *requestQuota) held() int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.tenants.Taken()
+	return q.tenants.Held()
 }

@@ -25,7 +25,7 @@ func NewBudget(most int64) *Budget { return &Budget{shares: quota.NewAccount[*Sh
 func (b *Budget) Held() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.shares.Taken()
+	return b.shares.Held()
 }
 
 // A Share is what one connection holds of a Budget.
