@@ -86,12 +86,12 @@ func (b *Body) giveUp() {
 	}
 }
 
-// isLate tells that the body did not come in time. net/http gives a connection up at once whose read failed, so nobody can
-// say by then whether giveUp came first.
+// isLate reports whether the time for the body has passed. It is called after a read has failed. A body that was aborted before the
+// first read has no deadline.
 func (b *Body) isLate() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return !time.Now().Before(b.deadline)
+	return !b.deadline.IsZero() && !time.Now().Before(b.deadline)
 }
 
 // Read gives the whole body. The error is ErrTooLarge, or that of the connection.
