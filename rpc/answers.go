@@ -73,24 +73,12 @@ func (s *service) info(p *peer, _ *message.Request, _ noParams) (json.RawMessage
 }
 
 func (s *service) describe(tenant string) Info {
-	p := s.cfg.policy(tenant)
 	info := Info{
 		Version:   s.cfg.Version,
 		Boot:      s.cfg.Boot,
-		Languages: p.Languages,
+		Languages: s.cfg.policy(tenant).Languages,
 		Modules:   []string{},
-		Limits: map[string]int64{
-			"timeout":     p.Timeout.Milliseconds(),
-			"maxTimeout":  p.MaxTimeout.Milliseconds(),
-			"frame":       p.Frame,
-			"connections": int64(p.Connections),
-			"inFlight":    int64(p.InFlight),
-			"bundles":     s.bundles.Limit(tenant),
-			"sessions":    int64(p.Sessions),
-			"sessionIdle": p.SessionIdle.Milliseconds(),
-			"kept":        p.RetainBytes,
-			"keptTime":    p.RetainTime.Milliseconds(),
-		},
+		Limits:    map[string]int64{},
 	}
 	if s.cfg.Limits != nil {
 		maps.Copy(info.Limits, s.cfg.Limits(tenant))

@@ -278,11 +278,20 @@ func TestFrameOfATenant(t *testing.T) {
 }
 
 func TestInfoIsOfTheTenantOfRequestsThatNameNone(t *testing.T) {
-	r := start(t, newPolicies("default", Policy{Timeout: time.Second, Languages: []string{"javascript"}, Connections: 5, InFlight: 1 << 30}).use)
+	r := start(t, newPolicies("default", Policy{Languages: []string{"javascript"}}).use, func(c *Config) {
+		c.Limits = func(tenant string) map[string]int64 { return map[string]int64{tenant: 5} }
+	})
 	got := asker{r.dial(), false}.ask("runtime.info", `{}`)
-	for _, want := range []string{`"timeout":1000}`, `"languages":["javascript"]`, `"connections":5`, `"inFlight":1024`} {
+	for _, want := range []string{`"limits":{"default":5}`, `"languages":["javascript"]`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("got %s, want %s", got, want)
 		}
+	}
+}
+
+func TestAPolicyIsWithinTheBoundsOfTheConfig(t *testing.T) {
+	c := Config{Policy: allowed(Policy{Connections: 5, InFlight: 1 << 30, Frame: 1 << 40})}.withDefaults()
+	if p := c.policy("acme"); p.Connections != 5 || p.InFlight != 1024 || p.Frame != 16<<20 {
+		t.Errorf("got %+v", p)
 	}
 }
