@@ -264,7 +264,7 @@ func (p *pendingCall) claimLocked() bool {
 		return false
 	}
 	p.completed = true
-	p.callbacks.muteLocked()
+	p.callbacks.endLocked()
 	if p.inSession() {
 		p.session.calling = false
 	}
@@ -371,7 +371,7 @@ type cancelHeader struct {
 // cancelGrace, the link dies of cause.
 func (c *calls) stopLocked(p *pendingCall, cause error) {
 	p.stopped, p.stoppedAt, p.cause = true, c.link.activity.now(), cause
-	p.callbacks.muteLocked()
+	p.callbacks.endLocked()
 	c.streams.endLocked(&p.connections)
 	c.link.postLocked(outgoing{head: encodeNumbers(kindCancel, cancelHeader{ID: p.id})})
 	c.link.pingLocked()

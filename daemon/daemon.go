@@ -207,7 +207,7 @@ func (d *Daemon) openDriver(ctx context.Context) (err error) {
 func (d *Daemon) closeContainers() (err error) {
 	remove, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
-	defer context.AfterFunc(remove, d.driver.giveUp)()
+	defer context.AfterFunc(remove, d.driver.stopWaiting)()
 	if d.scheduler != nil {
 		err = d.scheduler.Close(remove)
 	}

@@ -22,7 +22,7 @@ type driver struct {
 	check   func(context.Context, docker.Spec) (imageID string, err error)      // whether it can start these
 	imageID func(ctx context.Context, image string) (imageID string, err error) // nil: there are no images
 	sweep   func(context.Context) (int, error)
-	giveUp  func()       // ends waiting for an engine that removes nothing
+	stopWaiting  func()       // ends waiting for an engine that removes nothing
 	close   func() error // waits for what is still being removed, unless given up
 }
 
@@ -69,7 +69,7 @@ func openDocker(ctx context.Context, c *Settings, log zerolog.Logger) (*driver, 
 	}
 	return &driver{
 		name:  "docker",
-		start: d.Start, check: d.Check, imageID: d.ImageID, sweep: d.Sweep, giveUp: d.GiveUp,
+		start: d.Start, check: d.Check, imageID: d.ImageID, sweep: d.Sweep, stopWaiting: d.StopWaiting,
 		close: func() error { return errors.Join(d.Close(), claim.Close()) },
 	}, nil
 }
@@ -104,7 +104,7 @@ func openProcess(c *Settings, log zerolog.Logger) (*driver, error) {
 		},
 		// Processes end with the daemon that started them: nothing is left to sweep.
 		sweep:  func(context.Context) (int, error) { return 0, nil },
-		giveUp: func() {},
+		stopWaiting: func() {},
 		close:  d.Close,
 	}, nil
 }

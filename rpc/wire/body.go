@@ -41,7 +41,7 @@ func NewBody(w http.ResponseWriter, r *http.Request, cfg *Config, cancel func())
 	b.share = cfg.Budget.Share(func(held int64) {
 		cfg.Log.Warn().Int64("held", held).Msg("POST given up: all connections together hold too much, and this one most")
 		cancel()
-		b.giveUp()
+		b.abort()
 		_ = b.response.SetWriteDeadline(time.Now())
 	})
 	return b
@@ -76,8 +76,8 @@ func (b *Body) extend() {
 	}
 }
 
-// giveUp makes reading the body fail.
-func (b *Body) giveUp() {
+// abort makes reading the body fail.
+func (b *Body) abort() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.over {
@@ -122,7 +122,7 @@ func (b *Body) finishReading(whole bool) {
 func (b *Body) Write(frame []byte) { b.reply = frame }
 
 // End makes reading fail. It is called when nothing is in flight, so there is nothing to wait for but a body.
-func (b *Body) End(websocket.StatusCode, string) { b.giveUp() }
+func (b *Body) End(websocket.StatusCode, string) { b.abort() }
 
 // Respond answers with HTTP 200 and the reply, whatever that says, or says why the body could not be read.
 func (b *Body) Respond() {

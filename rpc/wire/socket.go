@@ -49,7 +49,7 @@ type Socket struct {
 	pings  pings
 	closed chan struct{} // closed when the closing was written
 	resume func()        // flush, made once
-	heard  atomic.Int64  // when something came last, in Unix ns
+	lastRead  atomic.Int64  // when something came last, in Unix ns
 	began  atomic.Int64  // when the frame began that has not come wholly, in Unix ns; 0: there is none
 	got    atomic.Int64  // bytes of it so far
 }
@@ -138,7 +138,7 @@ func (s *Socket) Read() ([]byte, error) {
 	}
 	s.got.Store(0)
 	s.began.Store(time.Now().UnixNano())
-	l := &listener{socket: s, from: r, left: s.cfg.MaxFrame + 1}
+	l := &activityReader{socket: s, from: r, left: s.cfg.MaxFrame + 1}
 	frame, err := io.ReadAll(l)
 	s.began.Store(0)
 	s.share.Change(-l.counted) // from here on it counts for the requests in it
@@ -149,25 +149,25 @@ func (s *Socket) Read() ([]byte, error) {
 	return frame, err
 }
 
-// listened is how much a slow peer has to send in two ping intervals to count as alive.
-const listened = 32 << 10
+// readChunk is how much a slow peer has to send in two ping intervals to count as alive.
+const readChunk = 32 << 10
 
-// A listener notes when something was read. A long frame may keep a pong waiting behind it. The library fills what it is
+// A activityReader notes when something was read. A long frame may keep a pong waiting behind it. The library fills what it is
 // given before it returns, so it gets little at a time.
-type listener struct {
+type activityReader struct {
 	socket  *Socket
 	from    io.Reader
 	left    int64 // bytes that it may give
 	counted int64 // bytes, in the socket's share
 }
 
-func (l *listener) Read(p []byte) (int, error) {
+func (l *activityReader) Read(p []byte) (int, error) {
 	if l.left == 0 {
 		return 0, io.EOF
 	}
-	n, err := l.from.Read(p[:min(int64(len(p)), listened, l.left)])
+	n, err := l.from.Read(p[:min(int64(len(p)), readChunk, l.left)])
 	l.left -= int64(n)
-	l.socket.heard.Store(time.Now().UnixNano())
+	l.socket.lastRead.Store(time.Now().UnixNano())
 	if got := l.socket.got.Add(int64(n)); got > Unnoticed {
 		l.socket.share.Change(got - l.counted)
 		l.counted = got
@@ -338,7 +338,7 @@ func (p *pings) answered() bool {
 		case err == nil:
 			return true
 		case ctx.Err() != nil:
-			return s.ctx.Err() == nil && time.Since(time.Unix(0, s.heard.Load())) < p.interval
+			return s.ctx.Err() == nil && time.Since(time.Unix(0, s.lastRead.Load())) < p.interval
 		case !errors.Is(err, context.DeadlineExceeded):
 			return false
 		}
