@@ -64,7 +64,7 @@ func newCallbacks(l *link, id uint64, job *call.Call) *callbacks {
 	return b
 }
 
-// close calls then when all that runs in the client has returned, which muteLocked has ended.
+// close calls then when no goroutine is in the client any more. endLocked has told these goroutines to end.
 func (b *callbacks) close(then func()) {
 	b.mu.Lock()
 	b.closed, b.then = true, then

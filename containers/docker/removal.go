@@ -42,11 +42,11 @@ var (
 // removals removes containers, also where the engine is away for a while or fails. It asks the engine again until the
 // container is removed, or stopWaiting is called.
 type removals struct {
-	engine *client.Client
-	log    zerolog.Logger
-	ctx    context.Context
+	engine      *client.Client
+	log         zerolog.Logger
+	ctx         context.Context
 	stopWaiting context.CancelFunc
-	going  sync.WaitGroup
+	going       sync.WaitGroup
 
 	mu     sync.Mutex // guards what follows
 	undone int        // removals that go on after undo has returned

@@ -39,19 +39,19 @@ type Config struct {
 // A Socket is a WebSocket. One goroutine reads. Write and End may be called from any goroutine. An idle Socket has no goroutine
 // besides its reader: a timer sends pings.
 type Socket struct {
-	cfg    *Config
-	conn   *websocket.Conn
-	under  *nonblock.Conn
-	ctx    context.Context
-	abort  context.CancelFunc // ends the connection without a close frame, and with it the reader and the writer
-	share  *Share
-	outbox outbox
-	pings  pings
-	closed chan struct{} // closed when the closing was written
-	resume func()        // flush, made once
-	lastRead  atomic.Int64  // when something came last, in Unix ns
-	began  atomic.Int64  // when the frame began that has not come wholly, in Unix ns; 0: there is none
-	got    atomic.Int64  // bytes of it so far
+	cfg      *Config
+	conn     *websocket.Conn
+	under    *nonblock.Conn
+	ctx      context.Context
+	abort    context.CancelFunc // ends the connection without a close frame, and with it the reader and the writer
+	share    *Share
+	outbox   outbox
+	pings    pings
+	closed   chan struct{} // closed when the closing was written
+	resume   func()        // flush, made once
+	lastRead atomic.Int64  // when bytes were read last, in Unix ns
+	began    atomic.Int64  // when the frame that is being read began, in Unix ns; 0: none is
+	got      atomic.Int64  // bytes of it so far
 }
 
 // Bytes that the library's buffers hold. Most requests are shorter; what it writes is gathered again below them.
