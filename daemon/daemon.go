@@ -30,14 +30,8 @@ import (
 	"github.com/jsd-project/jsd/tenants"
 )
 
-const (
-	headerTime = 10 * time.Second // for a client to send its request's header
-	readTime   = 30 * time.Second // and the rest of it; package rpc has a rule of its own for scripts
-	writeTime  = time.Minute      // for a client to take an answer, likewise
-	idleTime   = 2 * time.Minute  // that a connection may be kept between requests
-	maxHeader  = 16 << 10         // bytes of a header, which costs four times as much, and before it is known whose it is
-	closeTime  = 20 * time.Second // for containers to be removed when the daemon ends
-)
+// closeTime bounds the removal of containers when the daemon ends.
+const closeTime = 20 * time.Second
 
 // Options are what the program around a daemon decides, and no setting.
 type Options struct {

@@ -10,8 +10,15 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// adminConnections bounds those to the admin address.
-const adminConnections = 100
+const (
+	headerTime = 10 * time.Second // for a client to send the header of its request
+	readTime   = 30 * time.Second // and the rest of the request; package rpc has a rule of its own for scripts
+	writeTime  = time.Minute      // for a client to take an answer; likewise
+	idleTime   = 2 * time.Minute  // for which a connection stays open between requests
+	maxHeader  = 16 << 10         // bytes of a header; it takes four times as much memory, before any credential is checked
+
+	adminConnections = 100 // to the admin address
+)
 
 // newHTTPServer has the limits that every address has. Its connections take no more than a header and a
 // deadline each, whatever their clients do.

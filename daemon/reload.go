@@ -79,9 +79,3 @@ func (d *Daemon) reload(ctx context.Context) {
 	d.update()
 	d.log.Info().Str("file", d.settings.Tenants).Int("tenants", d.policies.Len()).Msg("read the tenants file again")
 }
-
-// update has the scheduler follow what policies and images are now.
-func (d *Daemon) update() {
-	d.scheduler.Update()
-	d.profiles.forget(d.policies)
-}

@@ -139,3 +139,11 @@ func (p *peer) tenantOf(named *message.Name) string {
 		return defaultTenant
 	}
 }
+
+// traceOf returns the traceparent of a request: the one that the request names, else that of its connection.
+func (p *peer) traceOf(named *traceparent) string {
+	if named != nil && *named != "" {
+		return string(*named)
+	}
+	return p.trace
+}
