@@ -26,7 +26,7 @@ type allocator struct {
 	marks   watermarks
 	rates   rates
 	janitor *janitor
-	begin   func(*profile) // starts a container in the background
+	startContainer   func(*profile) // starts a container in the background
 
 	calls, starts, failed, evictions, recycled uint64
 }
@@ -135,7 +135,7 @@ func (a *allocator) start(now time.Time) bool {
 	}
 	p.starting++
 	a.starts++
-	a.begin(p)
+	a.startContainer(p)
 	return true
 }
 
