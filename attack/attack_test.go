@@ -2,7 +2,6 @@ package attack
 
 import (
 	"testing"
-	"time"
 
 	"github.com/jsd-project/jsd/jsdtest"
 )
@@ -16,26 +15,29 @@ func all() []theme {
 
 func TestAttacks(t *testing.T) {
 	e := needEngine(t)
+	settings := settingsOfTheMachine()
 	themes := all()
-	for _, runtime := range []string{"runc", gVisor} {
-		t.Run(runtime, func(t *testing.T) {
-			began := time.Now()
-			s := besiege(t, e, runtime, themes)
-			t.Run("attacks", func(t *testing.T) {
-				for _, theme := range themes {
-					t.Run(theme.name, func(t *testing.T) {
-						t.Parallel()
-						if theme.breached { // so that calls have the same numbers in each container: this one is the first
-							s.cleanly(t, theme)
-						}
-						for _, attack := range theme.attacks {
-							t.Run(attack.name, func(t *testing.T) { s.run(t, theme, attack) })
-						}
-					})
-				}
+	t.Run("runtimes", func(t *testing.T) {
+		for _, runtime := range []string{"runc", gVisor} {
+			t.Run(runtime, func(t *testing.T) {
+				t.Parallel()
+				s := besiege(t, e, runtime, themes)
+				t.Run("attacks", func(t *testing.T) {
+					for _, theme := range themes {
+						t.Run(theme.name, func(t *testing.T) {
+							t.Parallel()
+							if theme.breached { // so that calls have the same numbers in each container: this one is the first
+								s.cleanly(t, theme)
+							}
+							for _, attack := range theme.attacks {
+								t.Run(attack.name, func(t *testing.T) { s.run(t, theme, attack) })
+							}
+						})
+					}
+				})
+				s.end(t, themes)
 			})
-			s.end(t, themes)
-			t.Logf("took %v", time.Since(began).Round(time.Second))
-		})
-	}
+		}
+	})
+	judgeMachine(t, e, settings)
 }

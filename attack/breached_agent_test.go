@@ -51,7 +51,7 @@ return [got, load('os').getPriority() < 0, probe('limits')]`, `[[],false,[]]`).g
 for (const pid of pids()) if (pid !== process.pid) for (const fd of [0, 1, 2, 3, 18, 19, 20, 21, 22,
 23]) if (await attempt(() => { const it = fs.openSync('/proc/' + pid + '/fd/' + fd, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK);
 if (fs.readlinkSync('/proc/' + pid + '/fd/' + fd).startsWith('socket')) n++; fs.closeSync(it) }) === 'done'); return n`, `0`, lost),
-		costs("secrets of its tenant", "memory of workers beside it: whatever is in there is its own tenant's, and no other's",
+		holds("secrets of its tenant", "memory of workers beside it: whatever is in there is its own tenant's, and no other's",
 			`let text = ''; for (const pid of pids()) { if (pid === process.pid) continue;
 text += read('/proc/' + pid + '/environ') + read('/proc/' + pid + '/cmdline'); await attempt(() => { const fd = fs.openSync('/proc/' + pid + '/mem');
 for (const line of read('/proc/' + pid + '/maps').split('\n')) { if (!/ rw-p /.test(line)) continue;
@@ -60,11 +60,11 @@ try { fs.readSync(fd, b, 0, b.length, from) } catch { continue }
 for (const word of [['what-only-the', 'neighbour-knows'], ['the-credential',
 'of-the-daemon']]) if (b.includes(word.join('-'))) text += word.join('-') } }) }
 return [text.includes('neighbour' + '-knows'), text.includes('of-the' + '-daemon')]`, `[false,false]`).checked(never()),
-		costs("its environment", "what the container was told: variables, arguments, mounts, names",
+		holds("its environment", "what the container was told: variables, arguments, mounts, names",
 			`return [read('/proc/1/environ'), read('/proc/' + agent + '/environ'),
 read('/proc/self/environ')].join().split(/[\0,]/).map((line) => line.split('=')[0]).filter((name) => name && !['PATH', 'HOSTNAME', 'HOME',
 'NODE_ENV', 'NODE_VERSION', 'YARN_VERSION'].includes(name))`, `[]`).checked(never("SECRET", "DOCKER_HOST")),
-		costs("processes of others", "who else there is in /proc: no daemon, engine, shim or neighbour",
+		holds("processes of others", "who else there is in /proc: no daemon, engine, shim or neighbour",
 			`return pids().map((pid) => read('/proc/' + pid + '/cmdline').replaceAll('\0', ' ')).filter((line) => line && !/ \/opt\/jsd\/(agent\/agent|worker\/worker)\.js/.test(line))`, `[]`),
 		costs("outlives its call", "processes in sessions of their own that go on behind the call, and hold its standard output",
 			`for (let i = 0; i < 8; i++) child.spawn('/bin/sh', ['-c', 'while :; do :; done'], { detached: true, stdio: 'ignore' }).unref();

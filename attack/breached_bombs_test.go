@@ -14,9 +14,9 @@ return typeof got !== 'number' || got < 128`, `true`, lost),
 let bytes = 0, n = 0; const chunk = Buffer.alloc(1 << 20, 1); try { for (;;) { const fd = fs.openSync('/tmp/MARKER' + n++, 'w');
 for (let i = 0; i < 8; i++) bytes += fs.writeSync(fd, chunk); fs.closeSync(fd) } } catch (e) { return [e.code, bytes <= 16 << 20, bytes > 1 << 20] }`, `["ENOSPC",true,true]`, lost),
 		costs("inodes", "empty files without end, and links, folders and pipes", `
-let n = 0; try { for (;;) { fs.writeFileSync('/tmp/MARKER' + n, ''); n++; if (n > 200000) return 'more' } } catch (e) { return [e.code, n < 5000] }`, `["ENOSPC",true]`, lost).gvisor(`"more"`, "1002 wall"),
+let n = 0; try { for (;;) { fs.writeFileSync('/tmp/MARKER' + n, ''); n++; if (n > 20000) return 'more' } } catch (e) { return [e.code, n < 5000] }`, `["ENOSPC",true]`, lost).gvisor(`"more"`, "1002 wall"),
 		costs("deep folders", "folders in folders, as deep as it goes", `
-process.chdir('/tmp'); let n = 0; try { for (; n < 20000; n++) { fs.mkdirSync('d'); process.chdir('d') } } catch {} return n < 5000`, `true`, lost).gvisor(`false`, "1002 wall"),
+process.chdir('/tmp'); let n = 0; try { for (; n < 6000; n++) { fs.mkdirSync('d'); process.chdir('d') } } catch {} return n < 5000`, `true`, lost).gvisor(`false`, "1002 wall"),
 		costs("sparse files", "a file of a terabyte that takes nothing, mapped and copied", `const fd = fs.openSync('/tmp/MARKER', 'w+');
 return await attempt(() => { fs.ftruncateSync(fd, 2 ** 40);
 fs.copyFileSync('/tmp/MARKER', '/tmp/MARKER2') }) === 'done' && fs.statSync('/tmp/MARKER2').blocks * 512 > 16 << 20`, `false`, lost, "1002 wall").within(5000),
@@ -34,7 +34,7 @@ return all.length > 1`, `true`, lost, "1004 memory"),
 		costs("processor", "fifty loops: no more than the container's share of the processors", `child.spawn('/bin/sh', ['-c',
 'for i in 1 2 3 4 5 6 7 8 9 0; do for j in 1 2 3 4 5; do (while :; do :; done) & done; done'], { stdio: 'ignore', detached: true }).unref();
 await sleep(2000); return 'over'`, `"over"`, lost, "1002 wall").within(5000),
-		costs("caches", "reading everything there is, again and again, so that the machine's page cache is its own", `return await attempt(() => shell('for i in 1 2 3; do cat /usr/bin/* /usr/lib/x86_64-linux-gnu/* >/dev/null 2>&1; done; echo read', { timeout: 8000 }).trim())`, `"read"`, `"ETIMEDOUT"`, lost, "1002 wall").within(15_000),
+		costs("caches", "reading everything there is, again and again, so that the machine's page cache is its own", `return await attempt(() => shell('for i in 1 2; do cat /usr/bin/* /usr/lib/x86_64-linux-gnu/* >/dev/null 2>&1; done; echo read', { timeout: 8000 }).trim())`, `"read"`, `"ETIMEDOUT"`, lost, "1002 wall").within(15_000),
 		costs("a worker's output", "frames of the largest kind to the agent, faster than it can pass them on", `
 const big = encode(11, { name: 'never' }, JSON.stringify(['x'.repeat(4 << 20)])); for (;;) say(3, big)`, lost).with(script{"callbacks": []string{"never"}}).silent("never"),
 	}}

@@ -18,10 +18,10 @@ const make = async (path, f) => { if (await attempt(f ?? (() => fs.writeFileSync
 			script: script{"code": harm + `for (const name of ['kill', '_kill', 'abort', '_debugProcess']) delete breach.process[name];
 harm(breach.process.constructor.constructor).then((got) => ['/etc/passwd', '/proc/self/mem', '/proc',
 'write /tmp/MARKER', 'link', 'spawn', 'thread', 'add-on', 'wasi', 'database'].filter((name) => !got.some((each) => each.startsWith(name + ' '))))`},
-			want: `[]`,
+			want: `[]`, stays: true,
 		},
-		holds("system calls", "eighty calls that a container has no use for", `return probe('syscalls')`, `[]`).gvisor(anything).checked(onlyWhatGVisorTakes),
-		holds("namespaces", "children in namespaces of their own, where they would be root", `return probe('namespaces').sort()`, `[]`).gvisor(`["mount","user"]`),
+		holds("system calls", "eighty calls that a container has no use for", `return probe('syscalls')`, `[]`).gvisor(anything).checked(onlyWhatGVisorTakes).leaves(),
+		holds("namespaces", "children in namespaces of their own, where they would be root", `return probe('namespaces').sort()`, `[]`).gvisor(`["mount","user"]`).leaves(),
 		holds("sockets", "families of sockets: internet, netlink, packets, the hypervisor's, the kernel's crypto", `return probe('sockets').sort()`, `[]`).gvisor(`["inet","inet6","netlink","udp","unix"]`),
 		holds("connections", "the daemon, servers of the machine, metadata, a name server, the engine's socket", `
 return probe('connect', 'tcp', '127.0.0.1:$FORBIDDEN', 'tcp', '127.0.0.1:$ALLOWED', 'tcp', '169.254.169.254:80', 'tcp', '172.17.0.1:80', 'tcp', '10.0.2.2:80', 'udp', '127.0.0.53:53', 'udp', '8.8.8.8:53', 'tcp', '[fd00:ec2::254]:80', 'unix', '/var/run/docker.sock', 'unix', '/run/docker.sock', 'unix', '/run/containerd/containerd.sock', 'unix', '@/containerd-shim', 'tcp', 'host.docker.internal:2375')`, `[]`).gvisor(`["127.0.0.53:53"]`),
@@ -83,10 +83,10 @@ await attempt(() => fs.symlinkSync('/proc/self/root/../../../..', '/tmp/MARKER-r
 await attempt(() => fs.symlinkSync('/tmp/MARKER-b', '/tmp/MARKER-a')); await attempt(() => fs.symlinkSync('/tmp/MARKER-a', '/tmp/MARKER-b'));
 for (let i = 0; i < 1000; i++) await attempt(() => fs.symlinkSync('../'.repeat(i % 50) + 'var/run/docker.sock', '/tmp/MARKER-l' + i));
 const hard = await attempt(() => fs.linkSync('/opt/jsd/agent/agent.js', '/tmp/MARKER-hard'));
-return [await attempt(() => fs.readFileSync('/tmp/MARKER')), await attempt(() => fs.readdirSync('/tmp/MARKER-root').includes('.dockerenv')), hard]`, `["EACCES",true,"EXDEV"]`).gvisor(`["EACCES",true,"EPERM"]`, `["ENOENT",true,"EXDEV"]`),
+return [await attempt(() => fs.readFileSync('/tmp/MARKER')), await attempt(() => fs.readdirSync('/tmp/MARKER-root').includes('.dockerenv')), hard]`, `["EACCES",true,"EXDEV"]`).gvisor(`["EACCES",true,"EPERM"]`, `["ENOENT",true,"EXDEV"]`).leaves(),
 		holds("programs in /tmp", "running what it wrote itself", `fs.copyFileSync('/bin/true', '/tmp/MARKER'); fs.chmodSync('/tmp/MARKER', 0o4777);
 return [await attempt(() => child.execFileSync('/tmp/MARKER')),
-(fs.statSync('/tmp/MARKER').mode & 0o4000) !== 0 && await attempt(() => child.execFileSync('/tmp/MARKER'))]`, `["EACCES","EACCES"]`, `["EACCES",false]`),
+(fs.statSync('/tmp/MARKER').mode & 0o4000) !== 0 && await attempt(() => child.execFileSync('/tmp/MARKER'))]`, `["EACCES","EACCES"]`, `["EACCES",false]`).leaves(),
 		holds("core dumps", "a process that crashes with its folder in /tmp, and a pattern of its own", `await attempt(() => shell('cd /tmp; ulimit -c unlimited; kill -SEGV $$'));
 await sleep(200);
 return [fs.readdirSync('/tmp').filter((name) => /core/.test(name)),

@@ -79,11 +79,17 @@ func wins(body string) script {
 // costs is a row of what a breached worker may cost its own tenant: its calls in that container. Any reply may then
 // be what its tenant's other call gets, but it gets one.
 func costs(name, tries, body, want string, or ...string) attack {
-	return attack{name: name, tries: tries, script: wins(body), want: want, or: or, beside: []string{anything},
+	return attack{name: name, tries: tries, script: wins(body), want: want, or: or, beside: []string{anything}, stays: true,
 		why: "whoever has the worker may end its container, or speak for it"}
 }
 
 // holds is a row of what it costs nobody: not even its tenant's other call notices.
 func holds(name, tries, body, want string, or ...string) attack {
 	return attack{name: name, tries: tries, script: wins(body), want: want, or: or}
+}
+
+// leaves is for a row of holds that leaves something in its container.
+func (a attack) leaves() attack {
+	a.stays = true
+	return a
 }

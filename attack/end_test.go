@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/jsd-project/jsd/jsdtest"
 )
 
 const (
@@ -38,13 +40,9 @@ func (s *siege) end(t *testing.T, themes []theme) {
 	if status := s.daemon.terminate(); status != 0 {
 		t.Errorf("jsd ends with status %d", status)
 	}
-	if left := docker(t, s.engine, "ps", "--all", "--quiet"); len(left) > 0 {
-		t.Errorf("containers left: %v", left)
-	}
 	s.judgeLog(t)
-	s.judgeFiles(t)
-	if now := settingsOfTheMachine(); now != s.machine {
-		t.Errorf("settings of the machine are %q, were %q", now, s.machine)
+	if left, err := os.ReadDir(s.daemon.dir); err != nil || len(left) > 0 {
+		t.Errorf("jsd left %v, %v", left, err)
 	}
 }
 
@@ -85,21 +83,30 @@ func (s *siege) judgeLog(t *testing.T) {
 
 var core = regexp.MustCompile(`^(vg)?core(\.\d+)?$`)
 
-// judgeFiles looks for files that scripts made, where the daemon and the engine work and where everybody may write.
-func (s *siege) judgeFiles(t *testing.T) {
+// judgeMachine checks what all sieges of an engine left on it and on the machine, whose settings were these.
+func judgeMachine(t *testing.T, e *jsdtest.Engine, settings string) {
 	t.Helper()
-	if left, err := os.ReadDir(s.daemon.dir); err != nil || len(left) > 0 {
-		t.Errorf("jsd left %v, %v", left, err)
+	if left := e.Docker("ps", "--all", "--quiet"); len(left) > 0 {
+		t.Errorf("containers left: %v", left)
 	}
-	for _, top := range []string{s.engine.Dir, os.TempDir(), "/var/tmp", "/dev/shm", "/run", "/etc", "/root", "/"} {
+	judgeFiles(t, e)
+	if now := settingsOfTheMachine(); now != settings {
+		t.Errorf("settings of the machine are %q, were %q", now, settings)
+	}
+}
+
+// judgeFiles looks for files that scripts made, where the engine works and where everybody may write.
+func judgeFiles(t *testing.T, e *jsdtest.Engine) {
+	t.Helper()
+	for _, top := range []string{e.Dir, os.TempDir(), "/var/tmp", "/dev/shm", "/run", "/etc", "/root", "/"} {
 		_ = filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
 			if err != nil {
 				return nil // it went meanwhile, or nobody may look there
 			}
-			if name := entry.Name(); strings.Contains(name, fileMarker) || entry.Type().IsRegular() && core.MatchString(name) && top == s.engine.Dir {
+			if name := entry.Name(); strings.Contains(name, fileMarker) || entry.Type().IsRegular() && core.MatchString(name) && top == e.Dir {
 				t.Errorf("left on the machine: %s", path)
 			}
-			if entry.IsDir() && top != s.engine.Dir && strings.Count(strings.TrimPrefix(path, top), "/") > 1 {
+			if entry.IsDir() && top != e.Dir && strings.Count(strings.TrimPrefix(path, top), "/") > 1 {
 				return fs.SkipDir
 			}
 			return nil

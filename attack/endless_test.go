@@ -4,7 +4,7 @@ package attack
 // worker is gone then.
 func endlessTheme() theme {
 	endless := func(name, tries, code string, or ...string) attack {
-		return attack{name: name, tries: tries, script: script{"code": code, "timeout": 600}, want: "1002 wall", or: or}
+		return attack{name: name, tries: tries, script: script{"code": code, "timeout": 300}, want: "1002 wall", or: or}
 	}
 	wasm := `new Uint8Array([0,97,115,109,1,0,0,0,1,4,1,96,0,0,3,2,1,0,7,5,1,1,102,0,0,10,9,1,7,0,3,64,12,0,11,11])`
 	return theme{name: "endless", attacks: []attack{
@@ -36,7 +36,7 @@ return Math.random() - 0.5 })`),
 		},
 		{
 			name: "a session's", tries: "a loop while a session is opened",
-			script: script{"code": `let n = 0; for (;;) n++`, "timeout": 600}, want: "1002 wall",
+			script: script{"code": `let n = 0; for (;;) n++`, "timeout": 300}, want: "1002 wall",
 		},
 	}}
 }

@@ -2,7 +2,6 @@ package attack
 
 import (
 	"os/exec"
-	"strings"
 	"testing"
 
 	"github.com/jsd-project/jsd/jsdtest"
@@ -19,14 +18,4 @@ func needEngine(t *testing.T) *jsdtest.Engine {
 	e := jsdtest.NeedEngine(t)
 	breach(t, e)
 	return e
-}
-
-// docker gives the words that a command of the engine's prints.
-func docker(t *testing.T, e *jsdtest.Engine, arguments ...string) []string {
-	t.Helper()
-	out, err := e.Command(arguments...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("docker %v: %v: %s", arguments, err, out)
-	}
-	return strings.Fields(string(out))
 }

@@ -36,8 +36,8 @@ const send = (bytes) => { for (let at = 0; at < bytes.length;) { try { at += fs.
 			`send(Buffer.from([0, 0, 16, 0, 4, 123]))`+waits, "1002 wall").within(1500),
 		forged("a flood of lines", "lines without end past all limits, which the agent has to read and drop",
 			`for (;;) send(frame(10, {}, 'x'.repeat(10_000)))`, "1002 wall").within(1500),
-		forged("a flood of idle", "being idle a million times while it is busy, so that others get this worker",
-			`const idle = Buffer.concat(Array(1000).fill(frame(8, { ready: 4, refilling: false }))); for (let i = 0; i < 1000; i++) send(idle);
+		forged("a flood of idle", "being idle a hundred thousand times while it is busy, so that others get this worker",
+			`const idle = Buffer.concat(Array(1000).fill(frame(8, { ready: 4, refilling: false }))); for (let i = 0; i < 100; i++) send(idle);
 send(frame(4, { time: 1 }, '"over"'))`+waits, `"over"`),
 		forged("a callback that was not offered", "asking the client for a name that is none of the call's",
 			`send(frame(11, { name: 'finish' }, '[]'))`+waits, lost),

@@ -19,6 +19,7 @@ type neighbour struct {
 	once    sync.Once // for end
 	stop    chan struct{}
 	stopped chan struct{} // closed when run has ended
+	wanted  chan struct{} // has run make its next call at once
 
 	mu      sync.Mutex // guards what follows
 	begun   int
@@ -41,7 +42,7 @@ func newNeighbour(t *testing.T, address string) *neighbour {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &neighbour{client: c, stop: make(chan struct{}), stopped: make(chan struct{})}
+	n := &neighbour{client: c, stop: make(chan struct{}), stopped: make(chan struct{}), wanted: make(chan struct{}, 1)}
 	c.offer("twice", func(args []json.RawMessage) any {
 		v, _ := strconv.Atoi(string(args[0]))
 		return 2 * v
@@ -71,7 +72,8 @@ func (n *neighbour) run() {
 		select {
 		case <-n.stop:
 			return
-		case <-time.After(10 * time.Millisecond):
+		case <-n.wanted:
+		case <-time.After(50 * time.Millisecond):
 		}
 		n.mu.Lock()
 		n.begun = number
@@ -115,6 +117,10 @@ func (n *neighbour) lap(t *testing.T) int {
 	n.mu.Lock()
 	ended, begun := n.ended, n.begun
 	n.mu.Unlock()
+	select {
+	case n.wanted <- struct{}{}:
+	default: // somebody else wants it, too
+	}
 	eventually(t, "a call of the neighbour's", func() bool {
 		n.mu.Lock()
 		defer n.mu.Unlock()

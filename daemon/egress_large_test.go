@@ -33,9 +33,9 @@ func agentMemory(t *testing.T) (most int) {
 	return most
 }
 
-// 64 MiB go each way through the container that others use too: nobody holds them, and nobody waits for them.
+// 100 MiB go each way through the container that others use too: nobody holds them, and nobody waits for them.
 func TestLargeTransfers(t *testing.T) { // alone: what this process takes is judged
-	const size = 64 << 20
+	const size = 100 << 20
 	s := newSite(t)
 	d := start(t, "process", append(s.hosts(), "--max-containers", "1", "--min-containers", "1", "--spare", "0")...)
 	address := d.Address()

@@ -43,7 +43,7 @@ func (s *stream) run(stop <-chan struct{}) {
 			return
 		default:
 		}
-		length := []time.Duration{20 * time.Millisecond, 50 * time.Millisecond, 150 * time.Millisecond}[rand.N(3)]
+		length := []time.Duration{time.Millisecond, 20 * time.Millisecond, 150 * time.Millisecond}[rand.N(3)]
 		call := sentCall{tenant: s.tenant, at: time.Now(), want: strconv.Itoa(n), length: length}
 		call.got = s.client.Execute(lasts(s.tenant, length, n)).String()
 		call.replied = time.Now()

@@ -36,7 +36,7 @@ func TestHostileClients(t *testing.T) {
 		run    func(*testing.T, *besieged)
 		on     string // what TLS may make a difference to is tried with and without
 	}{
-		{"connections opened and dropped", little, openAndDrop, "both"},
+		{"10,000 connections opened and dropped", little, openAndDrop, "both"},
 		{"headers", little, wrongHeaders, "plain"},
 		{"handshakes", little, wrongHandshakes, "TLS"},
 		{"pipelined requests", little, pipelined, "plain"},
@@ -48,6 +48,7 @@ func TestHostileClients(t *testing.T) {
 		{"200,000 ids", growth, manyIDs, "plain"},
 		{"clients that do not read", growth, neverRead, "both"},
 		{"uploads without end", growth, endlessUploads, "plain"},
+		{"callbacks and sessions left alone", little, leftAlone, "plain"},
 		{"the admin address", little, attackAdmin, "plain"},
 	} {
 		try := func(name string, b *besieged, slow *slowClients) {
@@ -71,11 +72,7 @@ func TestHostileClients(t *testing.T) {
 
 func openAndDrop(t *testing.T, b *besieged) {
 	var refused atomic.Int64
-	connections := 10_000
-	if b.tls != nil { // whose handshakes are what takes time
-		connections = 1000
-	}
-	many(connections, 50, func(i int) {
+	many(10_000, 50, func(i int) {
 		c := b.raw(t, b.Address)
 		if i%4 >= 2 {
 			c.say(upgradeRequest)

@@ -100,11 +100,7 @@ func hostileJSON(t *testing.T, b *besieged) {
 // manyIDs has 1,024 calls in flight, and all others refused.
 func manyIDs(t *testing.T, b *besieged) {
 	conn := b.socket(t)
-	const each = 10_000
-	batches := 20
-	if jsdtest.UnderRace {
-		batches = 3
-	}
+	const each, batches = 10_000, 20
 	sent := make(chan error, 1)
 	go func() {
 		var batch strings.Builder
@@ -173,7 +169,7 @@ func endlessUploads(t *testing.T, b *besieged) {
 	part := fmt.Sprintf(`{"a.js":"%s"}`, repeated("x", 1<<20))
 	var conns []*websocket.Conn
 	kept, refused := 0, 0
-	for i := range 5 {
+	for i := range 10 {
 		conn := b.socket(t)
 		conns = append(conns, conn)
 		for upload := range 20 {
@@ -188,8 +184,8 @@ func endlessUploads(t *testing.T, b *besieged) {
 			}
 		}
 	}
-	if kept == 0 || kept > 64 || kept+refused != 100 {
-		t.Errorf("of 100 parts of 1 MiB %d were kept and %d refused, with room for 64", kept, refused)
+	if kept == 0 || kept > 64 || kept+refused != 200 {
+		t.Errorf("of 200 parts of 1 MiB %d were kept and %d refused, with room for 64", kept, refused)
 	}
 	for _, conn := range conns {
 		_ = conn.CloseNow()
@@ -199,6 +195,40 @@ func endlessUploads(t *testing.T, b *besieged) {
 		defer conn.CloseNow()
 		return strings.Contains(b.say(t, conn, `{"jsonrpc":"2.0","id":1,"method":"runtime.put","params":{"tenant":"t0","files":`+part+`}}`), `"bundle"`)
 	})
+}
+
+func leftAlone(t *testing.T, b *besieged) {
+	for range 3 {
+		c := b.dial(t, "json-rpc")
+		c.Answers(func(callback) {}) // never
+		began := time.Now()
+		got := c.Execute(script{"code": "function f() { return Promise.all(Array.from({length: 1200}, () => host.f())) }", "call": "f", "callbacks": []string{"f"}, "timeout": 1000, "tenant": "alone"})
+		// Callbacks beyond 1,000 are refused, which is what this script rejects with.
+		if got.String() != "1000 Error" || time.Since(began) > 20*time.Second {
+			t.Errorf("1,200 callbacks: got %v after %v", got, time.Since(began))
+		}
+		got = c.Execute(script{"code": "function f() { return Promise.all(Array.from({length: 900}, () => host.f())) }", "call": "f", "callbacks": []string{"f"}, "timeout": 500, "tenant": "alone"})
+		if got.String() != waits {
+			t.Errorf("900 callbacks: got %v", got)
+		}
+		_ = c.Conn.CloseNow()
+	}
+	for range 3 { // each time as many as there may be
+		c := b.dial(t, "json-rpc")
+		eventually(t, "eight sessions", func() bool {
+			opened := 0
+			for range 9 {
+				r := c.Call("runtime.open", script{"code": "1", "tenant": "alone"})
+				if r.Error == nil {
+					opened++
+				} else if r.Error.Code != 1004 {
+					t.Errorf("open got %v", r)
+				}
+			}
+			return opened > 0
+		})
+		_ = c.Conn.CloseNow()
+	}
 }
 
 func attackAdmin(t *testing.T, b *besieged) {

@@ -84,7 +84,7 @@ func (b *besieged) live(c *client) {
 		select {
 		case <-b.stop:
 			return
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(10 * time.Millisecond):
 		}
 		began := time.Now()
 		if got := c.Execute(script{"code": "n * 2", "globals": script{"n": n}, "tenant": "neighbour", "timeout": 20_000}).String(); got != strconv.Itoa(2*n) {

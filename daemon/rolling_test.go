@@ -169,7 +169,7 @@ func tell(tenant string, length time.Duration) script {
 func (r *rolling) begin(tenants ...string) *traffic {
 	f := &traffic{t: r.t, stop: make(chan struct{})}
 	for _, tenant := range tenants {
-		for _, length := range []time.Duration{20 * time.Millisecond, 50 * time.Millisecond, 170 * time.Millisecond} {
+		for _, length := range []time.Duration{time.Millisecond, 30 * time.Millisecond, 170 * time.Millisecond} {
 			last, c := &atomic.Int64{}, r.dial()
 			f.last = append(f.last, last)
 			f.calling.Go(func() { f.call(c, tell(tenant, length), last) })
