@@ -9,16 +9,16 @@ import (
 )
 
 var (
-	// ErrTooLarge means that a folder is larger than the bundles of a tenant, or of all tenants, may be.
+	// ErrTooLarge means that a source tree is larger than the bundles of a tenant, or of all tenants, may be.
 	ErrTooLarge = errors.New("bundle limit")
 
 	// ErrNotFound means that a tenant does not have a bundle, or does not have it any more.
 	ErrNotFound = errors.New("no such bundle")
 )
 
-// Config has the bounds of a Store, in bytes of Folder.Size. Zero stands for the default.
+// Config has the bounds of a Store, in bytes of SourceTree.Size. Zero stands for the default.
 type Config struct {
-	// Tenant returns how much the bundles of a tenant may take, and again its unfinished folders. Each Put and Grow
+	// Tenant returns how much the bundles of a tenant may take, and again its unfinished source trees. Each Put and Grow
 	// calls it, and it must not wait. Default: 64 MiB for each tenant.
 	Tenant func(tenant string) int64
 
@@ -38,7 +38,7 @@ type Store struct {
 	cfg Config
 
 	mu     sync.Mutex // guards all below
-	kept   *quota.Store[string, string, *Bundle]
+	stored *quota.Store[string, string, *Bundle]
 	making *quota.Account[string] // what is reserved, by tenant
 }
 
@@ -47,7 +47,7 @@ func NewStore(cfg Config) *Store {
 	cfg = cfg.withDefaults()
 	return &Store{
 		cfg:    cfg,
-		kept:   quota.NewStore[string, string, *Bundle](cfg.Total, quota.ByOwner),
+		stored: quota.NewStore[string, string, *Bundle](cfg.Total, quota.ByOwner),
 		making: quota.NewAccount[string](cfg.Total),
 	}
 }
@@ -55,9 +55,9 @@ func NewStore(cfg Config) *Store {
 // Limit returns how many bytes the bundles of a tenant may take.
 func (s *Store) Limit(tenant string) int64 { return min(s.cfg.Tenant(tenant), s.cfg.Total) }
 
-// Put keeps a folder as a bundle of a tenant and returns its ID. The caller does not add to the folder after that.
-// The error is ErrTooLarge if the folder is too large to be kept at all.
-func (s *Store) Put(tenant string, f *Folder) (id string, err error) {
+// Put stores a source tree as a bundle of a tenant and returns its ID. The caller does not add to the source tree after that.
+// The error is ErrTooLarge if the source tree alone is over a bound.
+func (s *Store) Put(tenant string, f *SourceTree) (id string, err error) {
 	size, limit := f.Size(), s.Limit(tenant)
 	if size > limit {
 		return "", ErrTooLarge
@@ -66,7 +66,7 @@ func (s *Store) Put(tenant string, f *Folder) (id string, err error) {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.kept.Put(tenant, b.ID, b, size, limit)
+	s.stored.Put(tenant, b.ID, b, size, limit)
 	return b.ID, nil
 }
 
@@ -75,7 +75,7 @@ func (s *Store) Put(tenant string, f *Folder) (id string, err error) {
 func (s *Store) Get(tenant, id string) (*Bundle, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b, found := s.kept.Get(tenant, id)
+	b, found := s.stored.Get(tenant, id)
 	if !found {
 		return nil, ErrNotFound
 	}

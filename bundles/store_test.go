@@ -8,14 +8,14 @@ import (
 	"testing"
 )
 
-// size is what a folder of sized counts for.
+// size is what a source tree of sized counts for.
 const size = 10_000
 
-// sized makes a folder of one file, with content of its own by name.
-func sized(t testing.TB, name string) *Folder {
+// sized makes a source tree of one file, with content of its own by name.
+func sized(t testing.TB, name string) *SourceTree {
 	t.Helper()
-	fixed := folderOf(t, `{"a.js":"`+name+`"}`).Size()
-	return folderOf(t, `{"a.js":"`+name+strings.Repeat("x", int(size-fixed))+`"}`)
+	fixed := treeOf(t, `{"a.js":"`+name+`"}`).Size()
+	return treeOf(t, `{"a.js":"`+name+strings.Repeat("x", int(size-fixed))+`"}`)
 }
 
 // each is the same bound for all tenants.
@@ -71,8 +71,8 @@ func TestLeastRecentlyUsedGoesOut(t *testing.T) {
 	s.put("t", "d") // and so does Put
 	s.put("t", "e")
 	s.expect("t", map[string]bool{"a": true, "d": true, "e": true}, "a", "b", "c", "d", "e")
-	if s.kept.Size() != 3*size {
-		t.Errorf("%d bytes are counted", s.kept.Size())
+	if s.stored.Size() != 3*size {
+		t.Errorf("%d bytes are counted", s.stored.Size())
 	}
 }
 
@@ -82,7 +82,7 @@ func TestTenantsAreApart(t *testing.T) {
 	if s.has("two", "a") {
 		t.Error("a tenant gets the bundle of another")
 	}
-	if s.kept.Owners() != 1 {
+	if s.stored.Owners() != 1 {
 		t.Error("asking makes a tenant")
 	}
 	s.put("two", "a", "c", "d")
@@ -102,8 +102,8 @@ func TestTotalTakesFromTenantLeastRecentlySeen(t *testing.T) {
 	for i := range 100 {
 		s.put(fmt.Sprint(i), fmt.Sprint(i))
 	}
-	if s.kept.Owners() != 5 || s.kept.Size() != 5*size {
-		t.Errorf("%d tenants, %d bytes", s.kept.Owners(), s.kept.Size())
+	if s.stored.Owners() != 5 || s.stored.Size() != 5*size {
+		t.Errorf("%d tenants, %d bytes", s.stored.Owners(), s.stored.Size())
 	}
 }
 
@@ -113,7 +113,7 @@ func TestTooLarge(t *testing.T) {
 		"total":  {Total: size - 1},
 	} {
 		s := NewStore(c)
-		if _, err := s.Put("t", sized(t, "a")); !errors.Is(err, ErrTooLarge) || s.kept.Owners() != 0 {
+		if _, err := s.Put("t", sized(t, "a")); !errors.Is(err, ErrTooLarge) || s.stored.Owners() != 0 {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -175,21 +175,21 @@ func TestReservation(t *testing.T) {
 	}
 	b.Release()
 	other.Release()
-	if s.making.Taken() != 0 || s.making.Owners() != 0 {
-		t.Errorf("%d bytes of %d tenants are left", s.making.Taken(), s.making.Owners())
+	if s.making.Held() != 0 || s.making.Owners() != 0 {
+		t.Errorf("%d bytes of %d tenants are left", s.making.Held(), s.making.Owners())
 	}
 }
 
 func TestManyAtOnce(t *testing.T) {
 	s := newShelf(t, 2, 4)
-	folders := make([][]*Folder, 8)
-	for i := range folders {
+	trees := make([][]*SourceTree, 8)
+	for i := range trees {
 		for j := range 20 {
-			folders[i] = append(folders[i], sized(t, fmt.Sprint(i, "-", j%4)))
+			trees[i] = append(trees[i], sized(t, fmt.Sprint(i, "-", j%4)))
 		}
 	}
 	var all sync.WaitGroup
-	for i, own := range folders {
+	for i, own := range trees {
 		all.Go(func() {
 			tenant := fmt.Sprint(i % 3)
 			for _, f := range own {
@@ -207,7 +207,7 @@ func TestManyAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if s.kept.Size() > 4*size || s.making.Taken() != 0 {
-		t.Errorf("%d bytes, %d reserved", s.kept.Size(), s.making.Taken())
+	if s.stored.Size() > 4*size || s.making.Held() != 0 {
+		t.Errorf("%d bytes, %d reserved", s.stored.Size(), s.making.Held())
 	}
 }

@@ -83,7 +83,7 @@ type DialError struct {
 
 func (e *DialError) Error() string { return e.Message }
 
-// A Bundle is a folder of sources that calls name instead of bringing it. Its ID stands for its content.
+// A Bundle is a source tree that calls name instead of bringing it. Its ID stands for its content.
 type Bundle struct {
 	ID    string            // not empty, unique among the bundles of one container
 	Parts []json.RawMessage // JSON objects from path to source; a later part wins; not to be changed

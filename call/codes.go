@@ -63,6 +63,9 @@ func (c Code) Message() string { return meaning(c).Message }
 // FromAgent tells whether an agent may answer a call with this code.
 func (c Code) FromAgent() bool { return meaning(c).Agent }
 
+// IsKnown reports whether the code is in the table.
+func (c Code) IsKnown() bool { return meaning(c).Code != 0 }
+
 func meaning(c Code) Meaning {
 	for _, m := range Codes {
 		if m.Code == c {

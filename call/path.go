@@ -6,7 +6,7 @@ import (
 	"unicode"
 )
 
-// MaxFiles is the largest number of files of a folder.
+// MaxFiles is the largest number of files of a source tree.
 const MaxFiles = 10_000
 
 const (
@@ -20,8 +20,8 @@ var (
 	errPathCharacter = errors.New(`has a \, a %, a control character or half a surrogate pair`)
 )
 
-// CheckPath returns an error if path cannot name a file of a folder. The text of the error continues a sentence that
-// begins with the path. Paths are relative, with / between segments. They never lead out of the folder, and no path
+// CheckPath returns an error if path cannot name a file of a source tree. The text of the error continues a sentence that
+// begins with the path. Paths are relative, with / between segments. They never lead out of the source tree, and no path
 // has two spellings.
 func CheckPath(path string) error {
 	if path == "" || len(path) > maxPath {
@@ -46,7 +46,7 @@ func notInPath(r rune) bool {
 
 var entries = [...]string{"index.js", "index.mjs", "index.cjs", "index.ts"}
 
-// Entry returns the file that a folder begins with if the call names none. has reports whether a path is in the folder.
+// Entry returns the file that a source tree begins with if the call names none. has reports whether a path is in the source tree.
 func Entry(has func(path string) bool) (path string, ok bool) {
 	for _, path := range entries {
 		if has(path) {

@@ -14,14 +14,14 @@ import (
 )
 
 const (
-	// maxCallbacks is how many callbacks of a call may wait for their reply. More are refused. An agent, which counts
-	// too, never comes to twice as many.
+	// maxCallbacks is how many callbacks of a call may wait for their reply. More are refused. An honest agent counts, too, and
+	// never sends twice as many.
 	maxCallbacks = 1000
 
 	// maxReply bounds the value that a callback is answered with, in bytes: the rest of MaxFrame is for the header.
 	maxReply = MaxFrame - 1<<20
 
-	// maxReplies bounds the replies in the outbox, in bytes. Only an agent that hardly reads lets it come to that.
+	// maxReplies bounds the replies in the outbox, in bytes. The bound is met only if the agent hardly reads.
 	maxReplies = 4 * MaxFrame
 
 	maxCallbackName = 200 // bytes of a name in a message
@@ -38,23 +38,23 @@ type callbacks struct {
 	cancel context.CancelFunc
 
 	// These belong to the reader.
-	lines int  // printed by the agent, also those dropped
+	lines int  // printed by the agent, including dropped ones
 	bytes int  // of these lines
-	full  bool // the limits are passed
+	full  bool // the limits of the console are exceeded
 
 	mu     sync.Mutex // guards what follows
-	inside int        // goroutines that are in the client
-	closed bool       // no more enter
-	then   func()     // called when it is closed and the last one has left
+	inside int        // goroutines that have acquired the client
+	closed bool       // the client cannot be acquired any more
+	then   func()     // called when closed is set and inside is 0
 
 	// link.mu guards what follows.
-	muted     bool   // the call was answered, or the agent told to stop it: no reply leaves any more
+	ended     bool   // the call was answered, or the agent told to stop it: no reply leaves any more
 	last      uint64 // number of the newest callback
 	open      int    // callbacks whose reply has not left
 	openBytes int    // of their arguments
 }
 
-// newCallbacks gives nil for a call whose script reaches nothing of its client.
+// newCallbacks returns nil for a call whose script does not use its client.
 func newCallbacks(l *link, id uint64, job *call.Call) *callbacks {
 	if job.Client == nil || !job.Stream && len(job.Callbacks) == 0 {
 		return nil
@@ -64,7 +64,7 @@ func newCallbacks(l *link, id uint64, job *call.Call) *callbacks {
 	return b
 }
 
-// close calls then when all that runs in the client has returned, which muteLocked has ended.
+// close calls then when no goroutine is in the client any more. endLocked has told these goroutines to end.
 func (b *callbacks) close(then func()) {
 	b.mu.Lock()
 	b.closed, b.then = true, then
@@ -75,16 +75,16 @@ func (b *callbacks) close(then func()) {
 	}
 }
 
-// muteLocked has no more replies sent, and ends what runs in the client.
-func (b *callbacks) muteLocked() {
+// endLocked stops further replies, and ends the context of the goroutines in the client.
+func (b *callbacks) endLocked() {
 	if b != nil {
-		b.muted = true
+		b.ended = true
 		b.cancel()
 	}
 }
 
-// enter reports whether the client may be called. Whoever was let in leaves.
-func (b *callbacks) enter() bool {
+// acquire reports whether the client may be called. After true the caller calls release.
+func (b *callbacks) acquire() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.closed {
@@ -93,7 +93,7 @@ func (b *callbacks) enter() bool {
 	return !b.closed
 }
 
-func (b *callbacks) leave() {
+func (b *callbacks) release() {
 	b.mu.Lock()
 	b.inside--
 	last := b.closed && b.inside == 0
@@ -117,8 +117,8 @@ func (h *printHeader) check() error {
 	}
 }
 
-// print passes a line on, within the limits that the agent should have applied, as boundConsole does. An agent that has
-// printed more than even one with a lying worker would breaks the rules.
+// print passes a line on, within the limits of the console. The agent should have applied these limits, but a worker may lie to it.
+// An agent that prints twice as much breaks the rules.
 func (b *callbacks) print(level string, line []byte) error {
 	if b == nil || !b.stream {
 		return fmt.Errorf("%w: a line of a call that does not stream", errProtocol)
@@ -129,10 +129,10 @@ func (b *callbacks) print(level string, line []byte) error {
 	if b.lines > 2*limits.ConsoleLines+1 || b.bytes > limits.headerLimit() {
 		return fmt.Errorf("%w: call %d prints without end", errProtocol, b.call)
 	}
-	if b.full || !b.enter() {
+	if b.full || !b.acquire() {
 		return nil
 	}
-	defer b.leave()
+	defer b.release()
 	if b.lines > limits.ConsoleLines || b.bytes > limits.ConsoleBytes {
 		b.full = true
 		level, text = "warn", consoleClosing
@@ -157,7 +157,7 @@ type callbackHeader struct {
 	Name     string `json:"name"`
 }
 
-// start asks the client, in a goroutine, or refuses to.
+// start calls the client in a goroutine of its own, or refuses the callback.
 func (b *callbacks) start(h callbackHeader, args json.RawMessage) error {
 	if b == nil || len(b.names) == 0 {
 		return fmt.Errorf("%w: a callback of call %d, which has none", errProtocol, h.ID)
@@ -171,9 +171,9 @@ func (b *callbacks) start(h callbackHeader, args json.RawMessage) error {
 		cb.reply(nil, &replyError{Message: refusal})
 		return nil
 	}
-	if b.enter() {
+	if b.acquire() {
 		go func() {
-			defer b.leave()
+			defer b.release()
 			value, err := b.client.Callback(b.ctx, cb.name, cb.args)
 			cb.reply(value, replyErrorOf(err))
 		}()
@@ -181,8 +181,8 @@ func (b *callbacks) start(h callbackHeader, args json.RawMessage) error {
 	return nil
 }
 
-// admit counts a callback. It reports whether too many are open; an agent should not let it come to that,
-// and certainly not to twice as many.
+// admit counts a callback. It reports whether too many are open, which an agent should prevent. With twice as many the agent breaks the
+// rules.
 func (b *callbacks) admit(cb *callback) (crowded bool, err error) {
 	b.link.mu.Lock()
 	defer b.link.mu.Unlock()
@@ -199,7 +199,7 @@ func (b *callbacks) admit(cb *callback) (crowded bool, err error) {
 	return b.open > maxCallbacks || b.openBytes > most, nil
 }
 
-// refusal says why the client is not asked; "" where it is.
+// refusal returns why a callback is refused, or "" if the client is to be called.
 func (cb *callback) refusal(crowded bool) string {
 	name := clip(cb.name, maxCallbackName)
 	switch {
@@ -251,7 +251,7 @@ func (cb *callback) reply(value json.RawMessage, failed *replyError) {
 		failed = &replyError{Message: fmt.Sprintf("the answer to host.%s has no room: too many wait to be sent", cb.name)}
 	}
 	o, err := cb.encode(value, failed)
-	if err != nil { // what the client answered is no JSON
+	if err != nil { // the client's answer is no JSON
 		o, err = cb.encode(nil, &replyError{Message: fmt.Sprintf("the answer to host.%s is no JSON", cb.name)})
 	}
 	l := cb.of.link
@@ -277,12 +277,12 @@ func (cb *callback) reserve(n int) bool {
 	return true
 }
 
-// departLocked closes the callback, whether anybody still waits for the reply or not.
+// departLocked closes the callback. The reply is left out if the call has ended.
 func (cb *callback) departLocked(*outgoing) bool {
 	cb.of.open--
 	cb.of.openBytes -= len(cb.args)
 	cb.of.link.outbox.replyBytes -= cb.replyBytes
-	return !cb.of.muted
+	return !cb.of.ended
 }
 
 // encode makes the reply. The value is not copied.

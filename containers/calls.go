@@ -72,7 +72,7 @@ type pendingCall struct {
 // inSession tells of a call in a session that another call has opened.
 func (p *pendingCall) inSession() bool { return p.session != nil && !p.opens }
 
-// calls are those of a container that wait, and those that the agent may be at.
+// calls holds the calls of a container: the ones that wait, and the ones that the agent may be running.
 //
 //	start ─► startWaiting ─► send ─► submit ─► link.unlock
 //	                                              ┆
@@ -88,12 +88,12 @@ type calls struct {
 
 	// link.mu guards what follows.
 	waiting []*pendingCall          // in the order in which they came
-	pending map[uint64]*pendingCall // the agent was sent them, or will be
-	atAgent int                     // calls that have a slot: those pending, and those that start
+	pending map[uint64]*pendingCall // by id, from submit to the agent's answer
+	atAgent int                     // calls that have a slot: the pending ones, and the ones that start
 	lastID  uint64
 	late    int           // frames about answered calls since the last answer
 	timer   *time.Timer   // calls checkDue; nil until there is a call
-	timerAt time.Duration // when it does, on the clock of link.activity; 0: it is not set
+	timerAt time.Duration // when the timer fires, on the clock of link.activity; 0: it is not set
 }
 
 func newCalls(l *link, s *sessions, st *streams) *calls {
@@ -103,7 +103,7 @@ func newCalls(l *link, s *sessions, st *streams) *calls {
 	}
 }
 
-// start puts a call in line, and sends it if it may be sent now.
+// start adds a call to the waiting ones, and sends it if it may be sent now.
 func (c *calls) start(p *pendingCall) {
 	c.link.mu.Lock()
 	err := c.refusalLocked(p)
@@ -151,8 +151,8 @@ func (c *calls) startWaiting() {
 	}
 }
 
-// nextLocked takes a call out of the line that may be sent now, with a slot for it, or one whose session has ended, with its
-// error.
+// nextLocked takes a call out of waiting: one that may be sent now, which gets a slot, or one whose session has ended, with the error
+// to complete it with. It returns nil if there is none.
 func (c *calls) nextLocked() (*pendingCall, error) {
 	for i, p := range c.waiting {
 		switch {
@@ -183,7 +183,7 @@ func (c *calls) acquireLocked(p *pendingCall) {
 	}
 }
 
-// releaseLocked gives the slot back.
+// releaseLocked gives the slot of a call back.
 func (c *calls) releaseLocked(p *pendingCall) {
 	c.atAgent--
 	if p.inSession() {
@@ -191,7 +191,7 @@ func (c *calls) releaseLocked(p *pendingCall) {
 	}
 }
 
-// send makes the frame of a call and submits it, behind those of its bundle where the agent does not hold that.
+// send makes the frame of a call and submits it. The frames of its bundle come first if the agent does not hold the bundle.
 func (c *calls) send(p *pendingCall) {
 	p.callbacks = newCallbacks(c.link, p.id, p.job)
 	p.connections.network = p.job.Network
@@ -252,26 +252,26 @@ func (c *calls) submit(p *pendingCall, o outgoing) {
 	c.link.mu.Unlock()
 }
 
-// departLocked notes that the agent may have begun with the call.
+// departLocked notes that the agent may start the call from now on.
 func (p *pendingCall) departLocked(*outgoing) bool {
 	p.sent = true
 	return true
 }
 
-// claimLocked reports whether the caller is the one to complete the call, which is then the caller's duty.
+// claimLocked returns true to its first caller, which then has to complete the call, and false to all others.
 func (p *pendingCall) claimLocked() bool {
 	if p.completed {
 		return false
 	}
 	p.completed = true
-	p.callbacks.muteLocked()
+	p.callbacks.endLocked()
 	if p.inSession() {
 		p.session.calling = false
 	}
 	return true
 }
 
-// complete calls done, once nothing runs in the client any more. Whoever has claimed the call does so, and holds no lock.
+// complete calls done when no goroutine is in the client any more. The caller has claimed the call and holds no lock.
 func (p *pendingCall) complete(o outcome) {
 	if p.callbacks == nil {
 		p.done(o.result, o.err)
@@ -280,9 +280,9 @@ func (p *pendingCall) complete(o outcome) {
 	p.callbacks.close(func() { p.done(o.result, o.err) })
 }
 
-// answered takes the call that waits for an answer with this id, once, and gives its slot back. It gives nil where there is
-// none: a call that was not sent yet cannot be answered, and only one in a session can have missed the session. With
-// claimed the caller completes the call.
+// answered removes the pending call with this id and gives its slot back. It returns nil if no such call can have this answer: a call
+// that was not sent yet has none, and only a call in a session can have missed its session. If claimed is true the caller completes
+// the call.
 func (c *calls) answered(id uint64, missed bool) (_ *pendingCall, claimed bool) {
 	c.link.mu.Lock()
 	defer c.link.unlock()
@@ -300,7 +300,8 @@ func (c *calls) answered(id uint64, missed bool) (_ *pendingCall, claimed bool) 
 	return p, p.claimLocked()
 }
 
-// find gives the call that a frame of the agent is about, or nil where it has been answered.
+// find returns the call that a frame of the agent is about, or nil if the call has been answered. The error says that the frame breaks
+// the rules.
 func (c *calls) find(id uint64) (*pendingCall, error) {
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()
@@ -317,7 +318,7 @@ func (c *calls) find(id uint64) (*pendingCall, error) {
 	return p, nil
 }
 
-// unstopped reports whether the agent is at a call that it was not told to stop.
+// unstopped reports whether the agent has a call that it was not told to stop.
 func (c *calls) unstopped() bool {
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()
@@ -349,14 +350,14 @@ func (p *pendingCall) Cancel() {
 	}
 }
 
-// wasStopped tells of a call that was cancelled or past its deadline.
+// wasStopped reports whether the call was cancelled or exceeded its deadline.
 func (p *pendingCall) wasStopped() bool {
 	p.calls.link.mu.Lock()
 	defer p.calls.link.mu.Unlock()
 	return p.cancelled || p.stopped
 }
 
-// cancelLocked has the agent stop a call, whose answer counts for another moment.
+// cancelLocked tells the agent to stop a call. The agent's answer counts for cancelAnswer more.
 func (c *calls) cancelLocked(p *pendingCall) {
 	c.stopLocked(p, errUncancelled)
 	p.phase = cancelling
@@ -367,18 +368,18 @@ type cancelHeader struct {
 	ID uint64 `json:"id"`
 }
 
-// stopLocked tells the agent to stop a call, and to give a sign of life. Where it does only the latter within
-// cancelGrace, the link dies of cause.
+// stopLocked tells the agent to stop a call, and sends a ping. If the agent answers only the ping within cancelGrace, the link dies of
+// cause.
 func (c *calls) stopLocked(p *pendingCall, cause error) {
 	p.stopped, p.stoppedAt, p.cause = true, c.link.activity.now(), cause
-	p.callbacks.muteLocked()
+	p.callbacks.endLocked()
 	c.streams.endLocked(&p.connections)
 	c.link.postLocked(outgoing{head: encodeNumbers(kindCancel, cancelHeader{ID: p.id})})
 	c.link.pingLocked()
 }
 
-// dueLocked sets when a call is looked at again. One timer does for all calls. It goes off at the earliest time that was set
-// since it last did, also where the call of that time was answered meanwhile.
+// dueLocked sets the time at which a call is checked again. All calls share one timer. It fires at the earliest time that was set since
+// it fired last, also if that call has been answered meanwhile.
 func (c *calls) dueLocked(p *pendingCall, at time.Duration) {
 	p.due = at
 	if c.timerAt != 0 && c.timerAt <= at {
@@ -392,7 +393,7 @@ func (c *calls) dueLocked(p *pendingCall, at time.Duration) {
 	}
 }
 
-// checkDue looks at the calls whose phase has lasted too long.
+// checkDue ends the phases that have lasted too long. The timer calls it.
 func (c *calls) checkDue() {
 	var late, cancelled []*pendingCall
 	var cause error
@@ -431,14 +432,14 @@ func (c *calls) checkDue() {
 	}
 }
 
-// abandonLocked adds a call to those that are to be completed without an answer.
+// abandonLocked claims a call and adds it to list, whose calls are then completed without an answer.
 func (c *calls) abandonLocked(list []*pendingCall, p *pendingCall) []*pendingCall {
 	p.phase, p.due = abandoned, p.stoppedAt+cancelGrace
 	p.claimLocked()
 	return append(list, p)
 }
 
-// loseAllLocked follows the end of the container. It gives the calls that are to be completed with that.
+// loseAllLocked removes all calls when the container has died. It returns the ones that the caller has to complete.
 func (c *calls) loseAllLocked() []*pendingCall {
 	if c.timer != nil {
 		c.timer.Stop()

@@ -39,8 +39,8 @@ type link struct {
 	cause  error // why the link is dead; nil while it lives
 	pinged bool  // the agent owes a pong
 	outbox outbox
-	busy   bool // somebody writes; batch is that goroutine's
-	full   bool // the agent has not taken what was written; drained follows
+	busy   bool // a goroutine writes; only that uses batch
+	full   bool // the agent has not taken all that was written; drained will be called
 	batch  batch
 
 	onDrained func() // drained, made once
@@ -50,13 +50,13 @@ func newLink(p Process, limits *Limits, log zerolog.Logger) *link {
 	return &link{process: p, limits: limits, log: log, activity: activity{since: time.Now()}, dead: make(chan struct{})}
 }
 
-// startWriting says what the agent reads from. It comes before anything is posted.
+// startWriting sets the writer that leads to the agent. It is called before anything is posted.
 func (l *link) startWriting(to io.Writer) {
 	l.writer = nonblock.NewWriter(&watched{to, l.fail})
 	l.onDrained = l.drained
 }
 
-// fail makes the link dead. The first cause counts. Whoever owns the link then completes what was under way.
+// fail makes the link dead. Only the first cause counts. Container.run then completes all calls.
 func (l *link) fail(cause error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -76,7 +76,7 @@ func (l *link) lost() *call.LostError {
 
 func (l *link) lostLocked() *call.LostError { return &call.LostError{Cause: l.cause} }
 
-// postLocked puts a frame into the outbox, but not on a dead link, where nothing leaves any more.
+// postLocked puts a frame into the outbox. On a dead link it does nothing.
 func (l *link) postLocked(o outgoing) {
 	if l.cause == nil {
 		l.outbox.frames = append(l.outbox.frames, o)
@@ -98,7 +98,7 @@ func (l *link) pingLocked() {
 	}
 }
 
-// pong takes the agent's sign of life.
+// pong notes the agent's answer to a ping. A pong without a ping breaks the rules.
 func (l *link) pong() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -109,8 +109,8 @@ func (l *link) pong() error {
 	return nil
 }
 
-// unlock releases the lock and writes what is in the outbox, if nobody else does. It does not wait for the agent. The caller
-// holds no other lock.
+// unlock releases the lock, and writes the frames in the outbox unless another goroutine does. It does not wait for the agent. The
+// caller holds no other lock.
 func (l *link) unlock() {
 	if l.busy || l.full || l.outbox.empty() {
 		l.mu.Unlock()
@@ -129,13 +129,13 @@ func (l *link) unlock() {
 	go l.write()
 }
 
-// flush writes what is in the outbox, for those who have posted and could not use unlock.
+// flush writes the frames in the outbox. It is for callers that have posted while they held another lock.
 func (l *link) flush() {
 	l.mu.Lock()
 	l.unlock()
 }
 
-// write writes until nothing is left that the agent takes.
+// write writes batches until the outbox is empty or the agent takes no more.
 func (l *link) write() {
 	defer l.writing.Done()
 	l.mu.Lock()
@@ -162,11 +162,11 @@ func (l *link) writeBatchLocked() bool {
 // drained is called when the agent has taken what was written.
 func (l *link) drained() {
 	l.mu.Lock()
-	l.full = l.writer.AfterDrain(l.onDrained) // somebody may have written meanwhile
+	l.full = l.writer.AfterDrain(l.onDrained) // another goroutine may have written meanwhile
 	l.unlock()
 }
 
-// watched reports the errors of writes that the Writer makes later.
+// A watched passes on writes and reports their errors to fail, also those of writes that nonblock.Writer makes later.
 type watched struct {
 	to   io.Writer
 	fail func(error)
@@ -188,16 +188,16 @@ func (w *watched) SyscallConn() (syscall.RawConn, error) {
 	return nil, syscall.EINVAL
 }
 
-// activity knows when something of the agent was last read, on a clock that begins with the container.
+// activity knows when bytes of the agent were last read. Its clock starts with the container.
 type activity struct {
 	since time.Time
 	at    atomic.Int64 // ns
 }
 
-// note says that something was read now.
+// note notes that bytes were read now.
 func (a *activity) note() { a.at.Store(int64(a.now())) }
 
-// last is when something was last read. No two reads that an interval lies between have the same.
+// last returns when bytes were last read.
 func (a *activity) last() time.Duration { return time.Duration(a.at.Load()) }
 
 func (a *activity) now() time.Duration     { return time.Since(a.since) }
@@ -205,7 +205,7 @@ func (a *activity) silence() time.Duration { return a.now() - a.last() }
 
 var errAgentEnded = errors.New("the agent ended")
 
-// endOf says what a failed read means: an end of file has nothing to add to that.
+// endOf returns the error of a link whose read failed. The text of an end of file would add nothing.
 func endOf(err error) error {
 	if err == io.EOF {
 		return errAgentEnded

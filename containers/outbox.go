@@ -12,31 +12,34 @@ const (
 	keptFrames = 256 // places of an outbox that is used again; a crowd of replies leaves no larger one
 )
 
-// An outgoing is what the agent gets in one piece: a frame, and in front of it others that it depends on.
+// An outgoing is a frame for the agent, with the frames before it that it depends on. They are written together.
 type outgoing struct {
 	before     [][]byte // whole frames together
 	head, body []byte
-	departure  departure // nil: nothing depends on when the frame leaves
+	departure  departure // told when the frame is about to be written; or nil
 }
 
 // A departure is told that its frame is about to be written.
 type departure interface {
-	// departLocked may still change the frame. With false the frame is left out.
+	// departLocked may still change the frame. If it returns false, the frame is not written.
 	departLocked(o *outgoing) bool
 }
 
 // A source has a frame of data to be written.
 type source interface {
-	// dataLocked gives the frame, which stays as it is until written is called, or nil where it is not wanted any more.
+	// dataLocked returns the frame, which does not change until written is called, or nil if it is not wanted any more.
 	dataLocked() []byte
 
-	// written follows dataLocked when the frame has left, or is lost because the link is dead. It does not wait.
+	// written is called after dataLocked, when the frame was written or the link is dead. It does not wait.
 	written()
 }
 
-// An outbox holds what waits to be written. It is bounded by what puts frames into it: calls and cancels by the calls that
-// the agent may be at, replies by replyBytes and by the callbacks that may be open, closes by the sessions, pings by one
-// at a time, and a stream has four frames at most.
+// An outbox holds the frames that wait to be written. It has no bound of its own. Its callers bound it:
+//   - calls and cancels by the agent's concurrency;
+//   - replies by replyBytes and by the callbacks that may be open;
+//   - closes by the sessions;
+//   - a ping by the one that is not answered;
+//   - frames of a stream by four.
 type outbox struct {
 	frames     []outgoing // in this order
 	data       []source   // behind frames; each source is in it once
@@ -45,7 +48,7 @@ type outbox struct {
 
 func (b *outbox) empty() bool { return len(b.frames) == 0 && len(b.data) == 0 }
 
-// A batch is what leaves in one write.
+// A batch holds the frames of one write.
 type batch struct {
 	pieces  [][]byte
 	bytes   int
@@ -63,7 +66,7 @@ func (b *batch) add(pieces ...[]byte) {
 
 func (b *batch) full() bool { return b.bytes >= batchBytes || len(b.pieces) >= batchPieces }
 
-// written empties the batch, which may be used again. What large frames are made of is not kept.
+// written empties the batch, so that it can be used again. It holds on to no frame.
 func (b *batch) written() {
 	for _, s := range b.sources {
 		s.written()
@@ -73,9 +76,8 @@ func (b *batch) written() {
 	b.pieces, b.bytes, b.sources = b.pieces[:0], 0, b.sources[:0]
 }
 
-// gatherLocked moves frames to an empty batch: those that wait, in order, and behind the last of them a little data of the
-// sources that have waited longest. Data goes behind the frames that came before it, since the agent knows of no stream
-// whose opened it has not seen.
+// gatherLocked moves frames to an empty batch, in their order. If all frames fit, data follows, of the sources that have waited longest.
+// Data comes after all frames, since the agent has to see that a stream was opened before it gets data of the stream.
 func (b *outbox) gatherLocked(to *batch) {
 	n := 0
 	for n < len(b.frames) && !to.full() {

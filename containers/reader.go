@@ -230,7 +230,7 @@ func (r *reader) data(f frame) error {
 	if err != nil {
 		return err
 	}
-	return r.streams.take(f.kind, number, len(data), func(s *stream) error { return s.takeLocked(data) })
+	return r.streams.dispatch(f.kind, number, len(data), func(s *stream) error { return s.receiveLocked(data) })
 }
 
 func (r *reader) credit(f frame) error {
@@ -238,7 +238,7 @@ func (r *reader) credit(f frame) error {
 	if err := f.decode(r.link.limits, &h); err != nil {
 		return err
 	}
-	return r.streams.take(f.kind, h.Stream, 1, func(s *stream) error { return s.grantedLocked(h.Bytes) })
+	return r.streams.dispatch(f.kind, h.Stream, 1, func(s *stream) error { return s.grantedLocked(h.Bytes) })
 }
 
 func (r *reader) streamFrame(f frame, take func(*stream) error) error {
@@ -246,5 +246,5 @@ func (r *reader) streamFrame(f frame, take func(*stream) error) error {
 	if err := f.decode(r.link.limits, &h); err != nil {
 		return err
 	}
-	return r.streams.take(f.kind, h.Stream, 1, take)
+	return r.streams.dispatch(f.kind, h.Stream, 1, take)
 }

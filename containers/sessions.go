@@ -19,24 +19,24 @@ type sessions struct {
 	link *link
 
 	// link.mu guards what follows.
-	live map[uint64]*session // that the agent was told to open and has not said to have ended
-	last uint64              // number of the newest
+	live map[uint64]*session // sessions that the agent was told to open, until it says that they have ended
+	last uint64              // number of the newest session
 }
 
-// A session is the daemon's side of a context that the agent keeps. Its calls are sent one at a time: the next one goes when
-// the agent has answered the one before.
+// A session is the daemon's side of a context in the agent. Its calls are sent one at a time: the next call is sent when the agent
+// has answered the one before.
 type session struct {
 	sessions *sessions
-	closed   chan struct{} // closed when it takes no calls any more; link.mu guards the closing
-	done     chan struct{} // closed when the agent has nothing of it any more
+	closed   chan struct{} // closed when the session takes no calls any more; link.mu guards the closing
+	done     chan struct{} // closed when the agent has ended the session
 
 	// link.mu guards what follows.
 	id       uint64
-	bundle   string      // that the agent has to hold until the session has ended; "" for none
+	bundle   string      // the agent has to hold it until the session has ended; "" for none
 	opened   bool        // the call that opens it was answered
 	calling  bool        // a call in it is not done
 	busy     bool        // the agent is at a call in it
-	lost     error       // why the container died, where that is what ended it
+	lost     error       // why the container died, if its death ended the session
 	unclosed *time.Timer // ends the container when a closed session goes on
 }
 
@@ -44,13 +44,13 @@ func newSession(s *sessions) *session {
 	return &session{sessions: s, closed: make(chan struct{}), done: make(chan struct{})}
 }
 
-// sessionHeader is that of close and ended.
+// sessionHeader is the header of close and ended.
 type sessionHeader struct {
 	Session uint64 `json:"session"`
 }
 
-// close refuses calls from now on and has the agent end the session. An agent that does not is ended. It reports false
-// of a session that was closed already.
+// close refuses further calls and tells the agent to end the session. If the agent does not end it in time, the container is ended.
+// close returns false if the session was closed already.
 func (s *session) close() bool {
 	l := s.sessions.link
 	l.mu.Lock()
@@ -59,7 +59,7 @@ func (s *session) close() bool {
 		return false
 	}
 	close(s.closed)
-	if s.sessions.live[s.id] == s { // else the agent has not heard of it
+	if s.sessions.live[s.id] == s { // else the agent was not told to open it
 		asked := l.activity.now()
 		s.unclosed = time.AfterFunc(cancelGrace, func() { s.checkClosed(asked) })
 		l.postLocked(outgoing{head: encodeNumbers(kindClose, sessionHeader{Session: s.id})})
@@ -68,18 +68,18 @@ func (s *session) close() bool {
 	return true
 }
 
-// checkClosed ends the container of a session that goes on, unless the agent has said nothing since it was asked to end
-// the session. Whether it is slow or dead is for health to find out.
+// checkClosed ends the container if the session still goes on. An agent that has sent nothing since it was told to end the session
+// may be slow or dead; health finds that out, and checkClosed waits.
 func (s *session) checkClosed(asked time.Duration) {
 	l := s.sessions.link
 	l.mu.Lock()
 	goesOn := s.sessions.live[s.id] == s
-	heard := l.activity.last() >= asked
-	if goesOn && !heard {
+	active := l.activity.last() >= asked
+	if goesOn && !active {
 		s.unclosed.Reset(cancelGrace)
 	}
 	l.mu.Unlock()
-	if goesOn && heard {
+	if goesOn && active {
 		l.fail(errUnclosed)
 	}
 }
@@ -104,7 +104,7 @@ func (s *session) endErrorLocked() error {
 // openLocked notes that the agent is about to be told to open a session.
 func (s *sessions) openLocked(opened *session) { s.live[opened.id] = opened }
 
-// ended takes the agent's word that it has nothing of a session any more.
+// ended notes that the agent has ended a session.
 func (s *sessions) ended(id uint64) (*session, error) {
 	s.link.mu.Lock()
 	defer s.link.mu.Unlock()
@@ -117,7 +117,7 @@ func (s *sessions) ended(id uint64) (*session, error) {
 	return ended, nil
 }
 
-// endAllLocked follows the end of the container.
+// endAllLocked ends all sessions when the container has died of cause.
 func (s *sessions) endAllLocked(cause error) {
 	for _, each := range s.live {
 		each.endLocked(cause)
@@ -125,7 +125,7 @@ func (s *sessions) endAllLocked(cause error) {
 	clear(s.live)
 }
 
-// endLocked notes that the agent has the session no more; lost is nil where the container lives on.
+// endLocked notes that the agent has ended the session. lost is why the container died, nil if it lives.
 func (s *session) endLocked(lost error) {
 	if s.unclosed != nil {
 		s.unclosed.Stop()

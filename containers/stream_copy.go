@@ -20,7 +20,7 @@ import (
 //	  Network.Dial
 //	  open                      tells the agent
 //	  upload                    agent → connection, in a goroutine
-//	    take, conn.Write, grant
+//	    arrivedData, conn.Write, grant
 //	  download                  connection → agent
 //	    waitForCredit, conn.Read, send
 //	  close
@@ -80,7 +80,7 @@ func (s *stream) upload(conn net.Conn, idle *time.Timer) {
 	var spare []byte
 	refused := false
 	for {
-		data, finished := s.take(spare)
+		data, finished := s.arrivedData(spare)
 		switch {
 		case len(data) > 0:
 			if !refused {
@@ -106,8 +106,8 @@ func (s *stream) upload(conn net.Conn, idle *time.Timer) {
 	}
 }
 
-// take gives what has arrived, and leaves spare in its place.
-func (s *stream) take(spare []byte) (data []byte, finished bool) {
+// arrivedData returns the data that has arrived, and whether the agent has finished. spare is the buffer for the data to come.
+func (s *stream) arrivedData(spare []byte) (data []byte, finished bool) {
 	s.streams.link.mu.Lock()
 	defer s.streams.link.mu.Unlock()
 	data, s.pending = s.pending, spare

@@ -77,10 +77,10 @@ type streams struct {
 	running sync.WaitGroup // goroutines, which the reader starts
 
 	// link.mu guards what follows.
-	open map[uint32]*stream // that the agent has opened and was not told the end of
-	last uint32             // number of the newest
+	open map[uint32]*stream // streams that the agent has opened, until it is told that they are closed
+	last uint32             // number of the newest stream
 
-	// late is how many bytes and frames may still come of streams that are closed here, from before the agent knew.
+	// late is how many bytes of data and other frames the agent may still have sent about streams that are closed here.
 	late int
 }
 
@@ -88,13 +88,13 @@ func newStreams(l *link) *streams {
 	return &streams{link: l, dialing: rate.NewLimiter(streamRate, streamBurst), open: make(map[uint32]*stream)}
 }
 
-// connections is what a call has of streams.
+// connections are the streams of one call.
 type connections struct {
-	network call.Network // nil: they are refused
+	network call.Network // nil: streams are refused
 
 	// link.mu guards what follows.
 	ended bool // the call was answered, or the agent told to stop it
-	open  int  // streams that the agent was not told the end of
+	open  int  // streams that the agent was not told the end of yet
 }
 
 // A stream is a connection of a script.
@@ -141,9 +141,8 @@ func newStream(s *streams, of *connections, number uint32) *stream {
 	return n
 }
 
-// admit takes the number of a stream that the agent opens for a call, or closes it again where the call has no network.
-// An agent counts what is open, as it is told to, so more than may be is against the rules. It gives nil for a stream
-// that is closed, and on a dead link.
+// admit registers a stream that the agent opens for a call. If the call has ended or has no network, it closes the stream again and
+// returns nil. On a dead link it returns nil, too. The agent counts its open streams, so too many of them break the rules.
 func (s *streams) admit(of *connections, h openHeader) (*stream, error) {
 	s.link.mu.Lock()
 	defer s.link.unlock()
@@ -192,9 +191,9 @@ func (s *streams) closeAllLocked() {
 	}
 }
 
-// take takes what the agent says of a stream that it has opened, by a frame that counts for so much. One that is closed
-// here may live on there for a while, in which no more can come than it was allowed to send.
-func (s *streams) take(k kind, number uint32, counts int, take func(*stream) error) error {
+// dispatch calls take with the open stream that a frame of the agent is about. A stream that is closed here may still be open in the
+// agent for a while. Its frames are ignored; they count against late, each by counts, since the agent can have sent only so many.
+func (s *streams) dispatch(k kind, number uint32, counts int, take func(*stream) error) error {
 	s.link.mu.Lock()
 	defer s.link.unlock()
 	if number == 0 || number > s.last {
@@ -210,8 +209,8 @@ func (s *streams) take(k kind, number uint32, counts int, take func(*stream) err
 	return take(of)
 }
 
-// takeLocked takes data from the agent.
-func (s *stream) takeLocked(data []byte) error {
+// receiveLocked adds data of the agent to pending.
+func (s *stream) receiveLocked(data []byte) error {
 	if !s.opened || s.finished || len(data) > s.room {
 		return fmt.Errorf("%w: %d bytes of stream %d, where %d are granted", errProtocol, len(data), s.number, s.room)
 	}
@@ -221,7 +220,7 @@ func (s *stream) takeLocked(data []byte) error {
 	return nil
 }
 
-// grantedLocked takes the agent's word that it takes n bytes more.
+// grantedLocked notes that the agent grants n bytes more.
 func (s *stream) grantedLocked(n int) error {
 	if !s.opened || n <= 0 || n > windowToAgent-s.credit {
 		return fmt.Errorf("%w: credit of %d bytes for stream %d, which has %d", errProtocol, n, s.number, s.credit)
@@ -231,7 +230,7 @@ func (s *stream) grantedLocked(n int) error {
 	return nil
 }
 
-// finishedLocked takes the agent's word that it sends no more.
+// finishedLocked notes that the agent sends no more data.
 func (s *stream) finishedLocked() error {
 	if !s.opened || s.finished {
 		return fmt.Errorf("%w: the end of stream %d, which is not open", errProtocol, s.number)
@@ -241,7 +240,7 @@ func (s *stream) finishedLocked() error {
 	return nil
 }
 
-// abortedLocked takes the agent's word that it neither sends nor takes more. What was sent before is still written.
+// abortedLocked notes that the agent neither sends nor takes more data. The data that it has sent is still written.
 func (s *stream) abortedLocked() error {
 	switch {
 	case s.aborted:
@@ -256,7 +255,7 @@ func (s *stream) abortedLocked() error {
 	return nil
 }
 
-// close closes the stream, whatever it is at. The script is told of an error.
+// close closes the stream in any state. The script gets err, if it is not nil.
 func (s *stream) close(err error) {
 	s.streams.link.mu.Lock()
 	defer s.streams.link.unlock()
@@ -299,8 +298,8 @@ func encodeClosed(number uint32, err error) []byte {
 	return encoded
 }
 
-// underWayLocked is what of the agent's may come yet when the stream is closed: an abort, and of a stream that was opened
-// the finish, the data that was granted, and credit for what it got, a frame for each byte at worst.
+// underWayLocked returns how much of late a stream adds when it is closed. The agent may have sent an abort. For a stream that was
+// opened it may also have sent a finish, the data that was granted, and a frame of credit for each byte that it got.
 func (s *stream) underWayLocked() int {
 	switch {
 	case s.aborted: // it knows

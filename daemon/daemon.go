@@ -30,14 +30,8 @@ import (
 	"github.com/jsd-project/jsd/tenants"
 )
 
-const (
-	headerTime = 10 * time.Second // for a client to send its request's header
-	readTime   = 30 * time.Second // and the rest of it; package rpc has a rule of its own for scripts
-	writeTime  = time.Minute      // for a client to take an answer, likewise
-	idleTime   = 2 * time.Minute  // that a connection may be kept between requests
-	maxHeader  = 16 << 10         // bytes of a header, which costs four times as much, and before it is known whose it is
-	closeTime  = 20 * time.Second // for containers to be removed when the daemon ends
-)
+// closeTime bounds the removal of containers when the daemon ends.
+const closeTime = 20 * time.Second
 
 // Options are what the program around a daemon decides, and no setting.
 type Options struct {
@@ -207,7 +201,7 @@ func (d *Daemon) openDriver(ctx context.Context) (err error) {
 func (d *Daemon) closeContainers() (err error) {
 	remove, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
-	defer context.AfterFunc(remove, d.driver.giveUp)()
+	defer context.AfterFunc(remove, d.driver.stopWaiting)()
 	if d.scheduler != nil {
 		err = d.scheduler.Close(remove)
 	}
@@ -247,7 +241,7 @@ func (d *Daemon) serve(context.Context) error {
 		Listen: d.listener.Addr(), Origins: s.Origin, Hosts: s.Host, Authenticate: d.authenticate,
 		Modules: d.modules,
 		Limits:  d.limits, Policy: d.rpcPolicy,
-		MaxAllBundles: int64(s.AllBundles) << 20, KeepAllBytes: int64(max(s.Keep, keepAll)) << 20,
+		MaxAllBundles: int64(s.AllBundles) << 20, RetainAllBytes: int64(max(s.Keep, retainAll)) << 20,
 		MaxFrame: s.Frame, MaxConnections: s.Connections, MaxInFlight: s.InFlight, MaxBuffered: int64(s.Buffers) << 20,
 		Log: d.log, Observe: d.watched.observer(),
 	})

@@ -17,13 +17,13 @@ import (
 
 // A driver starts containers of one kind. What plain processes have nothing like is left out of a spec.
 type driver struct {
-	name    string
-	start   func(context.Context, docker.Spec) (containers.Process, error)
-	check   func(context.Context, docker.Spec) (imageID string, err error)      // whether it can start these
-	imageID func(ctx context.Context, image string) (imageID string, err error) // nil: there are no images
-	sweep   func(context.Context) (int, error)
-	giveUp  func()       // ends waiting for an engine that removes nothing
-	close   func() error // waits for what is still being removed, unless given up
+	name        string
+	start       func(context.Context, docker.Spec) (containers.Process, error)
+	check       func(context.Context, docker.Spec) (imageID string, err error)      // whether it can start these
+	imageID     func(ctx context.Context, image string) (imageID string, err error) // nil: there are no images
+	sweep       func(context.Context) (int, error)
+	stopWaiting func()       // ends waiting for an engine that removes nothing
+	close       func() error // waits for what is still being removed, unless given up
 }
 
 // openDriver gives the driver that --driver names, or that auto comes to here.
@@ -69,7 +69,7 @@ func openDocker(ctx context.Context, c *Settings, log zerolog.Logger) (*driver, 
 	}
 	return &driver{
 		name:  "docker",
-		start: d.Start, check: d.Check, imageID: d.ImageID, sweep: d.Sweep, giveUp: d.GiveUp,
+		start: d.Start, check: d.Check, imageID: d.ImageID, sweep: d.Sweep, stopWaiting: d.StopWaiting,
 		close: func() error { return errors.Join(d.Close(), claim.Close()) },
 	}, nil
 }
@@ -103,8 +103,8 @@ func openProcess(c *Settings, log zerolog.Logger) (*driver, error) {
 			}
 		},
 		// Processes end with the daemon that started them: nothing is left to sweep.
-		sweep:  func(context.Context) (int, error) { return 0, nil },
-		giveUp: func() {},
-		close:  d.Close,
+		sweep:       func(context.Context) (int, error) { return 0, nil },
+		stopWaiting: func() {},
+		close:       d.Close,
 	}, nil
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/jsd-project/jsd/scheduler"
 )
 
-// networked is the scheduler, where calls get what they connect through.
+// networked is the scheduler, which gets each call with its Network.
 type networked struct {
 	*scheduler.Scheduler
 	daemon *Daemon
@@ -44,7 +44,7 @@ func (s *networkedSession) Start(job *call.Call, done call.Done) call.Running {
 	return s.Session.Start(job, done)
 }
 
-// network is what a call of a tenant connects through.
+// network returns the call.Network of a call.
 func (d *Daemon) network(tenant string, job *call.Call) call.Network {
 	return &network{daemon: d, tenant: tenant, execution: job.Execution}
 }
@@ -60,7 +60,7 @@ type network struct {
 // second.
 const loggedConnections = 100
 
-// A connection is what is told of one that a script asked for.
+// A connection is what log and metrics say about a connection that a script asked for.
 type connection struct {
 	host           string
 	port           int
@@ -71,7 +71,7 @@ type connection struct {
 	number         int64 // in its call
 }
 
-// Dial judges by the policy as it is now.
+// Dial implements call.Network. It applies the policy that the tenant has now.
 func (n *network) Dial(ctx context.Context, host string, port int) (net.Conn, error) {
 	p := n.daemon.policies.Of(n.tenant)
 	e := &connection{host: host, port: port, began: time.Now(), outcome: egress.Connected, number: n.asked.Add(1)}

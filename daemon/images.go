@@ -102,3 +102,9 @@ func (d *Daemon) rollImage(ctx context.Context, p *tenants.Policy, refused map[s
 	}
 	return false
 }
+
+// update applies changed policies and images to the scheduler.
+func (d *Daemon) update() {
+	d.scheduler.Update()
+	d.profiles.forget(d.policies)
+}

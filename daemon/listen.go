@@ -10,11 +10,17 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// adminConnections bounds those to the admin address.
-const adminConnections = 100
+const (
+	headerTime = 10 * time.Second // for a client to send the header of its request
+	readTime   = 30 * time.Second // and the rest of the request; package rpc has a rule of its own for scripts
+	writeTime  = time.Minute      // for a client to take an answer; likewise
+	idleTime   = 2 * time.Minute  // for which a connection stays open between requests
+	maxHeader  = 16 << 10         // bytes of a header; it takes four times as much memory, before any credential is checked
 
-// newHTTPServer has the limits that every address has. Its connections take no more than a header and a
-// deadline each, whatever their clients do.
+	adminConnections = 100 // to the admin address
+)
+
+// newHTTPServer makes a server with the limits that hold at every address.
 func newHTTPServer(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           handler,
@@ -22,8 +28,8 @@ func newHTTPServer(handler http.Handler) *http.Server {
 	}
 }
 
-// endOfBody takes the deadline for reading away where nothing is left to read: when it passes, net/http
-// takes the client for gone, and ends what runs for it.
+// endOfBody removes the deadline for reading from requests without a body. When it passes, net/http assumes that the client has
+// disconnected, and ends the context of the request.
 func endOfBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength == 0 {
@@ -33,8 +39,8 @@ func endOfBody(next http.Handler) http.Handler {
 	})
 }
 
-// A limitedListener closes connections at once that are too many, before anything is kept for them. The
-// handler's bound is lower, so that there is room to say so by HTTP.
+// A limitedListener closes a connection at once if there are too many, before it takes memory. The handler's bound is lower, so that a
+// refusal by HTTP is the usual one.
 type limitedListener struct {
 	net.Listener
 	most   int64
@@ -76,10 +82,10 @@ func (c *limitedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// NetConn is for those who look for the connection below.
+// NetConn returns the connection below. nonblock.Under uses it.
 func (c *limitedConn) NetConn() net.Conn { return c.Conn }
 
-// CloseWrite is for net/http, whose last words a client could not read otherwise.
+// CloseWrite is for net/http, which calls it so that the client can read the last reply.
 func (c *limitedConn) CloseWrite() error {
 	if half, is := c.Conn.(interface{ CloseWrite() error }); is {
 		return half.CloseWrite()

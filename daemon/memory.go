@@ -6,19 +6,21 @@ import (
 	"sync"
 )
 
-// A MemoryListener takes connections from inside the process only.
+// A MemoryListener accepts connections from inside the process only. Its methods may be called from any goroutine.
 type MemoryListener struct {
 	conns  chan net.Conn
 	closed chan struct{}
 	close  func()
 }
 
+// NewMemoryListener makes a listener for Options.Listener.
 func NewMemoryListener() *MemoryListener {
 	l := &MemoryListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 	l.close = sync.OnceFunc(func() { close(l.closed) })
 	return l
 }
 
+// Accept waits for a Dial. After Close its error is net.ErrClosed.
 func (l *MemoryListener) Accept() (net.Conn, error) {
 	select {
 	case conn := <-l.conns:
@@ -28,14 +30,16 @@ func (l *MemoryListener) Accept() (net.Conn, error) {
 	}
 }
 
+// Close makes Accept and Dial return net.ErrClosed. It may be called again.
 func (l *MemoryListener) Close() error {
 	l.close()
 	return nil
 }
 
+// Addr returns an address of the network "memory".
 func (l *MemoryListener) Addr() net.Addr { return memoryAddress{} }
 
-// Dial fits http.Transport; there is one place to get to, whatever the address says.
+// Dial connects to the listener. It has the form of http.Transport.DialContext, and ignores network and address.
 func (l *MemoryListener) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	select {

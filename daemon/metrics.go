@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/jsd-project/jsd/call"
 	"github.com/jsd-project/jsd/egress"
 	"github.com/jsd-project/jsd/rpc"
 )
@@ -110,12 +111,12 @@ func (m *metrics) start(took time.Duration, err error) {
 // others is the tenant label of those that have none of their own, and a tenant of that name.
 const others = "other"
 
-// outcomeLabel is one of few: codes that the protocol does not know of are "other".
+// outcomeLabel is "ok", a code of the table, or "other" for any other code, so that there are few labels.
 func outcomeLabel(code int64) string {
 	switch {
 	case code == 0:
 		return "ok"
-	case code >= 1000 && code <= 1009, code == -32602, code == -32603:
+	case call.Code(code).IsKnown():
 		return strconv.FormatInt(code, 10)
 	default:
 		return others

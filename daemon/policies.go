@@ -7,14 +7,14 @@ import (
 	"github.com/jsd-project/jsd/tenants"
 )
 
-// keepAll is how many MiB the kept outcomes of all tenants take.
-const keepAll = 512
+// retainAll is how many MiB the retained outcomes of all tenants may take. A larger --keep raises it.
+const retainAll = 512
 
 func (c *Settings) openPolicies() (*tenants.Policies, error) {
 	policies, err := tenants.New(tenants.Config{
 		Defaults: c.Policy, Languages: rpc.Languages(), File: c.Tenants,
 		Bounds: tenants.Bounds{
-			"bundles": int64(c.AllBundles), "keep": int64(max(c.Keep, keepAll)),
+			"bundles": int64(c.AllBundles), "keep": int64(max(c.Keep, retainAll)),
 			"connections": int64(c.Connections), "inFlight": int64(c.InFlight), "frame": c.Frame,
 		},
 	})
@@ -29,9 +29,9 @@ func (d *Daemon) rpcPolicy(tenant string) rpc.Policy {
 	p := d.policies.Of(tenant)
 	return rpc.Policy{
 		Timeout: p.Timeout, MaxTimeout: p.MaxTimeout, CPUBudget: p.CPUBudget,
-		Memory: p.Memory, Languages: p.Languages, Once: p.Reuse == tenants.ReuseCall,
+		Memory: p.Memory, Languages: p.Languages, OneShot: p.Reuse == tenants.ReuseCall,
 		Sessions: p.Sessions, SessionIdle: p.SessionIdle, Bundles: int64(p.Bundles) << 20,
-		KeepTime: p.KeepTime, KeepBytes: int64(p.Keep) << 20,
+		RetainTime: p.KeepTime, RetainBytes: int64(p.Keep) << 20,
 		Connections: p.Connections, InFlight: p.InFlight, Frame: p.Frame,
 	}
 }

@@ -39,11 +39,11 @@ func (d *Daemon) followChanges(context.Context) error {
 //	          (a bad file changes nothing) ├─► update: new containers are of the new profiles,
 //	time ───► roll: another image? canary ─┘           the others are drained
 func (d *Daemon) keepUp(ctx context.Context) {
-	var look <-chan time.Time
+	var imageCheck <-chan time.Time
 	if every := d.settings.ImageCheck; every > 0 && d.driver.imageID != nil {
 		ticker := time.NewTicker(every)
 		defer ticker.Stop()
-		look = ticker.C
+		imageCheck = ticker.C
 	}
 	refused := map[string]string{} // images that did not start, by name: not tried again
 	for {
@@ -57,7 +57,7 @@ func (d *Daemon) keepUp(ctx context.Context) {
 			d.roll(ctx, refused)
 		case <-d.imageGone:
 			d.roll(ctx, refused)
-		case <-look:
+		case <-imageCheck:
 			d.roll(ctx, refused)
 		}
 	}
@@ -78,10 +78,4 @@ func (d *Daemon) reload(ctx context.Context) {
 	}
 	d.update()
 	d.log.Info().Str("file", d.settings.Tenants).Int("tenants", d.policies.Len()).Msg("read the tenants file again")
-}
-
-// update has the scheduler follow what policies and images are now.
-func (d *Daemon) update() {
-	d.scheduler.Update()
-	d.profiles.forget(d.policies)
 }

@@ -60,8 +60,8 @@ type Process struct {
 // Table is the table of settings as its rows.
 var Table = tenants.Table(reflect.TypeFor[Settings]())
 
-// resolve checks what belongs together and fills in what depends on the machine or on javascriptd's
-// environment: PORT (all addresses, with a credential such as SECRET), TIMEOUT (ms, also raises the maximum), NOLOGS.
+// Resolve fills in the settings that depend on the machine or on the environment variables of javascriptd, and checks all settings.
+// New needs resolved settings. The variables are PORT (all addresses, with a credential such as SECRET), TIMEOUT (ms, also raises the maximum), NOLOGS.
 // They stand behind the flags and variables of jsd's own.
 func (c *Settings) Resolve(environment func(string) string) error {
 	if port := environment("PORT"); port != "" && c.Listen == "" {
@@ -138,6 +138,21 @@ func (c *Settings) check() error {
 	return c.CheckFlags(rpc.Languages())
 }
 
+// DefaultAdmin is where jsd status looks, and where others are told to listen.
+const DefaultAdmin = "127.0.0.1:8766"
+
+// checkAdminListen refuses what others than this machine could reach: there is no credential.
+func checkAdminListen(address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("--admin-listen %s: has to be ADDRESS:PORT, such as %s", address, DefaultAdmin)
+	}
+	if !loopback.Is(host) {
+		return fmt.Errorf("--admin-listen %s: has to be a loopback address, such as %s: there is no credential for what it shows", address, DefaultAdmin)
+	}
+	return nil
+}
+
 // unguardedLoopback says that nobody but this machine can reach the daemon, and that anyone on it can.
 func (c *Settings) unguardedLoopback() bool {
 	host, _, _ := net.SplitHostPort(c.Listen)
@@ -162,7 +177,7 @@ func MachineMemory() int {
 	return int(uint64(info.Totalram) * uint64(info.Unit) >> 20)
 }
 
-// names leaves out what names nothing; nil stays nil, which is the default list. So a lone comma allows nothing.
+// names leaves out empty names. nil stays nil, which means the default list; so a single comma allows nothing.
 func names(list []string) []string {
 	if list == nil {
 		return nil

@@ -12,8 +12,8 @@ func NewAccount[O comparable](most int64) *Account[O] {
 	return &Account[O]{most: most, of: map[O]int64{}}
 }
 
-// Taken returns what all owners have taken.
-func (a *Account[O]) Taken() int64 { return a.taken }
+// Held returns what all owners have taken.
+func (a *Account[O]) Held() int64 { return a.taken }
 
 // Of returns what one owner has taken.
 func (a *Account[O]) Of(owner O) int64 { return a.of[owner] }
@@ -24,9 +24,9 @@ func (a *Account[O]) Owners() int { return len(a.of) }
 // Over reports whether all owners together have taken more than they may, as Add lets them.
 func (a *Account[O]) Over() bool { return a.taken > a.most }
 
-// Take takes n for an owner that may have most in all. If that is beyond this bound or that of all owners, it takes
+// Acquire takes n for an owner that may have most in all. If that is beyond this bound or that of all owners, it takes
 // nothing and returns false.
-func (a *Account[O]) Take(owner O, n, most int64) bool {
+func (a *Account[O]) Acquire(owner O, n, most int64) bool {
 	if a.of[owner]+n > most || a.taken+n > a.most {
 		return false
 	}

@@ -15,12 +15,12 @@ func TestAccount(t *testing.T) {
 	}{
 		{"a", 60, true}, {"a", 41, false}, {"a", 40, true}, {"b", 51, false}, {"b", 50, true}, {"c", 1, false}, {"a", -60, true}, {"c", 60, true},
 	} {
-		if got := a.Take(step.owner, step.n, 100); got != step.want {
+		if got := a.Acquire(step.owner, step.n, 100); got != step.want {
 			t.Errorf("step %d: got %v", i, got)
 		}
 	}
-	if a.Taken() != 150 || a.Of("a") != 40 || a.Over() {
-		t.Errorf("%d taken, %d of a", a.Taken(), a.Of("a"))
+	if a.Held() != 150 || a.Of("a") != 40 || a.Over() {
+		t.Errorf("%d taken, %d of a", a.Held(), a.Of("a"))
 	}
 	if owner, n := a.Largest(); owner != "c" || n != 60 {
 		t.Errorf("largest is %s with %d", owner, n)
@@ -32,8 +32,8 @@ func TestAccount(t *testing.T) {
 	for _, owner := range []string{"a", "b", "c"} {
 		a.Add(owner, -a.Of(owner))
 	}
-	if a.Taken() != 0 || a.Owners() != 0 {
-		t.Errorf("%d taken by %d owners", a.Taken(), a.Owners())
+	if a.Held() != 0 || a.Owners() != 0 {
+		t.Errorf("%d taken by %d owners", a.Held(), a.Owners())
 	}
 	if _, n := a.Largest(); n != 0 {
 		t.Errorf("the largest of none has %d", n)

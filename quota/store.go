@@ -45,7 +45,7 @@ func NewStore[O, K comparable, V any](most int64, order Order) *Store[O, K, V] {
 }
 
 // Size returns the size of all values.
-func (s *Store[O, K, V]) Size() int64 { return s.account.Taken() }
+func (s *Store[O, K, V]) Size() int64 { return s.account.Held() }
 
 // Len returns the number of values.
 func (s *Store[O, K, V]) Len() int {

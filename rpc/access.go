@@ -14,13 +14,13 @@ import (
 	"github.com/jsd-project/jsd/loopback"
 )
 
-// An access decides from where a request may come in, by nothing but itself and where it arrived, and has
-// somebody else say who it comes from. The Host is what the client says it is: it can keep a
-// request out, but never vouch for an Origin.
+// An access decides which HTTP requests are served, by their Host and Origin headers and by the address at which they arrived. It
+// leaves the identity to authenticate. The client chooses the Host header: a wrong one refuses a request, but the right one never
+// makes an Origin allowed.
 type access struct {
-	listen       netip.AddrPort // invalid where unknown, and judged like loopback
+	listen       netip.AddrPort // invalid: unknown, and treated like loopback
 	origins      []string       // in the form of ParseOrigin
-	hosts        []string       // names that the daemon goes by on loopback, beside loopback's own
+	hosts        []string       // Config.Hosts
 	authenticate func(*http.Request) (Identity, error)
 }
 
@@ -37,8 +37,8 @@ func newAccess(listen net.Addr, origins, hosts []string, authenticate func(*http
 	return a
 }
 
-// ParseOrigin brings an origin into the form in which origins are compared: lower case, without the
-// port that its scheme implies. An error says what a web page's origin looks like.
+// ParseOrigin returns an origin in the form in which origins are compared: lower case, without the port that its scheme implies. Its
+// error says what an origin looks like.
 func ParseOrigin(origin string) (string, error) {
 	u, err := url.Parse(strings.ToLower(origin))
 	if err != nil || u.Scheme == "" || u.Host == "" || u.User != nil ||
@@ -52,17 +52,17 @@ func ParseOrigin(origin string) (string, error) {
 	return u.Scheme + "://" + host, nil
 }
 
-// hostAllowed keeps web pages out whose own name was made to point to this machine: where the
-// daemon listens on loopback, it goes by loopback names only, and by those that a proxy in front has.
-func (a access) hostAllowed(host string) bool {
+// hostHeaderAllowed reports whether a request with this Host header is served. It defends against DNS rebinding, where a web page makes
+// its own name resolve to this machine: a daemon on loopback accepts only loopback names and Config.Hosts.
+func (a access) hostHeaderAllowed(host string) bool {
 	if a.listen.IsValid() && !a.listen.Addr().Unmap().IsLoopback() || IsLoopbackHost(host) {
 		return true
 	}
-	name, ok := hostName(host)
+	name, ok := hostHeaderName(host)
 	return ok && slices.ContainsFunc(a.hosts, func(own string) bool { return strings.EqualFold(own, name) })
 }
 
-// CheckHost says what is wrong with a name that a daemon is to go by.
+// CheckHost returns an error if name cannot be one of Config.Hosts.
 func CheckHost(name string) error {
 	u, err := url.Parse("http://" + name)
 	if err != nil || name == "" || u.Host != name || u.Hostname() != name || strings.Contains(name, "*") {
@@ -71,14 +71,14 @@ func CheckHost(name string) error {
 	return nil
 }
 
-// IsLoopbackHost judges a Host header, with or without port: whether it names this machine to itself.
+// IsLoopbackHost reports whether a Host header, with or without a port, is localhost or a loopback address.
 func IsLoopbackHost(host string) bool {
-	name, ok := hostName(host)
+	name, ok := hostHeaderName(host)
 	return ok && loopback.Is(name)
 }
 
-// hostName is a Host header without its port, if it has the form of one.
-func hostName(host string) (name string, ok bool) {
+// hostHeaderName returns a Host header without its port. ok is false if the header is malformed.
+func hostHeaderName(host string) (name string, ok bool) {
 	name, port, err := net.SplitHostPort(host)
 	if err != nil {
 		name, port = host, ""
@@ -92,8 +92,8 @@ func hostName(host string) (name string, ok bool) {
 	return name, strings.Trim(port, "0123456789") == ""
 }
 
-// originAllowed judges an Origin header. arrived is the local address of the connection, which
-// stands for the one listened on where that is all addresses.
+// originAllowed reports whether a request with this Origin header is served. arrived is the local address of the connection, which is
+// used if the daemon listens on all addresses.
 func (a access) originAllowed(origin string, arrived netip.AddrPort) bool {
 	origin, err := ParseOrigin(origin)
 	if err != nil {
@@ -102,7 +102,7 @@ func (a access) originAllowed(origin string, arrived netip.AddrPort) bool {
 	return slices.Contains(a.origins, origin) || slices.Contains(a.own(arrived), origin)
 }
 
-// own is the origins of pages that the daemon itself serves.
+// own returns the origins of pages that the daemon itself serves.
 func (a access) own(arrived netip.AddrPort) (origins []string) {
 	at := a.listen
 	if at.Addr().IsUnspecified() {
@@ -130,25 +130,25 @@ func (a access) own(arrived netip.AddrPort) (origins []string) {
 	return origins
 }
 
-// A Denial is how a request is refused before anything else is looked at.
+// A Denial refuses an HTTP request. It is the error of Config.Authenticate.
 type Denial struct {
 	Status    int    // of HTTP
-	Reason    string // a line, for the client and the log: nothing of a credential may be in it
-	Challenge string // the header WWW-Authenticate, which belongs to 401; empty: none
+	Reason    string // one line for the client and the log, without any part of a credential
+	Challenge string // the header WWW-Authenticate of a 401; empty: none
 }
 
 func (d *Denial) Error() string { return d.Reason }
 
-// host judges any request.
-func (a access) host(r *http.Request) *Denial {
-	if !a.hostAllowed(r.Host) {
+// checkHostHeader returns a Denial if the Host header of a request is not allowed. Every request has to pass it.
+func (a access) checkHostHeader(r *http.Request) *Denial {
+	if !a.hostHeaderAllowed(r.Host) {
 		return &Denial{Status: http.StatusForbidden, Reason: "this daemon listens on loopback: the Host must be localhost, a loopback address, or one of --host"}
 	}
 	return nil
 }
 
-// call judges a request that leads to calls.
-func (a access) call(r *http.Request) (Identity, *Denial) {
+// identify returns the identity behind a request that leads to calls, or a Denial.
+func (a access) identify(r *http.Request) (Identity, *Denial) {
 	origins := r.Header.Values("Origin")
 	if len(origins) > 1 || len(origins) == 1 && !a.originAllowed(origins[0], arrivedAt(r)) {
 		return Identity{}, &Denial{Status: http.StatusForbidden, Reason: "this Origin is not allowed: start jsd with --origin to allow it"}
@@ -174,10 +174,10 @@ func arrivedAt(r *http.Request) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// An Identity is who a connection, or a POST, comes from.
+// An Identity is what a credential says about the client of a connection or a POST.
 type Identity struct {
-	Tenant  string    // whose all its requests are; empty: they may name any
-	Expires time.Time // no call is taken from then on; zero: never
+	Tenant  string    // of all its requests; empty: requests may name any tenant
+	Expires time.Time // calls are refused from then on; zero: never
 }
 
 func (i *Identity) expired() bool { return !i.Expires.IsZero() && !time.Now().Before(i.Expires) }

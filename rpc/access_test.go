@@ -33,11 +33,11 @@ func TestHostAllowed(t *testing.T) {
 		{v6, "evil.example:8765", false},
 		{named, "evil.example", true}, {any4, "evil.example", true}, {any6, "anything", true},
 	} {
-		if got := newAccess(tcp(test.listen), nil, nil, nil).hostAllowed(test.host); got != test.want {
+		if got := newAccess(tcp(test.listen), nil, nil, nil).hostHeaderAllowed(test.host); got != test.want {
 			t.Errorf("listening on %s, Host %q: allowed %v", test.listen, test.host, got)
 		}
 	}
-	if (access{}).hostAllowed("evil.example") {
+	if (access{}).hostHeaderAllowed("evil.example") {
 		t.Error("a listener of which nothing is known is not judged like loopback")
 	}
 }

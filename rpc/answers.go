@@ -16,12 +16,12 @@ type cancelParams struct {
 	tenantParam
 }
 
-// CancelResult is what runtime.cancel answers.
+// CancelResult is the result of runtime.cancel.
 type CancelResult struct {
-	Cancelled bool `json:"cancelled"` // whether there was such a call in flight
+	Cancelled bool `json:"cancelled"` // there was such a call in flight
 }
 
-// cancel ends a call of the connection by its id, or one of the tenant by its execution.
+// cancel cancels a call of the connection by its id, or a call of the tenant by its execution.
 func (s *service) cancel(p *peer, _ *message.Request, params cancelParams) (json.RawMessage, error) {
 	var cancelled bool
 	switch {
@@ -39,11 +39,11 @@ func (s *service) cancel(p *peer, _ *message.Request, params cancelParams) (json
 
 type stopParams struct{ tenantParam }
 
-func (s *service) prepareStop(p *peer, _ *message.Request, params stopParams) (prepared, origin, error) {
+func (s *service) prepareStop(p *peer, _ *message.Request, params stopParams) (preparedRequest, origin, error) {
 	return &stop{runner: s.cfg.Runner, tenant: p.tenantOf(params.Tenant)}, origin{}, nil
 }
 
-// stop ends the containers of a tenant.
+// A stop is a prepared runtime.stop. It ends the containers of a tenant.
 type stop struct {
 	attached
 	runner Runner
@@ -59,7 +59,7 @@ func (s *stop) run(w waiter) {
 
 func (*stop) cancel(bool) {}
 
-// Info is what runtime.info answers.
+// Info is the result of runtime.info. Times among the limits are milliseconds, sizes are bytes.
 type Info struct {
 	Version   string           `json:"version"`
 	Boot      string           `json:"boot"`
@@ -73,24 +73,12 @@ func (s *service) info(p *peer, _ *message.Request, _ noParams) (json.RawMessage
 }
 
 func (s *service) describe(tenant string) Info {
-	p := s.cfg.policy(tenant)
 	info := Info{
 		Version:   s.cfg.Version,
 		Boot:      s.cfg.Boot,
-		Languages: p.Languages,
+		Languages: s.cfg.policy(tenant).Languages,
 		Modules:   []string{},
-		Limits: map[string]int64{
-			"timeout":     p.Timeout.Milliseconds(),
-			"maxTimeout":  p.MaxTimeout.Milliseconds(),
-			"frame":       p.Frame,
-			"connections": int64(p.Connections),
-			"inFlight":    int64(p.InFlight),
-			"bundles":     s.bundles.Limit(tenant),
-			"sessions":    int64(p.Sessions),
-			"sessionIdle": p.SessionIdle.Milliseconds(),
-			"kept":        p.KeepBytes,
-			"keptTime":    p.KeepTime.Milliseconds(),
-		},
+		Limits:    map[string]int64{},
 	}
 	if s.cfg.Limits != nil {
 		maps.Copy(info.Limits, s.cfg.Limits(tenant))
@@ -101,7 +89,7 @@ func (s *service) describe(tenant string) Info {
 	return info
 }
 
-// putParams is the params of runtime.put.
+// putParams are the params of runtime.put.
 type putParams struct {
 	Files  *message.Files `json:"files" required:"true"`
 	Upload *message.Name  `json:"upload"`
@@ -124,11 +112,11 @@ func (s *service) put(p *peer, req *message.Request, params putParams) (json.Raw
 	if params.Upload != nil {
 		return p.uploads.add(s.bundles, string(*params.Upload), o.tenant, params.Files, more)
 	}
-	var f bundles.Folder
+	var f bundles.SourceTree
 	if err := f.Add(params.Files.JSON, params.Files.Sources); err != nil {
 		return nil, putError(err)
 	}
-	return keep(s.bundles, o.tenant, &f)
+	return putBundle(s.bundles, o.tenant, &f)
 }
 
 const (
@@ -136,10 +124,10 @@ const (
 	metaSchema     = "https://meta.open-rpc.org/"
 )
 
-// OpenRPC is what rpc.discover answers: a document in the form of OpenRPC.
+// OpenRPC is the result of rpc.discover: a document in the form of OpenRPC.
 type OpenRPC struct{}
 
-// Schema is that of the specification.
+// Schema refers to the schema that the OpenRPC specification has for such documents.
 func (OpenRPC) Schema() message.Schema { return message.Schema{"$ref": metaSchema} }
 
 func (s *service) discover(*peer, *message.Request, noParams) (json.RawMessage, error) {

@@ -16,7 +16,7 @@ import (
 
 // held is what there is of all connections and requests.
 func (r *rig) held() (buffered, load int64) {
-	return r.wire.Budget.Held(), r.service.quota.Held()
+	return r.wire.Budget.Held(), r.service.quota.held()
 }
 
 func (r *rig) holdsNothing() {

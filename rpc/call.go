@@ -11,7 +11,7 @@ import (
 	"github.com/jsd-project/jsd/rpc/message"
 )
 
-// A preparedCall is a call of runtime.execute or runtime.open that passed all checks.
+// A preparedCall is a call of runtime.execute or runtime.open that has passed all checks.
 //
 //	prepareExecute, prepareOpen ──► run ─┬─ the name is known ──► executions.wait
 //	                                     └─ start ──► session.start or Runner ──► completed ──► complete ─┬─► answers
@@ -24,23 +24,23 @@ type preparedCall struct {
 	origin  origin
 
 	name    string // the client's; empty: one is made
-	keep    bool   // its outcome is retained
+	retain  bool   // its outcome is retained
 	detach  bool   // it outlives its connection
 	secrets []string
-	session *session // that it runs in; nil: none
+	session *session // in which it runs; nil: none
 	job     call.Call
 
-	// start begins the call, and has completed or opened called. It is one of the three below.
+	// start starts the call. The call ends in completed or opened. start is startAlone, startInSession or startOpening.
 	start func(*preparedCall) call.Running
 
 	policy    Policy
-	held      int64           // of the quota, where it was adopted
+	held      int64           // bytes of the quota, if it adopted them
 	execution *execution      // its own, or the one that has its name
 	own       bool            // execution is its own
-	waiting   *waiter         // for the outcome of execution
+	waiter    *waiter         // for the outcome of execution
 	redact    func() redactor // made on first use: it may take long
 	began     time.Time
-	turn      time.Duration // waited in its session
+	turn      time.Duration // how long it waited for its turn in the session
 }
 
 func (c *preparedCall) adopt(held int64) bool {
@@ -50,13 +50,13 @@ func (c *preparedCall) adopt(held int64) bool {
 	return c.detach
 }
 
-// run starts the call, or waits for the outcome of the one that has its name.
+// run starts the call, or waits for the outcome of the execution that has its name.
 func (c *preparedCall) run(w waiter) {
-	c.waiting = &w
-	c.execution, c.own = c.service.executions.claim(c.origin.tenant, c.name, c.keep, c.waiting)
+	c.waiter = &w
+	c.execution, c.own = c.service.executions.claim(c.origin.tenant, c.name, c.retain, c.waiter)
 	if !c.own {
 		c.release()
-		c.service.executions.wait(c.execution, c.waiting)
+		c.service.executions.wait(c.execution, c.waiter)
 		return
 	}
 	c.redact = redactNothing
@@ -76,19 +76,20 @@ func (c *preparedCall) run(w waiter) {
 	c.execution.running.set(c.start(c))
 }
 
-// cancel of a detached call, or of one that waits for another's outcome, only ends the waiting where the connection is gone.
+// cancel cancels the execution if the client asked for it. If the connection has closed, cancel ends only the wait of a detached
+// call, and of a call that waits for another's outcome.
 func (c *preparedCall) cancel(asked bool) {
 	if asked || c.own && !c.detach {
 		c.execution.running.Cancel()
 		return
 	}
-	c.service.executions.abandon(c.execution, c.waiting)
+	c.service.executions.abandon(c.execution, c.waiter)
 }
 
-// release gives back what a detached call took of the quota.
+// release gives back the bytes of the quota that a detached call adopted.
 func (c *preparedCall) release() {
 	if c.held > 0 {
-		c.service.quota.Release(c.origin.tenant, c.held)
+		c.service.quota.release(c.origin.tenant, c.held)
 		c.held = 0
 	}
 }
@@ -115,8 +116,8 @@ func (c *preparedCall) completed(res call.Result, err error) {
 	c.complete(result, res, err)
 }
 
-// complete is the one place that sees the end of every call. It redacts the secrets in all that a script may have put them
-// in by accident, its log line too. The log comes behind the reply.
+// complete ends every call that was started. It redacts the secrets in the error, for the client and for the log; encodeResult has
+// redacted the console. The log line and the metrics come after the reply.
 func (c *preparedCall) complete(result json.RawMessage, used call.Result, err error) {
 	if err != nil {
 		result, err = nil, c.redact().err(err)
@@ -132,7 +133,7 @@ func (c *preparedCall) complete(result json.RawMessage, used call.Result, err er
 	}
 }
 
-// report says how the call went, apart from its error.
+// report returns the Report of the call, without the outcome.
 func (c *preparedCall) report(used call.Result) Report {
 	report := Report{
 		Method: c.method, Tenant: c.origin.tenant, Execution: c.execution.name.id, Session: c.session != nil, Trace: c.origin.trace,
@@ -147,7 +148,7 @@ func (c *preparedCall) report(used call.Result) Report {
 	return report
 }
 
-// Result is what runtime.execute answers.
+// Result is the result of runtime.execute.
 type Result struct {
 	Value   json.RawMessage `json:"value"`
 	Console []string        `json:"console"`
@@ -155,7 +156,7 @@ type Result struct {
 	Stats   *Stats          `json:"stats,omitempty"`
 }
 
-// encodeResult is the JSON of a Result. The value is passed on as it is.
+// encodeResult returns the JSON of a Result. The value is passed on unchanged.
 func encodeResult(r call.Result, stats bool, redact func() redactor) json.RawMessage {
 	if len(r.Value) == 0 {
 		r.Value = message.Null
@@ -178,7 +179,7 @@ func encodeResult(r call.Result, stats bool, redact func() redactor) json.RawMes
 	return append(b, '}')
 }
 
-// Stats is what a call that asked for it is told of how it ran.
+// Stats are the stats in the result of a call that asked for them.
 type Stats struct {
 	Queue     float64 `json:"queue"`     // ms it waited for a container, in tenths
 	Cold      bool    `json:"cold"`      // it was the first call of its container

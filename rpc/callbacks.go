@@ -7,16 +7,15 @@ import (
 	"github.com/jsd-project/jsd/rpc/message"
 )
 
-// callbacks is what a script reaches of the client that called it, over the connection that the request came on and over
-// no other.
+// callbacks is the call.Client of one call. It uses the connection on which the request came, and no other.
 type callbacks struct {
 	peer    *peer
 	about   message.Outgoing
-	session *session // that the script runs in; nil: none
+	session *session // in which the script runs; nil: none
 	redact  func() redactor
 }
 
-// Print tells the client of a line. Nobody is told once it is gone.
+// Print sends the client a line, unless the client has disconnected.
 func (c *callbacks) Print(level, text string) {
 	line := message.Line{Level: level, Text: c.redact().text(text)}
 	if frame := c.peer.codec.EncodeConsole(c.about, line); frame != nil && !c.peer.isGone() {
@@ -24,8 +23,8 @@ func (c *callbacks) Print(level, text string) {
 	}
 }
 
-// Callback sends the client a request and waits for its response. The script chose what goes with it, so nothing is redacted
-// in that.
+// Callback sends the client a request and waits for the response. The arguments are not redacted, since the script chose to send
+// them.
 func (c *callbacks) Callback(ctx context.Context, name string, args json.RawMessage) (json.RawMessage, error) {
 	id, response := c.peer.pending.add(c.session)
 	defer c.peer.pending.remove(id)
@@ -37,7 +36,7 @@ func (c *callbacks) Callback(ctx context.Context, name string, args json.RawMess
 		return nil, ctx.Err()
 	case <-c.peer.ended:
 		select {
-		case r = <-response: // it came before the client went
+		case r = <-response: // it came before the client disconnected
 		default:
 			return nil, errClientGone
 		}

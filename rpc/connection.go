@@ -17,47 +17,47 @@ import (
 	"github.com/jsd-project/jsd/rpc/wire"
 )
 
-// How long a client should wait that has too many calls in flight, or that meets a daemon about to go. There is nothing to
-// estimate them from: the first ends with any of its own calls.
+// Values of retryAfter for a client that has too many calls in flight, and for a client of a daemon that shuts down. They are
+// fixed, since there is nothing to estimate them from.
 const (
 	retryFull     = 100 * time.Millisecond
 	retryDraining = time.Second
 )
 
-// requestCost is about what a request in flight takes beside its script, in bytes.
+// requestCost is about how many bytes a request in flight takes besides its script.
 const requestCost = 8 << 10
 
-// A connection serves one client: a WebSocket, or a POST. Its reader takes frames apart and starts what they ask for. Replies
-// are written by whoever has them.
+// A connection serves one client over a WebSocket or a POST. Its reader decodes frames and starts their requests. A reply is
+// written by the goroutine that completes the request.
 type connection struct {
 	peer
 	service *service
 	methods map[string]method
 	ctx     context.Context
 	hangUp  context.CancelFunc // ends ctx, and with it the connection
-	calls   sync.WaitGroup     // requests that wait; counted up by the reader
+	calls   sync.WaitGroup     // prepared requests that were run and are not done; only the reader adds to it
 
 	mu        sync.Mutex // guards what follows, and the fields of exchanges below their mark
 	exchanges map[*exchange]struct{}
-	ids       map[string]*exchange // those with an id, and answered ones whose batch is not
+	ids       map[string]*exchange // by id; an answered exchange stays in it until its batch is answered
 	inFlight  int                  // exchanges with a slot
-	ofTenant  map[string]int       // those of them that are counted
+	ofTenant  map[string]int       // exchanges with a slot, by tenant, of the tenants whose calls are counted
 	draining  bool
-	cancelled bool // all calls are to end
+	cancelled bool // all calls have to end
 	closed    bool // nothing is written any more
 }
 
 // An exchange is a request from its decoding to its reply.
 type exchange struct {
 	req   *message.Request
-	batch *batch // whose reply its own is part of; nil: none
+	batch *batch // that the request came in; nil: none
 
 	// Guarded by connection.mu.
-	task    prepared // while it has a slot in flight; nil: it has none
-	running bool     // task was run
-	tenant  string   // of task
-	counted bool     // among those of its tenant
-	held    int64    // bytes of the quota
+	prepared preparedRequest // while it has a slot in flight; nil: it has none
+	running  bool            // prepared was run
+	tenant   string          // of prepared
+	counted  bool            // it counts in connection.ofTenant
+	held     int64           // bytes of the quota
 }
 
 func newConnection(ctx context.Context, s *service, methods map[string]method, who Identity) *connection {
@@ -70,7 +70,7 @@ func newConnection(ctx context.Context, s *service, methods map[string]method, w
 		ofTenant:  map[string]int{},
 	}
 	c.ctx, c.hangUp = context.WithCancel(ctx)
-	c.peer.cancelByID = c.cancelTask
+	c.peer.cancelByID = c.cancelRequest
 	return c
 }
 
@@ -119,14 +119,14 @@ func (c *connection) shakeHands(codec string) error {
 	return nil
 }
 
-// serve answers the requests of a frame, or starts what will.
+// serve answers the requests of a frame, or starts them.
 func (c *connection) serve(in message.Incoming) {
 	if !in.Batch && len(in.Requests) == 1 {
 		x := &exchange{req: in.Requests[0]}
 		c.handle(x, c.register(x))
 		return
 	}
-	b := newBatch(in, c.service.cfg.MaxUnsent/2) // which leaves room beside others in the outbox
+	b := newBatch(in, c.service.cfg.MaxUnsent/2) // the other half is for other frames in the outbox
 	exchanges := make([]*exchange, len(in.Requests))
 	for i, req := range in.Requests {
 		exchanges[i] = &exchange{req: req}
@@ -140,8 +140,8 @@ func (c *connection) serve(in message.Incoming) {
 	}
 }
 
-// register takes the requests of a frame into the tables, all at once: a batch is in flight from its first request to its
-// reply. It gives those whose id is in flight already.
+// register adds the exchanges of a frame to the tables, all at once, since a batch is in flight from its first request to its
+// reply. It returns the exchanges whose id is in flight already.
 func (c *connection) register(exchanges ...*exchange) (duplicates []*exchange) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -160,7 +160,7 @@ func (c *connection) register(exchanges ...*exchange) (duplicates []*exchange) {
 
 var errDuplicateID = message.InvalidRequest("this id is in flight already")
 
-// handle answers a request, or starts what will.
+// handle answers a request, or runs it.
 func (c *connection) handle(x *exchange, duplicates []*exchange) {
 	for _, duplicate := range duplicates {
 		if duplicate == x {
@@ -177,10 +177,10 @@ func (c *connection) handle(x *exchange, duplicates []*exchange) {
 		c.reply(x, nil, cmp.Or(c.judge(&m), error(errMethodNotFound)))
 		return
 	}
-	result, task, o, err := c.call(&m, x)
-	if err == nil && task != nil {
-		if err = c.admit(x, task, o); err == nil {
-			c.run(x, task)
+	result, prepared, o, err := c.call(&m, x)
+	if err == nil && prepared != nil {
+		if err = c.admit(x, prepared, o); err == nil {
+			c.run(x, prepared)
 			return
 		}
 	}
@@ -190,10 +190,10 @@ func (c *connection) handle(x *exchange, duplicates []*exchange) {
 	}
 }
 
-// run starts what waits.
-func (c *connection) run(x *exchange, task prepared) {
+// run runs a prepared request that was admitted.
+func (c *connection) run(x *exchange, prepared preparedRequest) {
 	c.calls.Add(1)
-	task.run(waiter{
+	prepared.run(waiter{
 		answer: func(result json.RawMessage, err error) { c.reply(x, result, err) },
 		done:   c.calls.Done,
 	})
@@ -202,19 +202,19 @@ func (c *connection) run(x *exchange, task prepared) {
 	cancelled, gone := c.cancelled, c.closed
 	c.mu.Unlock()
 	if cancelled {
-		task.cancel(!gone)
+		prepared.cancel(!gone)
 	}
 }
 
-// call judges the request by who it comes from, and has the method do the rest.
-func (c *connection) call(m *method, x *exchange) (json.RawMessage, prepared, origin, error) {
+// call refuses a request whose credential has expired, and lets the method handle any other.
+func (c *connection) call(m *method, x *exchange) (json.RawMessage, preparedRequest, origin, error) {
 	if err := c.judge(m); err != nil {
 		return nil, nil, origin{tenant: c.identity.Tenant}, err
 	}
 	return m.handle(&c.peer, x.req)
 }
 
-// judge says no to what comes after the credential's end, unless it does no more than end a call.
+// judge returns an error if the credential has expired. A method that only ends a call may be called after that.
 func (c *connection) judge(m *method) error {
 	if c.identity.expired() && !m.ends {
 		return errExpired
@@ -222,8 +222,8 @@ func (c *connection) judge(m *method) error {
 	return nil
 }
 
-// admit lets a request be in flight; replying to it gives the slot back.
-func (c *connection) admit(x *exchange, task prepared, o origin) error {
+// admit gives a prepared request a slot, or returns why it may not be in flight. The reply to it gives the slot back.
+func (c *connection) admit(x *exchange, prepared preparedRequest, o origin) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -237,20 +237,21 @@ func (c *connection) admit(x *exchange, task prepared, o origin) error {
 			return err
 		}
 	}
-	held := requestCost + 2*int64(x.req.Size) // the frame that it came in, and what is made of that for the agent
-	if !c.service.quota.Acquire(o.tenant, held) {
+	held := requestCost + 2*int64(x.req.Size) // the client's frame, and the frame for the agent
+	if !c.service.quota.acquire(o.tenant, held) {
 		c.uncountLocked(x)
 		return busy("the scripts of all calls in flight take too much memory", retryFull)
 	}
 	c.inFlight++
-	x.task, x.tenant = task, o.tenant
-	if !task.adopt(held) {
+	x.prepared, x.tenant = prepared, o.tenant
+	if !prepared.adopt(held) {
 		x.held = held
 	}
 	return nil
 }
 
-// countLocked judges a call by what its tenant may have of this connection, and of all of them.
+// countLocked counts a call for its tenant: on this connection, and the connection among the tenant's. It returns an error where
+// the tenant may have no more.
 func (c *connection) countLocked(x *exchange, o origin) error {
 	bounded := o.inFlight > 0 && o.inFlight < c.service.cfg.MaxInFlight
 	if bounded && c.ofTenant[o.tenant] >= o.inFlight {
@@ -276,8 +277,8 @@ func (c *connection) uncountLocked(x *exchange) {
 	}
 }
 
-// reply answers a request with its outcome, if it wants an answer and the connection is there. Its id and slot are free
-// before the client can know of the answer.
+// reply answers a request with its outcome. It sends nothing if the request has no id or the connection has closed. The id and
+// the slot are free before the client sees the answer.
 func (c *connection) reply(x *exchange, result json.RawMessage, err error) {
 	c.send(x, c.encode(x, result, err))
 	c.mu.Lock()
@@ -300,19 +301,19 @@ func (c *connection) encode(x *exchange, result json.RawMessage, err error) []by
 	return c.codec.EncodeReply(x.req, r)
 }
 
-// send writes the frame that answers a request, or the one of its batch when it is the last of that.
+// send writes the frame that answers a request. The requests of a batch are answered by one frame, when the last of them is.
 func (c *connection) send(x *exchange, frame []byte) {
 	answered := []*message.Request{x.req}
 	if x.batch != nil {
 		frame, answered = x.batch.add(x.req, frame, c.codec)
 	}
 	c.mu.Lock()
-	if x.task != nil {
-		x.task = nil
+	if x.prepared != nil {
+		x.prepared = nil
 		c.inFlight--
 	}
 	if x.held > 0 {
-		c.service.quota.Release(x.tenant, x.held)
+		c.service.quota.release(x.tenant, x.held)
 		x.held = 0
 	}
 	c.uncountLocked(x)
@@ -328,37 +329,37 @@ func (c *connection) send(x *exchange, frame []byte) {
 	}
 }
 
-// cancelTask is peer.cancelByID. It runs on the reader, where every task that is in flight was run.
-func (c *connection) cancelTask(id string) bool {
+// cancelRequest is peer.cancelByID. It is called on the reader, so every request in flight was run before.
+func (c *connection) cancelRequest(id string) bool {
 	c.mu.Lock()
-	var task prepared
+	var prepared preparedRequest
 	if x := c.ids[id]; x != nil {
-		task = x.task
+		prepared = x.prepared
 	}
 	c.mu.Unlock()
-	if task != nil {
-		task.cancel(true)
+	if prepared != nil {
+		prepared.cancel(true)
 	}
-	return task != nil
+	return prepared != nil
 }
 
-// cancelAll ends all calls in flight. The one that the reader is about to run is ended by run.
+// cancelAll cancels all calls in flight. A call that the reader is about to run is cancelled by run.
 func (c *connection) cancelAll(asked bool) {
 	c.mu.Lock()
-	var tasks []prepared
+	var calls []preparedRequest
 	for x := range c.exchanges {
-		if x.task != nil && x.running {
-			tasks = append(tasks, x.task)
+		if x.prepared != nil && x.running {
+			calls = append(calls, x.prepared)
 		}
 	}
 	c.cancelled = true
 	c.mu.Unlock()
-	for _, task := range tasks {
-		task.cancel(asked)
+	for _, prepared := range calls {
+		prepared.cancel(asked)
 	}
 }
 
-// drain lets what is in flight end, and then the connection.
+// drain refuses new calls, lets the calls in flight end, and then closes the connection.
 func (c *connection) drain() {
 	c.mu.Lock()
 	c.draining = true
@@ -371,7 +372,7 @@ func (c *connection) drain() {
 
 func (c *connection) goAway() { c.wire.End(websocket.StatusGoingAway, "shutting down") }
 
-// close ends the connection once, when reading or ctx has ended: calls in flight are cancelled.
+// close closes the connection and cancels its calls. It is called when reading or ctx has ended; only the first call counts.
 func (c *connection) close() {
 	c.mu.Lock()
 	closed, draining := c.closed, c.draining
@@ -391,11 +392,11 @@ func (c *connection) close() {
 
 // A batch gathers the replies to the requests of one frame.
 type batch struct {
-	requests []*message.Request // those that want a reply
+	requests []*message.Request // the ones that want a reply
 
 	mu      sync.Mutex // guards what follows
 	replies map[*message.Request][]byte
-	room    int // bytes that further replies may have
+	room    int // bytes that are left for further replies
 }
 
 func newBatch(in message.Incoming, room int) *batch {
@@ -408,7 +409,8 @@ func newBatch(in message.Incoming, room int) *batch {
 	return b
 }
 
-// add takes one reply. The last one gives the whole, and the requests that it is for.
+// add adds the reply to one request. With the last one it returns the frame of the whole batch and the requests that the frame
+// answers.
 func (b *batch) add(req *message.Request, one []byte, codec codec) (frame []byte, answered []*message.Request) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -428,11 +430,12 @@ func (b *batch) add(req *message.Request, one []byte, codec codec) (frame []byte
 	return append(frame, ']'), b.requests
 }
 
-// A postCarrier is the body of a POST as a carrier: the second read waits for the calls of the first.
+// A postCarrier is the body of a POST as a carrier. It has one frame: the second Read waits for the calls of the first, and
+// returns io.EOF.
 type postCarrier struct {
 	*wire.Body
 	connection *connection
-	done       bool // the body is there, or is not going to be; the reader's
+	done       bool // the body was read, or could not be; only the reader uses it
 }
 
 func (p *postCarrier) Read() ([]byte, error) {

@@ -13,14 +13,14 @@ import (
 
 const openRPC = "1.3.2" // the version of the specification
 
-// A document is what rpc.discover answers, in the form of OpenRPC. It is made from the types that
-// the methods take and give.
+// A document is the result of rpc.discover, in the form of OpenRPC. It is made from the table of methods and the types of their
+// params and results.
 type document struct {
 	OpenRPC    string         `json:"openrpc"`
 	Info       documentInfo   `json:"info"`
 	Methods    []documentCall `json:"methods"`
 	Components components     `json:"components"`
-	ToClient   []documentCall `json:"x-to-client"` // what jsd calls
+	ToClient   []documentCall `json:"x-to-client"` // methods of the client, which jsd calls
 }
 
 type documentInfo struct {
@@ -34,7 +34,7 @@ type documentCall struct {
 	Summary   string       `json:"summary"`
 	Structure string       `json:"paramStructure"`
 	Params    []descriptor `json:"params"`
-	Result    *descriptor  `json:"result,omitempty"` // none: a notification
+	Result    *descriptor  `json:"result,omitempty"` // nil: a notification
 	Errors    []reference  `json:"errors,omitempty"`
 }
 
@@ -91,7 +91,7 @@ func (m method) describe() documentCall {
 	for _, f := range m.params.Fields {
 		job.Params = append(job.Params, descriptor{f.Name, f.Required, f.Schema()})
 	}
-	// those that must be there come first, as the specification has it
+	// The specification wants required params first.
 	slices.SortStableFunc(job.Params, func(a, b descriptor) int { return order(b.Required) - order(a.Required) })
 	for _, code := range slices.Concat(anyErrors, m.errors) {
 		job.Errors = append(job.Errors, reference{"#/components/errors/" + strconv.Itoa(int(code))})
@@ -106,7 +106,7 @@ func order(required bool) int {
 	return 0
 }
 
-// descriptorsOf takes the params of a request of the daemon's from the struct that stands for them.
+// descriptorsOf describes the params of a request that the daemon makes, from their struct.
 func descriptorsOf(params reflect.Type) (all []descriptor) {
 	s := message.SchemaOf(params)
 	required := s["required"].([]string)
@@ -118,7 +118,7 @@ func descriptorsOf(params reflect.Type) (all []descriptor) {
 	return all
 }
 
-// errorsByCode is every error that there is.
+// errorsByCode describes every error in the table of codes.
 func errorsByCode() map[string]documentError {
 	errors := map[string]documentError{}
 	for _, row := range call.Codes {

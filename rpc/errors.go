@@ -10,7 +10,7 @@ import (
 	"github.com/jsd-project/jsd/rpc/message"
 )
 
-// A refusal is an answer of this package's own making.
+// A refusal is an error that this package makes by itself, with its code and data on the wire.
 type refusal struct {
 	code   call.Code
 	reason string // for the log; may be empty
@@ -44,14 +44,14 @@ var (
 	errConnectionLimit = beyond("connections")
 	errExpired         = forbidden("credential")
 	errFrameLimit      = beyond("frame")
-	errKeptLimit       = beyond("kept")
+	errRetainedLimit   = beyond("kept")
 	errSessionLimit    = beyond("sessions")
 	errCancelled       = refuse(call.Cancelled, details{})
 	errNotFound        = refuse(call.NotFound, details{})
 	errMethodNotFound  = refuse(call.MethodNotFound, details{})
 )
 
-// details is the data of an error. What is empty is left out, and so is data that is all empty.
+// details is the data of an error. Empty fields are left out. An error with empty details has no data.
 type details struct {
 	What       string   `json:"what,omitempty"`
 	Limit      string   `json:"limit,omitempty"`
@@ -78,7 +78,8 @@ func failureDetails(f *call.Failure) details {
 	}
 }
 
-// wireError is what a client gets for err, the only place where this is decided.
+// wireError returns the error that a client gets for err. An error that is not known here is internal: the daemon logs it, and the client gets
+// InternalError.
 func wireError(err error) *message.Error {
 	var (
 		told    *message.Error
@@ -117,7 +118,7 @@ func newError(code call.Code, data details) *message.Error {
 	return message.NewError(code, code.Message(), raw)
 }
 
-// milliseconds rounds up: a client must not come too early.
+// milliseconds rounds up, so that a client does not retry too early.
 func milliseconds(d time.Duration) *int64 {
 	ms := int64(math.Ceil(float64(max(d, 0)) / float64(time.Millisecond)))
 	return &ms

@@ -16,7 +16,7 @@ const (
 	openMethod    = "runtime.open"
 )
 
-// A script is the params that runtime.execute and runtime.open share.
+// A script has the params that runtime.execute and runtime.open share.
 type script struct {
 	Code      *message.Source      `json:"code"`
 	Files     *message.Files       `json:"files"`
@@ -34,7 +34,7 @@ type script struct {
 	tenantParam
 }
 
-// executeParams is the params of runtime.execute.
+// executeParams are the params of runtime.execute.
 type executeParams struct {
 	script
 	Session   *message.Text   `json:"session"`
@@ -46,11 +46,11 @@ type executeParams struct {
 	Detach    *message.Flag   `json:"detach"`
 }
 
-// prepareExecute judges a request of runtime.execute: its form, then what its tenant may ask for, then whether the session,
-// execution and bundle that it names are there.
-func (s *service) prepareExecute(p *peer, req *message.Request, params executeParams) (prepared, origin, error) {
+// prepareExecute checks a request of runtime.execute in this order: its form, what its tenant may ask for, and whether the session,
+// the execution and the bundle that it names exist.
+func (s *service) prepareExecute(p *peer, req *message.Request, params executeParams) (preparedRequest, origin, error) {
 	c := &preparedCall{service: s, peer: p, req: req, method: executeMethod, detach: params.Detach.Is()}
-	c.keep = c.detach
+	c.retain = c.detach
 	c.origin = origin{trace: p.traceOf(params.Trace)}
 	if params.Session == nil {
 		c.origin.tenant = p.tenantOf(params.Tenant)
@@ -72,9 +72,9 @@ func (s *service) prepareExecute(p *peer, req *message.Request, params executePa
 	return s.prepareNamed(c, &params, startAlone)
 }
 
-// prepareInSession is for a call in a session, whose tenant and secrets are the call's. What the tenant may not ask for comes
-// before a session that is not there.
-func (s *service) prepareInSession(c *preparedCall, params *executeParams) (prepared, origin, error) {
+// prepareInSession prepares a call in a session. The call has the tenant and the secrets of the session. A forbidden option is
+// reported before a session that does not exist.
+func (s *service) prepareInSession(c *preparedCall, params *executeParams) (preparedRequest, origin, error) {
 	ss := c.peer.sessions.find(string(*params.Session))
 	judged := origin{tenant: c.peer.tenantOf(nil), trace: c.origin.trace}
 	if ss != nil {
@@ -100,11 +100,11 @@ func (s *service) prepareInSession(c *preparedCall, params *executeParams) (prep
 	return s.prepareNamed(c, params, startInSession)
 }
 
-// prepareNamed completes a call that may be run. One whose execution is known already needs no more, though its bundle
-// may be gone.
-func (s *service) prepareNamed(c *preparedCall, params *executeParams, start func(*preparedCall) call.Running) (prepared, origin, error) {
+// prepareNamed fills in the job of a call that may run. A call whose execution is known already attaches to that: it needs no job,
+// and its bundle may be gone.
+func (s *service) prepareNamed(c *preparedCall, params *executeParams, start func(*preparedCall) call.Running) (preparedRequest, origin, error) {
 	if params.Execution != nil {
-		c.name, c.keep = string(*params.Execution), true
+		c.name, c.retain = string(*params.Execution), true
 		if x := s.executions.ran(executionName{c.origin.tenant, c.name}); x != nil {
 			return &attachment{service: s, execution: x, own: true}, c.origin, nil
 		}
@@ -115,13 +115,14 @@ func (s *service) prepareNamed(c *preparedCall, params *executeParams, start fun
 	}
 	c.job = c.policy.limits(&params.script, source)
 	c.job.Stats = params.Stats.Is()
-	c.job.OneShot = c.policy.Once || params.Reuse != nil && *params.Reuse == message.ReuseCall
+	c.job.OneShot = c.policy.OneShot || params.Reuse != nil && *params.Reuse == message.ReuseCall
 	c.job.Script = params.body(source, raw(params.Call), raw(params.Caller), raw(params.Args))
 	c.start = start
 	return c, c.origin, nil
 }
 
-// policyFor gives what the tenant of a request may have, and notes its share of connections. A frame may be too long for it.
+// policyFor returns the policy of the tenant of a request, and fills in the bounds in o. It returns errFrameLimit, besides the policy,
+// if the frame of the request is longer than the tenant's may be.
 func (s *service) policyFor(o *origin, req *message.Request) (Policy, error) {
 	policy := s.cfg.policy(o.tenant)
 	if int64(req.Size) > policy.Frame {
@@ -131,7 +132,7 @@ func (s *service) policyFor(o *origin, req *message.Request) (Policy, error) {
 	return policy, nil
 }
 
-// check judges what no field shows by itself.
+// check checks which fields may come together.
 func (p *script) check(from *peer) error {
 	given := 0
 	for _, there := range []bool{p.Code != nil, p.Files != nil, p.Bundle != nil} {
@@ -145,7 +146,7 @@ func (p *script) check(from *peer) error {
 	case p.Code != nil && p.File != nil:
 		return invalidParams("file must come with files or bundle")
 	case p.Code == nil && p.Language != nil && message.Unquote(*p.Language) == languageTypeScript:
-		return invalidParams("language must come with code: in a folder the names of files tell it")
+		return invalidParams("language must come with code: in a source tree the names of files tell it")
 	case p.Secrets != nil && p.Globals != nil && p.Globals.Has("secrets"):
 		return invalidParams("globals must not have the key secrets where there are secrets")
 	case p.Files != nil:
@@ -156,7 +157,7 @@ func (p *script) check(from *peer) error {
 	return p.checkCallbacks(from)
 }
 
-// checkCallbacks judges what needs a connection that the daemon can send requests on.
+// checkCallbacks refuses options that need a WebSocket.
 func (p *script) checkCallbacks(from *peer) error {
 	switch {
 	case from.post && p.Stream.Is():
@@ -168,7 +169,7 @@ func (p *script) checkCallbacks(from *peer) error {
 	}
 }
 
-// check judges a call by itself, or one in a session.
+// check checks which fields may come together, for a call without a session or in one.
 func (p *executeParams) check(from *peer) error {
 	if p.Session == nil {
 		return p.script.check(from)
@@ -191,7 +192,7 @@ func (p *executeParams) check(from *peer) error {
 	return p.checkCallbacks(from)
 }
 
-// permit judges what is well-formed but not allowed. A session has a language already.
+// permit refuses options that are well-formed but not allowed. A call in a session has the language of the session.
 func (l *Policy) permit(p *script, inSession bool) error {
 	switch {
 	case p.Language != nil && !l.allows(message.Unquote(*p.Language)):
@@ -202,20 +203,21 @@ func (l *Policy) permit(p *script, inSession bool) error {
 		return forbidden("timeout")
 	case p.Memory != nil && int(*p.Memory) > l.Memory:
 		return forbidden("memory")
-	case p.Reuse != nil && *p.Reuse == message.ReuseTenant && l.Once:
+	case p.Reuse != nil && *p.Reuse == message.ReuseTenant && l.OneShot:
 		return forbidden("reuse")
 	default:
 		return nil
 	}
 }
 
-// A source is where the modules of a script are; zero for a script that is code.
+// A source says where the modules of a script are. It is zero for a script that came as code.
 type source struct {
 	bundle *bundles.Bundle
-	entry  *message.Source // the file to begin with
+	entry  *message.Source // the file that is evaluated
 }
 
-// sourceOf finds the bundle that the script names, if it does, and the entry of a source tree, which tells its language.
+// sourceOf finds the bundle that the script names, if any, and the entry of its source tree. The entry tells the language, which the
+// policy has to allow.
 func (s *service) sourceOf(tenant string, p *script, policy *Policy) (from source, err error) {
 	switch {
 	case p.Bundle != nil:
@@ -238,7 +240,7 @@ func (s *service) sourceOf(tenant string, p *script, policy *Policy) (from sourc
 	return from, nil
 }
 
-// entryOf is the file to begin with: the one that the client named, else the one that source trees begin with.
+// entryOf returns the file to evaluate: the one that the client named, else the index file of the source tree.
 func entryOf(named *message.Source, has func(path string) bool) (*message.Source, error) {
 	if named == nil {
 		path, ok := call.Entry(has)
@@ -264,7 +266,7 @@ func languageOf(file string) string {
 	}
 }
 
-// limits is the part of a call that is not for the script.
+// limits returns a call with its limits, without the script.
 func (l *Policy) limits(p *script, from source) call.Call {
 	job := call.Call{Timeout: l.Timeout, Stream: p.Stream.Is()}
 	if from.bundle != nil {
@@ -283,7 +285,8 @@ func (l *Policy) limits(p *script, from source) call.Call {
 	return job
 }
 
-// body is what the agent gets of the script, and of the call where there is one, each value as the client wrote it.
+// body returns the JSON object that the agent gets: the script, and the fields call, caller and args if there are any. Each value is
+// passed on as the client wrote it.
 func (p *script) body(from source, function, caller, args json.RawMessage) json.RawMessage {
 	fields := [...]struct {
 		name  string
@@ -331,18 +334,18 @@ func raw[T ~[]byte](value *T) json.RawMessage {
 	return json.RawMessage(*value)
 }
 
-// An attachment is a request that waits for the outcome of a call that runs or is over.
+// An attachment is a request that waits for the outcome of an execution, which may have ended already.
 type attachment struct {
 	attached
 	service   *service
 	execution *execution
 	own       bool // cancelling the request cancels the call
-	waiting   waiter
+	waiter    waiter
 }
 
 func (a *attachment) run(w waiter) {
-	a.waiting = w
-	a.service.executions.wait(a.execution, &a.waiting)
+	a.waiter = w
+	a.service.executions.wait(a.execution, &a.waiter)
 }
 
 func (a *attachment) cancel(asked bool) {
@@ -350,7 +353,7 @@ func (a *attachment) cancel(asked bool) {
 		a.execution.running.Cancel()
 		return
 	}
-	a.service.executions.abandon(a.execution, &a.waiting)
+	a.service.executions.abandon(a.execution, &a.waiter)
 }
 
 type attachParams struct {
@@ -358,8 +361,8 @@ type attachParams struct {
 	tenantParam
 }
 
-// prepareAttach answers as the execution's own request does. Cancelling it ends no more than the waiting.
-func (s *service) prepareAttach(p *peer, req *message.Request, params attachParams) (prepared, origin, error) {
+// prepareAttach prepares a request that gets the same answer as the execution's own. Cancelling it ends only the wait.
+func (s *service) prepareAttach(p *peer, req *message.Request, params attachParams) (preparedRequest, origin, error) {
 	o := origin{tenant: p.tenantOf(params.Tenant)}
 	if _, err := s.policyFor(&o, req); err != nil {
 		return nil, origin{}, err

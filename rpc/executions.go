@@ -16,29 +16,29 @@ import (
 	"github.com/jsd-project/jsd/quota"
 )
 
-// An execution is one run of a script, known by its name while it runs. Where it is kept, its outcome is known for some
-// time after.
+// An execution is one run of a script. Its name is known while it runs. If its outcome is retained, the name stays known
+// for some time after.
 type execution struct {
 	name    executionName
-	keep    bool
+	retain  bool
 	running runningCall
 
 	// Guarded by executions.mu.
 	waiters []*waiter
 	ended   bool
 	outcome outcome   // set when it ended
-	expires time.Time // where it is retained, as the next
-	place   int       // in executions.expiring
+	expires time.Time // set while the outcome is retained
+	place   int       // in executions.expiring, likewise
 }
 
-// An executionName is unique while it is known. Nobody reaches those of another tenant.
+// An executionName is unique while it is known. A tenant reaches no execution of another tenant.
 type executionName struct{ tenant, id string }
 
 // An outcome is what a request is answered with.
 type outcome struct {
 	result json.RawMessage
 	err    error
-	began  bool // whether the script may have; where it certainly did not, it may be run anew
+	began  bool // the script may have started; false: it certainly did not, so it may be run again
 }
 
 func outcomeOf(result json.RawMessage, err error) outcome {
@@ -59,39 +59,39 @@ func outcomeOf(result json.RawMessage, err error) outcome {
 	return outcome{result, err, began}
 }
 
-// executions is those of all tenants that run or are retained.
+// executions holds the executions of all tenants that run or are retained.
 type executions struct {
 	policy    func(tenant string) Policy
-	retainAll int64 // bytes that the retained ones of all tenants may take
+	retainAll int64 // bytes that the retained outcomes of all tenants may take
 
-	prefix string // of the names made here: another one in each run of the daemon
+	prefix string // of the names made here; random, so that no two runs of the daemon make the same name
 	made   atomic.Uint64
 
 	mu       sync.Mutex // guards what follows
 	known    map[executionName]*execution
-	retained *quota.Store[string, string, *execution] // by tenant and id; nobody uses one again, so the oldest goes first
-	expiring expiring                                 // those in retained
+	retained *quota.Store[string, string, *execution] // by tenant and id; no value is used again, so the oldest is dropped first
+	expiring expiring                                 // the executions in retained
 	timer    *time.Timer                              // runs while something is retained; nil before, and once stopped
 	stopped  bool
 }
 
 func newExecutions(cfg *Config) *executions {
 	return &executions{
-		policy: cfg.policy, retainAll: cfg.KeepAllBytes,
+		policy: cfg.policy, retainAll: cfg.RetainAllBytes,
 		prefix:   strings.ToLower(rand.Text()[:10]) + "-",
 		known:    map[executionName]*execution{},
-		retained: quota.NewStore[string, string, *execution](cfg.KeepAllBytes, quota.ByValue),
+		retained: quota.NewStore[string, string, *execution](cfg.RetainAllBytes, quota.ByValue),
 	}
 }
 
-// find gives the execution of this name; nil: unknown.
+// find returns the execution of this name, or nil if the name is unknown.
 func (e *executions) find(name executionName) *execution {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.known[name]
 }
 
-// ran is find for those that must not be run again.
+// ran returns the execution of this name if it must not be run again, else nil.
 func (e *executions) ran(name executionName) *execution {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -106,8 +106,8 @@ func (e *executions) ranLocked(name executionName) *execution {
 	return x
 }
 
-// claim makes an execution known by its name, or gives the one that has it. Whoever gets an execution of its own runs and
-// completes it; w is its first waiter. Without an id it makes a name.
+// claim makes a new execution known by its name, with w as its first waiter; the caller then runs and completes it. If the
+// name is taken, claim returns the execution that has it, and own is false. If id is empty, claim makes a name.
 func (e *executions) claim(tenant, id string, keep bool, w *waiter) (x *execution, own bool) {
 	made := id == ""
 	e.mu.Lock()
@@ -118,7 +118,7 @@ func (e *executions) claim(tenant, id string, keep bool, w *waiter) (x *executio
 		}
 		name := executionName{tenant, id}
 		if other := e.ranLocked(name); other != nil {
-			if made { // a client had the same idea
+			if made { // a client chose the same name
 				continue
 			}
 			return other, false
@@ -126,13 +126,13 @@ func (e *executions) claim(tenant, id string, keep bool, w *waiter) (x *executio
 		if unrun := e.known[name]; unrun != nil {
 			e.forgetLocked(unrun)
 		}
-		x = &execution{name: name, keep: keep, waiters: []*waiter{w}}
+		x = &execution{name: name, retain: keep, waiters: []*waiter{w}}
 		e.known[name] = x
 		return x, true
 	}
 }
 
-// wait has w answered with the outcome of x, at once where there is one.
+// wait answers w with the outcome of x: at once if x has ended, else when x ends.
 func (e *executions) wait(x *execution, w *waiter) {
 	e.mu.Lock()
 	if !x.ended {
@@ -157,16 +157,17 @@ func (e *executions) abandon(x *execution, w *waiter) {
 	}
 }
 
-// complete gives x its outcome, and answers those who wait for it. The caller tells them when all is done.
+// complete sets the outcome of x and answers its waiters, which it returns. The caller calls done of each of them when nothing
+// of x goes on any more.
 func (e *executions) complete(x *execution, result json.RawMessage, err error) (answered []*waiter) {
 	o := outcomeOf(result, err)
-	if err != nil && x.keep {
-		o.err = wireError(err) // and not all that it may hold on to
+	if err != nil && x.retain {
+		o.err = wireError(err) // err itself may hold on to more memory than clients get
 	}
 	e.mu.Lock()
 	x.outcome, x.ended = o, true
 	answered, x.waiters = x.waiters, nil
-	if x.keep {
+	if x.retain {
 		e.retainLocked(x)
 	} else {
 		delete(e.known, x.name)
@@ -178,7 +179,7 @@ func (e *executions) complete(x *execution, result json.RawMessage, err error) (
 	return answered
 }
 
-// cancel tells whether there was one that runs.
+// cancel cancels the execution of this name. It returns whether there is such an execution and it runs.
 func (e *executions) cancel(name executionName) bool {
 	e.mu.Lock()
 	x := e.known[name]
@@ -190,7 +191,7 @@ func (e *executions) cancel(name executionName) bool {
 	return runs
 }
 
-// cancelAll ends all that run.
+// cancelAll cancels all executions that run.
 func (e *executions) cancelAll() {
 	e.mu.Lock()
 	var running []*execution
@@ -212,13 +213,13 @@ type waiter struct {
 	done   func()
 }
 
-// finish answers a request of which nothing goes on.
+// finish answers a request of which nothing else goes on.
 func (w waiter) finish(result json.RawMessage, err error) {
 	w.answer(result, err)
 	w.done()
 }
 
-// A runningCall is a call.Running that may be cancelled before it is there.
+// A runningCall is a call.Running that may be cancelled before it is set. Its zero value is ready.
 type runningCall struct {
 	mu        sync.Mutex // guards what follows
 	running   call.Running
@@ -235,7 +236,7 @@ func (r *runningCall) set(running call.Running) {
 	}
 }
 
-// Cancel is that of call.Running.
+// Cancel implements call.Running.
 func (r *runningCall) Cancel() {
 	r.mu.Lock()
 	running, first := r.running, !r.cancelled
@@ -246,10 +247,11 @@ func (r *runningCall) Cancel() {
 	}
 }
 
-// retainedOverhead is about what a retained outcome takes beside what is in it.
+// retainedOverhead is about how many bytes a retained outcome takes besides its result or error.
 const retainedOverhead = 512
 
-// expiring is executions by when they expire, as package heap has it: tenants keep them for different times.
+// expiring is a heap of executions by the time at which they expire. Tenants retain outcomes for different times, so this is not
+// the order in which they ended.
 type expiring []*execution
 
 func (h expiring) Len() int           { return len(h) }
@@ -272,19 +274,19 @@ func (h *expiring) Pop() any {
 	return x
 }
 
-// retainLocked retains the outcome of x, and drops older ones for it. One that alone is over the bound is replaced by an
-// error that says so: it must not run again either.
+// retainLocked retains the outcome of x, and drops older outcomes for it. An outcome that alone is larger than a bound is
+// replaced by an error that says so, since its script must not run again either.
 func (e *executions) retainLocked(x *execution) {
 	policy := e.policy(x.name.tenant)
 	size := x.outcome.size(x.name)
-	if size > policy.KeepBytes || size > e.retainAll {
-		x = &execution{name: x.name, keep: true, ended: true, outcome: outcome{err: wireError(errKeptLimit), began: true}}
+	if size > policy.RetainBytes || size > e.retainAll {
+		x = &execution{name: x.name, retain: true, ended: true, outcome: outcome{err: wireError(errRetainedLimit), began: true}}
 		size = x.outcome.size(x.name)
 		e.known[x.name] = x
 	}
-	x.expires = time.Now().Add(policy.KeepTime)
+	x.expires = time.Now().Add(policy.RetainTime)
 	heap.Push(&e.expiring, x)
-	for _, dropped := range e.retained.Put(x.name.tenant, x.name.id, x, size, policy.KeepBytes) {
+	for _, dropped := range e.retained.Put(x.name.tenant, x.name.id, x, size, policy.RetainBytes) {
 		e.dropLocked(dropped)
 	}
 	e.scheduleLocked()
@@ -300,19 +302,19 @@ func (o *outcome) size(name executionName) int64 {
 	return int64(size)
 }
 
-// forgetLocked makes an execution that is retained unknown.
+// forgetLocked drops a retained execution, so that its name is unknown.
 func (e *executions) forgetLocked(x *execution) {
 	e.retained.Remove(x.name.tenant, x.name.id)
 	e.dropLocked(x)
 }
 
-// dropLocked is for an execution that is retained no more.
+// dropLocked removes an execution that is no longer in retained.
 func (e *executions) dropLocked(x *execution) {
 	delete(e.known, x.name)
 	heap.Remove(&e.expiring, x.place)
 }
 
-// scheduleLocked sees to it that what is retained gets dropped in time.
+// scheduleLocked sets the timer to the time at which the next outcome expires.
 func (e *executions) scheduleLocked() {
 	if len(e.expiring) == 0 || e.stopped {
 		return
@@ -334,7 +336,7 @@ func (e *executions) sweep() {
 	e.scheduleLocked()
 }
 
-// stop ends the timer. What is retained stays, for those that still ask.
+// stop ends the timer. Retained outcomes stay until the daemon ends.
 func (e *executions) stop() {
 	e.mu.Lock()
 	defer e.mu.Unlock()

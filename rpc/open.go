@@ -13,12 +13,12 @@ type openParams struct {
 	script
 }
 
-// OpenResult is what runtime.open answers.
+// OpenResult is the result of runtime.open.
 type OpenResult struct {
 	Session string `json:"session"`
 }
 
-func (s *service) prepareOpen(p *peer, req *message.Request, params openParams) (prepared, origin, error) {
+func (s *service) prepareOpen(p *peer, req *message.Request, params openParams) (preparedRequest, origin, error) {
 	c := &preparedCall{service: s, peer: p, req: req, method: openMethod, secrets: params.Secrets.Strings()}
 	c.origin = origin{tenant: p.tenantOf(params.Tenant), trace: p.traceOf(params.Trace)}
 	if err := params.check(p); err != nil {
@@ -31,7 +31,7 @@ func (s *service) prepareOpen(p *peer, req *message.Request, params openParams) 
 	if c.policy, err = s.policyFor(&c.origin, req); err != nil {
 		return nil, c.origin, err
 	}
-	if c.policy.Once {
+	if c.policy.OneShot {
 		return nil, c.origin, forbidden("reuse")
 	}
 	if err := c.policy.permit(&params.script, false); err != nil {
@@ -47,7 +47,7 @@ func (s *service) prepareOpen(p *peer, req *message.Request, params openParams) 
 	return opening{c}, c.origin, nil
 }
 
-// An opening is a preparedCall that opens a session. It has a place for the session reserved when it runs.
+// An opening is a preparedCall that opens a session. It acquires a place for the session before it runs.
 type opening struct{ *preparedCall }
 
 func (o opening) run(w waiter) {
@@ -65,7 +65,7 @@ func startOpening(c *preparedCall) call.Running {
 	return c.service.cfg.Runner.OpenSession(c.origin.tenant, &c.job, c.opened)
 }
 
-// opened takes the context of a session. Its place is free again once that is gone.
+// opened takes the session that a container has opened, or the error. The place of the session is released when it has ended.
 func (c *preparedCall) opened(inner call.Session, used call.Result, err error) {
 	if err != nil {
 		c.service.sessions.release(c.origin.tenant)
@@ -95,7 +95,7 @@ type closeParams struct {
 	Session *message.Text `json:"session" required:"true"`
 }
 
-func (s *service) prepareClose(p *peer, _ *message.Request, params closeParams) (prepared, origin, error) {
+func (s *service) prepareClose(p *peer, _ *message.Request, params closeParams) (preparedRequest, origin, error) {
 	ss := p.sessions.find(string(*params.Session))
 	if ss == nil {
 		return nil, origin{}, errNotFound
@@ -103,7 +103,8 @@ func (s *service) prepareClose(p *peer, _ *message.Request, params closeParams) 
 	return &closeSession{session: ss, cancelled: make(chan struct{})}, origin{}, nil
 }
 
-// closeSession is answered when nothing is left of the session, so that another may take its place.
+// A closeSession is a prepared runtime.close. It is answered when the session's place is free, so that the client can open another
+// session at once.
 type closeSession struct {
 	attached
 	session   *session

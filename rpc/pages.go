@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// allow lets only these HTTP methods through.
+// allow calls next for requests with one of these HTTP methods, and refuses all others.
 func allow(w http.ResponseWriter, r *http.Request, next http.HandlerFunc, methods ...string) {
 	if !slices.Contains(methods, r.Method) {
 		w.Header().Set("Allow", strings.Join(methods, ", "))
@@ -17,7 +17,7 @@ func allow(w http.ResponseWriter, r *http.Request, next http.HandlerFunc, method
 	next(w, r)
 }
 
-// pages are what GET answers.
+// pages answers GET: the playground, /healthz and /readyz.
 type pages struct{ service *service }
 
 func (p pages) page(w http.ResponseWriter, r *http.Request) {
@@ -35,7 +35,7 @@ func (p pages) page(w http.ResponseWriter, r *http.Request) {
 
 func (pages) alive(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
 
-// ready keeps the reason to the log: anybody may ask here.
+// ready tells the reason only to the log, since /readyz needs no credential.
 func (p pages) ready(w http.ResponseWriter, _ *http.Request) {
 	if p.service.lifetime.isClosing() {
 		http.Error(w, "shutting down", http.StatusServiceUnavailable)

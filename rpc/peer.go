@@ -10,42 +10,44 @@ import (
 	"github.com/jsd-project/jsd/rpc/message"
 )
 
-// A carrier carries the frames of one connection: a wire.Socket, or the body of a POST.
+// A carrier carries the frames of one connection. It is a wire.Socket or a postCarrier.
 type carrier interface {
 	Read() ([]byte, error) // the next frame; only the connection's reader calls it
-	Write(frame []byte)    // never waits; the frame is not to be changed any more
+	Write(frame []byte)    // never waits; the caller does not change the frame afterwards
 	End(code websocket.StatusCode, reason string)
 }
 
-// A codec is a dialect: how requests and replies are written in frames.
+// A codec decodes and encodes the frames of one dialect. Only the connection's reader calls Decode; any goroutine may call the other
+// methods.
 type codec interface {
-	// Decode takes a frame apart. An error says that the connection cannot go on.
+	// Decode decodes a frame. After an error the connection has to end.
 	Decode(frame []byte) (message.Incoming, error)
 	EncodeReply(req *message.Request, r message.Reply) []byte
-	EncodeConsole(o message.Outgoing, line message.Line) []byte // nil where the client cannot be told
+	EncodeConsole(o message.Outgoing, line message.Line) []byte // nil if the request has no id and the dialect needs one
 	EncodeCallback(id uint64, o message.Outgoing, name string, args json.RawMessage) []byte
-	Lenient() bool // unknown fields are ignored
+	Lenient() bool // whether unknown fields of params are ignored
 }
 
-// A peer is what requests know of the connection that they came on: who is there, and how to tell it something.
+// A peer is the part of a connection that its requests use: the identity of the client, and the way to send it something.
 type peer struct {
 	identity Identity
-	post     bool   // it is a POST: nothing can be sent but the reply
+	post     bool   // it is a POST: nothing but the reply can be sent
 	trace    string // the traceparent of its HTTP request; empty: none
-	codec    codec  // nil before the first frame; set by the reader before there are requests
+	codec    codec  // nil before the first frame; the reader sets it before there are requests
 	wire     carrier
 
-	// cancelByID ends the call with this id, as it came. It tells whether there was one in flight.
+	// cancelByID cancels the call whose request has this id, in the client's own spelling. It returns whether there is one in
+	// flight.
 	cancelByID func(id string) bool
 
-	ended    chan struct{} // closed when the reader is done
+	ended    chan struct{} // closed when the reader has ended
 	pending  pendingRequests
 	sessions sessionSet
-	uploads  uploads // of runtime.put; the reader's, until it is done
+	uploads  uploads // of runtime.put; only the reader uses them
 	counted  connectionCount
 }
 
-// isGone tells that nothing will be read of the client any more.
+// isGone reports whether the reader has ended, so that nothing more comes from the client.
 func (p *peer) isGone() bool {
 	select {
 	case <-p.ended:
@@ -58,16 +60,16 @@ func (p *peer) isGone() bool {
 // pendingRequests are the daemon's own requests that the client has not answered.
 type pendingRequests struct {
 	mu      sync.Mutex // guards what follows
-	last    uint64     // the number of the newest
+	last    uint64     // the number of the newest request
 	pending map[uint64]*pendingRequest
 }
 
 type pendingRequest struct {
-	response chan message.Response // of one element
-	session  *session              // that takes no calls meanwhile; nil: none
+	response chan message.Response // has room for one element
+	session  *session              // takes no calls until the response has come; nil: none
 }
 
-// add numbers a request.
+// add adds a request and returns its number. ss is the session whose script makes it; nil: none.
 func (p *pendingRequests) add(ss *session) (id uint64, response <-chan message.Response) {
 	if ss != nil {
 		ss.countCallback(1)
@@ -83,8 +85,8 @@ func (p *pendingRequests) add(ss *session) (id uint64, response <-chan message.R
 	return p.last, r.response
 }
 
-// resolve hands a response to the callback that waits for it. It tells whether one does: a response that nobody waits for is
-// ignored. What the client sends behind it finds the session free.
+// resolve passes a response to the callback that waits for it. It returns false, and ignores the response, if there is none. The
+// session takes calls again when resolve returns, so a call that the client sends after the response is not refused.
 func (p *pendingRequests) resolve(r message.Response) bool {
 	request := p.remove(r.ID)
 	if request == nil {
@@ -94,7 +96,7 @@ func (p *pendingRequests) resolve(r message.Response) bool {
 	return true
 }
 
-// remove gives the request of a number to the first who wants it, nil to all others.
+// remove removes the request of a number and returns it. Only the first caller gets it; all others get nil.
 func (p *pendingRequests) remove(id uint64) *pendingRequest {
 	p.mu.Lock()
 	request := p.pending[id]
@@ -106,10 +108,10 @@ func (p *pendingRequests) remove(id uint64) *pendingRequest {
 	return request
 }
 
-// errClientGone is what a callback comes to whose client is gone.
+// errClientGone is the outcome of a callback whose client has disconnected.
 var errClientGone = &call.CallbackError{Message: "the client is gone"}
 
-// mayName judges the tenant that a request names; nil: none.
+// mayName returns an error if the credential does not allow the tenant that a request names. tenant is nil if it names none.
 func (p *peer) mayName(tenant *message.Name) error {
 	if own := p.identity.Tenant; own != "" && tenant != nil && string(*tenant) != own {
 		return forbidden("tenant")
@@ -119,14 +121,14 @@ func (p *peer) mayName(tenant *message.Name) error {
 
 const defaultTenant = "default"
 
-// tenantParam is the param of methods that name a tenant.
+// tenantParam is embedded in the params of methods that take a tenant.
 type tenantParam struct {
 	Tenant *message.Name `json:"tenant"`
 }
 
 func (p *tenantParam) named() *message.Name { return p.Tenant }
 
-// tenantOf is whose a request is: the credential's, whatever else has been judged, else the one it names.
+// tenantOf returns the tenant of a request: the tenant of the credential, else the one that the request names, else the default.
 func (p *peer) tenantOf(named *message.Name) string {
 	switch {
 	case p.identity.Tenant != "":
@@ -136,4 +138,12 @@ func (p *peer) tenantOf(named *message.Name) string {
 	default:
 		return defaultTenant
 	}
+}
+
+// traceOf returns the traceparent of a request: the one that the request names, else that of its connection.
+func (p *peer) traceOf(named *traceparent) string {
+	if named != nil && *named != "" {
+		return string(*named)
+	}
+	return p.trace
 }

@@ -54,12 +54,12 @@ func TestPolicyPermits(t *testing.T) {
 		{"the default language", Policy{Languages: []string{"typescript"}}, execute, `"code":"x"`, "language", false},
 		{"its own language", Policy{Languages: []string{"typescript"}}, execute, `"code":"x","language":"typescript"`, "", false},
 		{"language of a session", Policy{Languages: []string{"javascript"}}, openMethod, `"code":"x","language":"typescript"`, "language", false},
-		{"entry of a folder", Policy{Languages: []string{"javascript"}}, execute, ts, "language", false},
+		{"entry of a source tree", Policy{Languages: []string{"javascript"}}, execute, ts, "language", false},
 		{"entry named", Policy{Languages: []string{"javascript"}}, execute, js + `,"file":"a.ts"`, "language", false},
 		{"entry in the other one", Policy{Languages: []string{"typescript"}}, execute, ts + `,"file":"a.mjs"`, "language", false},
 		{"entry allowed", Policy{Languages: []string{"typescript"}}, execute, ts, "", false},
-		{"reuse", Policy{Once: true}, execute, `"code":"x","reuse":"tenant"`, "reuse", false},
-		{"session", Policy{Once: true}, openMethod, `"code":"x"`, "reuse", false},
+		{"reuse", Policy{OneShot: true}, execute, `"code":"x","reuse":"tenant"`, "reuse", false},
+		{"session", Policy{OneShot: true}, openMethod, `"code":"x"`, "reuse", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := start(t, newPolicies("acme", test.policy).use)
@@ -86,7 +86,7 @@ func TestPolicyOfABundlesLanguage(t *testing.T) {
 
 func TestPolicyShapesCalls(t *testing.T) {
 	ps := newPolicies("acme", Policy{Timeout: 2 * time.Second, CPUBudget: time.Second})
-	ps.set("once", Policy{Once: true, CPUBudget: time.Hour})
+	ps.set("once", Policy{OneShot: true, CPUBudget: time.Hour})
 	r := start(t, ps.use)
 	a := asker{r.dial(), false}
 	seen := func(params string, timeout, cpu time.Duration, once bool) {
@@ -159,9 +159,9 @@ func TestIdleLimitOfATenantsSession(t *testing.T) {
 
 func TestTimesOfKeptOutcomesAreTheTenants(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ps := newPolicies("long", Policy{KeepTime: time.Hour})
-		ps.set("short", Policy{KeepTime: time.Minute, KeepBytes: 5000})
-		e := newExecutions(&Config{Policy: ps.get, KeepAllBytes: 1 << 20})
+		ps := newPolicies("long", Policy{RetainTime: time.Hour})
+		ps.set("short", Policy{RetainTime: time.Minute, RetainBytes: 5000})
+		e := newExecutions(&Config{Policy: ps.get, RetainAllBytes: 1 << 20})
 		long, short, small := executionName{"long", "a"}, executionName{"short", "a"}, executionName{"short", "b"}
 		e.run(t, "long", "a", 1)
 		e.run(t, "short", "a", 3000)
@@ -175,7 +175,7 @@ func TestTimesOfKeptOutcomesAreTheTenants(t *testing.T) {
 			}
 		}
 		expect(0, "+++")
-		ps.set("short", Policy{KeepTime: 10 * time.Second, KeepBytes: 2000})
+		ps.set("short", Policy{RetainTime: 10 * time.Second, RetainBytes: 2000})
 		e.run(t, "short", "c", 1) // its bounds are smaller now: for it, and for how much may stay
 		expect(0, "+-+")
 		expect(11*time.Second, "+-+") // but not for how long what is there stays
@@ -278,11 +278,20 @@ func TestFrameOfATenant(t *testing.T) {
 }
 
 func TestInfoIsOfTheTenantOfRequestsThatNameNone(t *testing.T) {
-	r := start(t, newPolicies("default", Policy{Timeout: time.Second, Languages: []string{"javascript"}, Connections: 5, InFlight: 1 << 30}).use)
+	r := start(t, newPolicies("default", Policy{Languages: []string{"javascript"}}).use, func(c *Config) {
+		c.Limits = func(tenant string) map[string]int64 { return map[string]int64{tenant: 5} }
+	})
 	got := asker{r.dial(), false}.ask("runtime.info", `{}`)
-	for _, want := range []string{`"timeout":1000}`, `"languages":["javascript"]`, `"connections":5`, `"inFlight":1024`} {
+	for _, want := range []string{`"limits":{"default":5}`, `"languages":["javascript"]`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("got %s, want %s", got, want)
 		}
+	}
+}
+
+func TestAPolicyIsWithinTheBoundsOfTheConfig(t *testing.T) {
+	c := Config{Policy: allowed(Policy{Connections: 5, InFlight: 1 << 30, Frame: 1 << 40})}.withDefaults()
+	if p := c.policy("acme"); p.Connections != 5 || p.InFlight != 1024 || p.Frame != 16<<20 {
+		t.Errorf("got %+v", p)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// putOne puts a folder and gives the bundle's ID.
+// putOne puts a source tree and gives the bundle's ID.
 func (a asker) putOne(params string) string {
 	a.Helper()
 	var result PutResult
@@ -58,15 +58,15 @@ func TestPut(t *testing.T) {
 
 func TestPutParams(t *testing.T) {
 	const (
-		aFolder = "files must be an object from path to source"
-		aName   = " must be 1 to 64 characters of A-Z a-z 0-9 . _ -"
+		aTree = "files must be an object from path to source"
+		aName = " must be 1 to 64 characters of A-Z a-z 0-9 . _ -"
 	)
 	tests := []struct{ params, want string }{
-		{`{}`, wrong(aFolder)},
-		{`{"files":[]}`, wrong(aFolder)},
-		{`{"files":{"a.js":{}}}`, wrong(aFolder + `: the source of "a.js" is no string`)},
-		{`{"files":{"../x":""}}`, wrong(aFolder + `: the path "../x" has an empty, . or .. segment, or one longer than 255 bytes`)},
-		{`{"files":{"../x":""},"upload":"u","more":true}`, wrong(aFolder + `: the path "../x" has an empty, . or .. segment, or one longer than 255 bytes`)},
+		{`{}`, wrong(aTree)},
+		{`{"files":[]}`, wrong(aTree)},
+		{`{"files":{"a.js":{}}}`, wrong(aTree + `: the source of "a.js" is no string`)},
+		{`{"files":{"../x":""}}`, wrong(aTree + `: the path "../x" has an empty, . or .. segment, or one longer than 255 bytes`)},
+		{`{"files":{"../x":""},"upload":"u","more":true}`, wrong(aTree + `: the path "../x" has an empty, . or .. segment, or one longer than 255 bytes`)},
 		{`{"files":{}}`, wrong("files must hold a file")},
 		{`{"files":{},"upload":"u"}`, wrong("files must hold a file")},
 		{`{"files":{"a":""},"more":true}`, wrong("upload must be there where there is more")},
@@ -116,7 +116,7 @@ func TestUpload(t *testing.T) {
 	})
 }
 
-// sourceOf is a folder with one file of about so many bytes.
+// sourceOf is a source tree with one file of about so many bytes.
 func sourceOf(path string, bytes int) string {
 	return `{"` + path + `":"` + strings.Repeat("x", bytes) + `"}`
 }

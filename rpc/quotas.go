@@ -1,14 +1,18 @@
 package rpc
 
-import "sync"
+import (
+	"sync"
 
-// perTenant counts what tenants have of something, up to a bound for each.
+	"github.com/jsd-project/jsd/quota"
+)
+
+// perTenant counts things of tenants, such as sessions, up to a bound for each tenant.
 type perTenant struct {
 	mu sync.Mutex // guards what follows
 	of map[string]int
 }
 
-// acquire counts one more, or reports false where the tenant has most already.
+// acquire counts one more. It returns false if the tenant has most already.
 func (p *perTenant) acquire(tenant string, most int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -22,7 +26,7 @@ func (p *perTenant) acquire(tenant string, most int) bool {
 	return true
 }
 
-// release gives one back.
+// release counts one less.
 func (p *perTenant) release(tenant string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -31,13 +35,13 @@ func (p *perTenant) release(tenant string) {
 	}
 }
 
-// A connectionCount is the tenants that one connection counts for among the connections of each.
+// A connectionCount knows for which tenants one connection is counted: each tenant that has made a call on it.
 type connectionCount struct {
 	mu      sync.Mutex // guards what follows
 	tenants map[string]bool
 }
 
-// add counts the connection among those of a tenant until release, and reports false where the tenant has most already.
+// add counts the connection for a tenant until release. It returns false if the tenant has most connections already.
 func (c *connectionCount) add(of *perTenant, tenant string, most int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,7 +58,7 @@ func (c *connectionCount) add(of *perTenant, tenant string, most int) bool {
 	return true
 }
 
-// release is for a connection that is gone.
+// release is called when the connection has closed.
 func (c *connectionCount) release(of *perTenant) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -62,4 +66,44 @@ func (c *connectionCount) release(of *perTenant) {
 		of.release(tenant)
 	}
 	c.tenants = nil
+}
+
+// A requestQuota bounds the bytes that all requests in flight take. A tenant may take a quarter of them, so that no tenant shuts out
+// all others.
+type requestQuota struct {
+	max int64 // bytes
+
+	mu      sync.Mutex // guards what follows
+	tenants *quota.Account[string]
+}
+
+// newRequestQuota makes a quota of most bytes.
+func newRequestQuota(most int64) *requestQuota {
+	return &requestQuota{max: most, tenants: quota.NewAccount[string](most)}
+}
+
+// acquire takes n bytes for a request of the tenant. It returns false, and takes nothing, if there is no room. The caller releases
+// the bytes.
+func (q *requestQuota) acquire(tenant string, n int64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	most := q.max / 4
+	if q.tenants.Of(tenant) == 0 {
+		most = q.max // a single frame may be longer than a quarter
+	}
+	return q.tenants.Acquire(tenant, n, most)
+}
+
+// release gives back bytes that acquire took.
+func (q *requestQuota) release(tenant string, n int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.tenants.Add(tenant, -n)
+}
+
+// held returns the number of bytes that all requests take.
+func (q *requestQuota) held() int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.tenants.Held()
 }

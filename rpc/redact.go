@@ -11,23 +11,22 @@ import (
 
 const redacted = "***"
 
-// A redactor takes secrets out of text. That keeps them from being told by accident; a script that
-// wants to tell them finds a form that is not looked for. The zero value looks for nothing.
+// A redactor replaces secrets in text. That prevents accidents. A script that wants to reveal a secret finds a form for it that the
+// redactor does not know. The zero value replaces nothing.
 type redactor struct {
-	forms []string // what is looked for, none empty
+	forms []string // of the secrets, none of them empty
 }
 
-// newRedactor looks for each secret as it is, and as JSON and Node's console escape it. Both write a
-// text of several lines in pieces at times (a console entry, a string joined by +), so its lines
-// count as secrets of their own.
+// newRedactor makes a redactor that finds each secret as it is, and as JSON and Node's console escape it. Both may write a text of
+// several lines in pieces (console entries, strings joined by +), so each line of a secret counts as a secret, too.
 func newRedactor(secrets []string) redactor {
 	seen := map[string]bool{}
-	var b redactor
+	var r redactor
 	add := func(secret string) {
 		for _, form := range []string{secret, escape(secret, jsonEscape), escape(secret, consoleEscape)} {
 			if !seen[form] {
 				seen[form] = true
-				b.forms = append(b.forms, form)
+				r.forms = append(r.forms, form)
 			}
 		}
 	}
@@ -42,7 +41,7 @@ func newRedactor(secrets []string) redactor {
 			}
 		}
 	}
-	return b
+	return r
 }
 
 func escape(text string, escapeOf func(r rune) string) string {
@@ -72,7 +71,7 @@ func jsonEscape(r rune) string {
 	}
 }
 
-// consoleEscape leaves quotes alone: the console picks some that do not occur.
+// consoleEscape does not escape quotes, since the console quotes a string with quotes that are not in it.
 func consoleEscape(r rune) string {
 	switch escaped, ok := sharedEscapes[r]; {
 	case ok:
@@ -87,10 +86,10 @@ func consoleEscape(r rune) string {
 // redactNothing is for calls without secrets.
 func redactNothing() redactor { return redactor{} }
 
-// text gives text with every occurrence replaced, also those that overlap or lie in another.
-func (b redactor) text(text string) string {
-	var ends []int // at each index, how far what begins there reaches; nil while nothing was found
-	for _, form := range b.forms {
+// text returns text with every occurrence of a form replaced. Occurrences may overlap, or contain each other.
+func (r redactor) text(text string) string {
+	var ends []int // at each index, the end of the longest occurrence that begins there; nil while there is none
+	for _, form := range r.forms {
 		first := strings.Index(text, form)
 		if first < 0 {
 			continue
@@ -106,8 +105,8 @@ func (b redactor) text(text string) string {
 	return cutOut(text, ends)
 }
 
-// markAll finds the occurrences from the first on (Knuth, Morris, Pratt): overlapping ones too, and
-// in linear time whatever a client chose.
+// markAll marks all occurrences of a form, of which first is the first. It uses the algorithm of Knuth, Morris and Pratt: it finds
+// overlapping occurrences, and takes linear time whatever the client chose.
 func markAll(ends []int, text, form string, first int) {
 	border := borders(form)
 	matched := 0
@@ -125,7 +124,7 @@ func markAll(ends []int, text, form string, first int) {
 	}
 }
 
-// borders says of each beginning of form how much of it is also its end, and not all of it.
+// borders returns, for each prefix of form, the length of the longest shorter prefix that is also its end.
 func borders(form string) []int {
 	border := make([]int, len(form))
 	matched := 0
@@ -141,7 +140,7 @@ func borders(form string) []int {
 	return border
 }
 
-// cutOut replaces what the intervals cover; those that overlap become one.
+// cutOut replaces the intervals that ends describes. Overlapping intervals are replaced by one mark.
 func cutOut(text string, ends []int) string {
 	var b strings.Builder
 	for i := 0; i < len(text); {
@@ -159,29 +158,29 @@ func cutOut(text string, ends []int) string {
 	return b.String()
 }
 
-func (b redactor) lines(lines []string) []string {
-	if len(b.forms) == 0 {
+func (r redactor) lines(lines []string) []string {
+	if len(r.forms) == 0 {
 		return lines
 	}
 	clean := make([]string, len(lines))
 	for i, line := range lines {
-		clean[i] = b.text(line)
+		clean[i] = r.text(line)
 	}
 	return clean
 }
 
-// err gives err without secrets: a failure as another one, any other error as one that says the same.
-func (b redactor) err(err error) error {
-	if err == nil || len(b.forms) == 0 {
+// err returns an error without secrets. A failure becomes another failure; any other error is wrapped, with a redacted text.
+func (r redactor) err(err error) error {
+	if err == nil || len(r.forms) == 0 {
 		return err
 	}
 	var failure *call.Failure
 	if !errors.As(err, &failure) {
-		return redactedError{b.text(err.Error()), err}
+		return redactedError{r.text(err.Error()), err}
 	}
 	f := *failure
-	f.Name, f.Message, f.Stack = b.text(f.Name), b.text(f.Message), b.text(f.Stack)
-	f.Console = b.lines(f.Console)
+	f.Name, f.Message, f.Stack = r.text(f.Name), r.text(f.Message), r.text(f.Stack)
+	f.Console = r.lines(f.Console)
 	return &f
 }
 

@@ -10,26 +10,25 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// A Report says how a call of runtime.execute or runtime.open went. It has nothing of what the script is,
-// gets or gives.
+// A Report says how a call of runtime.execute or runtime.open went. It has no part of the script, its arguments or its value.
 type Report struct {
 	Method    string
-	Tenant    string // empty where the request does not even say that rightly
-	Execution string // its name; empty for a call that was refused before it had one
-	Code      int64  // of the error; 0: the call came to a value
-	Fault     bool   // that error is the fault of the daemon or its engine, and nobody asked for it
+	Tenant    string // empty: the params could not be decoded
+	Execution string // the name of the execution; empty: the call was refused before it had one
+	Code      int64  // of the error; 0: the call returned a value
+	Fault     bool   // the error is a fault of the daemon or its engine
 
 	Began     time.Time
-	Queue     time.Duration // waited for a place in a container, and in a session for its turn
-	Run       time.Duration // from then to the end; 0 where it never came into a container
-	Container string        // ID; empty where it never came into one
-	Cold      bool          // it was the first call there
+	Queue     time.Duration // the wait for a slot in a container, and for the call's turn in its session
+	Run       time.Duration // from the end of Queue to the end of the call; 0: it never had a slot
+	Container string        // ID of the container; empty: the call never had a slot
+	Cold      bool          // it was the first call of the container
 	Session   bool          // it ran in a session
 
-	Trace string // traceparent, as W3C writes it, of the client's; empty: none
+	Trace string // traceparent of the client; empty: none
 }
 
-// Outcome is the code as text, "ok" for a value.
+// Outcome returns the code as text, or "ok" for a value.
 func (r *Report) Outcome() string {
 	if r.Code == 0 {
 		return "ok"
@@ -37,18 +36,18 @@ func (r *Report) Outcome() string {
 	return strconv.FormatInt(r.Code, 10)
 }
 
-// A reporter tells of calls: the log, and whoever observes.
+// A reporter passes the Report of each call to the log and to Config.Observe.
 type reporter struct {
 	log     zerolog.Logger
-	observe func(Report) // nil: nobody
+	observe func(Report) // or nil
 }
 
-// refused tells of a call that ended before it ran.
+// refused reports a call that was refused before it ran.
 func (r *reporter) refused(method, tenant, trace string, err error) {
 	r.report(Report{Method: method, Tenant: tenant, Trace: trace, Began: time.Now()}, err)
 }
 
-// report tells of a call.
+// report reports a call that ended with err, or with a value if err is nil.
 func (r *reporter) report(report Report, err error) {
 	if err != nil {
 		report.Code = wireError(err).Code
@@ -60,7 +59,7 @@ func (r *reporter) report(report Report, err error) {
 	}
 }
 
-// isFault says no where a container was lost because somebody wanted it to end.
+// isFault reports whether an error is a fault of the daemon or its engine. The loss of a container that was closed on purpose is none.
 func isFault(code int64, err error) bool {
 	switch call.Code(code) {
 	case call.InternalError:
@@ -72,7 +71,7 @@ func isFault(code int64, err error) bool {
 	}
 }
 
-// logCall writes the line of a call. A failure's text is the script's own, so it is not in it.
+// logCall writes the log line of a call. It leaves out the text of a failure, which is the script's own.
 func (r *reporter) logCall(report *Report, err error) {
 	level := zerolog.InfoLevel
 	if report.Fault {
@@ -83,7 +82,7 @@ func (r *reporter) logCall(report *Report, err error) {
 	case report.Fault:
 		event = event.Err(err)
 	case report.Code == int64(call.Busy):
-		event = event.Str("reason", err.Error()) // which bound it met
+		event = event.Str("reason", err.Error()) // the bound that the call met
 	}
 	event = event.Str("method", report.Method)
 	for _, field := range [...]struct{ name, value string }{

@@ -41,7 +41,7 @@ func (e *executions) knows(names ...executionName) string {
 
 func TestOutcomesAreKeptForATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := newExecutions(&Config{Policy: allowed(Policy{KeepTime: 5 * time.Minute, KeepBytes: 1 << 20}), KeepAllBytes: 1 << 20})
+		e := newExecutions(&Config{Policy: allowed(Policy{RetainTime: 5 * time.Minute, RetainBytes: 1 << 20}), RetainAllBytes: 1 << 20})
 		a, b := executionName{"t", "a"}, executionName{"t", "b"}
 		for _, step := range []struct {
 			after time.Duration
@@ -72,7 +72,7 @@ func TestOutcomesAreKeptForATime(t *testing.T) {
 }
 
 func TestOutcomesAreKeptWithinBounds(t *testing.T) {
-	e := newExecutions(&Config{Policy: allowed(Policy{KeepTime: time.Hour, KeepBytes: 10_000}), KeepAllBytes: 25_000})
+	e := newExecutions(&Config{Policy: allowed(Policy{RetainTime: time.Hour, RetainBytes: 10_000}), RetainAllBytes: 25_000})
 	defer e.stop()
 	names := func(tenant string) (all []executionName) {
 		for i := range 4 {

@@ -14,7 +14,7 @@ func TestScriptRefused(t *testing.T) {
 	const (
 		oneSource = "exactly one of code, files and bundle must be there"
 		noEntry   = "file must be there where there is no index.js, index.mjs, index.cjs or index.ts"
-		aFolder   = "files must be an object from path to source"
+		aTree     = "files must be an object from path to source"
 		aMemory   = "memory must be a positive whole number of MiB"
 		aReuse    = `reuse must be "tenant" or "call"`
 		segment   = " has an empty, . or .. segment, or one longer than 255 bytes"
@@ -36,22 +36,22 @@ func TestScriptRefused(t *testing.T) {
 		{`{"files":{"index.js":""},"bundle":"b"}`, wrong(oneSource)},
 		{`{"file":"index.js"}`, wrong(oneSource)},
 		{`{"code":"1","file":"index.js"}`, wrong("file must come with files or bundle")},
-		{`{"files":{"index.js":""},"language":"typescript"}`, wrong("language must come with code: in a folder the names of files tell it")},
+		{`{"files":{"index.js":""},"language":"typescript"}`, wrong("language must come with code: in a source tree the names of files tell it")},
 		{`{"bundle":1}`, wrong("bundle must be a string")},
 		{`{"bundle":"b","file":1}`, wrong("file must be a string")},
 		{`{"code":"1","file":{}}`, wrong("file must be a string")},
 
-		{`{"files":"index.js"}`, wrong(aFolder)},
-		{`{"files":[]}`, wrong(aFolder)},
-		{`{"files":{"index.js":1}}`, wrong(aFolder + `: the source of "index.js" is no string`)},
-		{`{"files":{"index.js":null}}`, wrong(aFolder + `: the source of "index.js" is no string`)},
-		{`{"files":{"index.js":"","../x":""}}`, wrong(aFolder + `: the path "../x"` + segment)},
-		{`{"files":{"a/./x":""}}`, wrong(aFolder + `: the path "a/./x"` + segment)},
-		{`{"files":{"/etc/x":""}}`, wrong(aFolder + `: the path "/etc/x"` + segment)},
-		{`{"files":{"":""}}`, wrong(aFolder + `: the path "" is empty or longer than 512 bytes`)},
-		{`{"files":{"..\\x":""}}`, wrong(aFolder + `: the path "..\\x" has a \, a %, a control character or half a surrogate pair`)},
-		{`{"files":{"\ud800":""}}`, wrong(aFolder + `: the path "�" has a \, a %, a control character or half a surrogate pair`)},
-		{`{"files":` + files(10_000) + `}`, wrong(aFolder + ", at most 10000")},
+		{`{"files":"index.js"}`, wrong(aTree)},
+		{`{"files":[]}`, wrong(aTree)},
+		{`{"files":{"index.js":1}}`, wrong(aTree + `: the source of "index.js" is no string`)},
+		{`{"files":{"index.js":null}}`, wrong(aTree + `: the source of "index.js" is no string`)},
+		{`{"files":{"index.js":"","../x":""}}`, wrong(aTree + `: the path "../x"` + segment)},
+		{`{"files":{"a/./x":""}}`, wrong(aTree + `: the path "a/./x"` + segment)},
+		{`{"files":{"/etc/x":""}}`, wrong(aTree + `: the path "/etc/x"` + segment)},
+		{`{"files":{"":""}}`, wrong(aTree + `: the path "" is empty or longer than 512 bytes`)},
+		{`{"files":{"..\\x":""}}`, wrong(aTree + `: the path "..\\x" has a \, a %, a control character or half a surrogate pair`)},
+		{`{"files":{"\ud800":""}}`, wrong(aTree + `: the path "�" has a \, a %, a control character or half a surrogate pair`)},
+		{`{"files":` + files(10_000) + `}`, wrong(aTree + ", at most 10000")},
 		{`{"files":{}}`, wrong(noEntry)},
 		{`{"files":{"main.js":""}}`, wrong(noEntry)},
 		{`{"files":{"index.js":""},"file":"main.js"}`, wrong(`file must be one of the files, which "main.js" is not`)},
@@ -158,9 +158,9 @@ func TestDeepNesting(t *testing.T) {
 				t.Errorf("got %.50s… of %d bytes", got.Script, len(got.Script))
 			}
 		}
-		const aFolder = "files must be an object from path to source"
-		a.expectOutcome(execute, `{"files":`+deep+`}`, wrong(aFolder))
-		a.expectOutcome(put, `{"files":`+deep+`}`, wrong(aFolder))
+		const aTree = "files must be an object from path to source"
+		a.expectOutcome(execute, `{"files":`+deep+`}`, wrong(aTree))
+		a.expectOutcome(put, `{"files":`+deep+`}`, wrong(aTree))
 		a.expectOutcome(execute, `{"code":`+deep+`}`, wrong("code must be a string"))
 		a.expectOutcome("runtime.cancel", `{"id":`+deep+`}`, wrong("id must be the id of a request, a string or a number"))
 	})

@@ -3,23 +3,23 @@
 //
 // The way of a warm call, on two goroutines:
 //
-//	the connection's reader                           whoever completes the call, as a rule the container's reader
-//	connection.read                                   Runner, or session.turn.done
-//	  readFrame ── wire.Read                            preparedCall.completed
+//	the connection's reader                           the goroutine that completes the call, as a rule the container's reader
+//	connection.read                                   call.Done, for a call in a session by turn.complete
+//	  readFrame ── carrier.Read                         preparedCall.completed ── encodeResult
 //	    codec.Decode ─► message.Request                   complete
-//	    serve ─ register                                    executions.complete ── the request's answer:
+//	    serve ── register                                   executions.complete ── the request's waiter.answer:
 //	      handle                                              connection.reply
 //	        call ── method.handle                               encode
-//	          message.Decode ─► params                          send ── wire.Write, in place
-//	          prepareExecute ─► preparedCall                service.reportCall: log and metrics, behind the reply
-//	        admit: slots and quotas
-//	        preparedCall.run
+//	          message.Decode ─► params                          send ── carrier.Write, in place
+//	          prepareExecute ─► preparedCall                reporter.report: log and metrics, after the reply
+//	        admit: slot and quota
+//	        run ── preparedCall.run
 //	          executions.claim
 //	          start ── Runner.Start, or session.start
 //
-// A request does not change after it was decoded. A call is prepared, which judges it, and then run, which never waits; both on
-// the reader, so in the order of the requests. An execution (executions.go) is a call by its name, which is known while
-// it runs and, where the client wants that, for some time after (retained.go). A session (sessions.go) belongs to its
+// A request does not change after it was decoded. Prepare checks a call, and run starts it. Neither waits. Both are called on
+// the reader, so calls start in the order of their requests. An execution (executions.go) is a run of a script that has a name.
+// The name is known while it runs, and for some time after if the client asks for that. A session (sessions.go) belongs to its
 // connection and keeps the order of its calls.
 package rpc
 
@@ -47,11 +47,11 @@ type Server struct {
 	connections map[*connection]struct{}
 }
 
-// New makes a server that takes connections until Shutdown.
+// New makes a server that serves connections until Shutdown.
 func New(cfg Config) *Server {
 	s := &Server{access: newAccess(cfg.Listen, cfg.Origins, cfg.Hosts, cfg.Authenticate), connections: map[*connection]struct{}{}}
 	cfg = cfg.withDefaults()
-	s.service = &service{cfg: cfg, quota: wire.NewQuota(cfg.MaxBuffered)}
+	s.service = &service{cfg: cfg, quota: newRequestQuota(cfg.MaxBuffered)}
 	s.service.lifetime.empty = make(chan struct{})
 	s.service.reporter = reporter{cfg.Log, cfg.Observe}
 	s.service.bundles = bundles.NewStore(bundles.Config{
@@ -70,9 +70,9 @@ func New(cfg Config) *Server {
 	return s
 }
 
-// ServeHTTP returns when the request is answered. A WebSocket goes on behind it, and Shutdown waits for that.
+// ServeHTTP serves a request. It returns when a POST is answered, and when a WebSocket was accepted; Shutdown waits for the WebSocket.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if d := s.access.host(r); d != nil {
+	if d := s.access.checkHostHeader(r); d != nil {
 		s.deny(w, r, d)
 		return
 	}
@@ -103,7 +103,7 @@ func isUpgrade(r *http.Request) bool {
 
 func (s *Server) ifAllowed(next func(http.ResponseWriter, *http.Request, Identity)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		who, d := s.access.call(r)
+		who, d := s.access.identify(r)
 		if d != nil {
 			s.deny(w, r, d)
 			return
@@ -120,7 +120,7 @@ func (s *Server) deny(w http.ResponseWriter, r *http.Request, d *Denial) {
 	http.Error(w, d.Reason, d.Status)
 }
 
-// admit counts a connection in, or says why not. Who is admitted leaves.
+// admit counts a connection, or answers why it may not be opened. After true the caller calls lifetime.release at its end.
 func (s *Server) admit(w http.ResponseWriter) bool {
 	why := s.service.lifetime.admit(s.service.cfg.MaxConnections)
 	if why != "" {
@@ -129,32 +129,32 @@ func (s *Server) admit(w http.ResponseWriter) bool {
 	return why == ""
 }
 
-// serveSocket makes a WebSocket of the request, and a goroutine that reads it to its end: net/http's would hold all that
-// the request had, too.
+// serveSocket upgrades the request to a WebSocket and serves that in a goroutine of its own. The goroutine of net/http would hold
+// the memory of the request.
 func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, who Identity) {
 	if !s.admit(w) {
 		return
 	}
 	socket, err := wire.Accept(w, r, &s.wire)
 	if err != nil {
-		s.service.lifetime.leave()
-		return // and Accept has answered
+		s.service.lifetime.release()
+		return // Accept has answered
 	}
 	c := newConnection(context.Background(), s.service, s.methods, who)
 	c.peer.wire, c.trace = socket, strings.Clone(traceparentOf(r.Header))
 	go func() {
-		defer s.service.lifetime.leave()
+		defer s.service.lifetime.release()
 		defer socket.Close()
 		s.serve(c, socket.StopPings)
 	}()
 }
 
-// servePost answers with HTTP 200 whatever JSON-RPC has to say.
+// servePost answers with HTTP 200, also if the reply is an error of JSON-RPC.
 func (s *Server) servePost(w http.ResponseWriter, r *http.Request, who Identity) {
 	if !s.admit(w) {
 		return
 	}
-	defer s.service.lifetime.leave()
+	defer s.service.lifetime.release()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	c := newConnection(ctx, s.service, s.methods, who)
@@ -166,7 +166,7 @@ func (s *Server) servePost(w http.ResponseWriter, r *http.Request, who Identity)
 	body.Respond()
 }
 
-// serve reads a connection, and returns when its calls have ended, too. unread is called when nothing more is read of it.
+// serve reads the requests of a connection, and returns when its calls have ended. It calls unread when it has stopped reading.
 func (s *Server) serve(c *connection, unread func()) {
 	defer c.hangUp()
 	s.mu.Lock()
@@ -190,7 +190,7 @@ func (s *Server) remove(c *connection) {
 	delete(s.connections, c)
 }
 
-// Connections is how many there are, POSTs among them.
+// Connections returns the number of open connections, including POSTs.
 func (s *Server) Connections() int { return s.service.lifetime.connections() }
 
 func (s *Server) connected() []*connection {
@@ -199,9 +199,9 @@ func (s *Server) connected() []*connection {
 	return slices.Collect(maps.Keys(s.connections))
 }
 
-// Shutdown takes no more connections or calls, lets the calls in flight end, closes each connection with 1001 behind its last
-// reply, and returns when nothing of them is left, nor of detached calls. When ctx ends first, the calls end with 1003, and
-// it returns ctx's error.
+// Shutdown refuses new connections and calls, and lets the calls in flight end. It closes each WebSocket with 1001 after its last
+// reply. It returns when all connections, sessions and detached calls have ended. If ctx ends before that, Shutdown cancels the
+// calls, which then end with 1003, and returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.service.executions.stop()
 	s.service.lifetime.close()

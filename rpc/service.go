@@ -5,24 +5,23 @@ import (
 	"sync"
 
 	"github.com/jsd-project/jsd/bundles"
-	"github.com/jsd-project/jsd/rpc/wire"
 )
 
-// A service is what the methods work with: all that is not of one connection.
+// A service has the state that all connections share. The handlers of the methods are its methods.
 type service struct {
 	cfg         Config
 	bundles     *bundles.Store
 	executions  *executions
-	quota       *wire.Quota // of the requests in flight
-	connections perTenant   // on which each tenant has made a call, where it may have fewer than there may be
-	sessions    perTenant   // of each tenant, with those that are being opened
-	lifetime    lifetime    // what Shutdown waits for
+	quota       *requestQuota // of the requests in flight
+	connections perTenant     // on which a tenant has made a call; counted only for tenants with a bound of their own
+	sessions    perTenant     // including the ones that are being opened
+	lifetime    lifetime      // what Shutdown waits for
 	reporter    reporter
 	document    json.RawMessage // what rpc.discover answers
 }
 
-// countConnection counts a connection among those of the tenant. Where a tenant may have as many as there may be in all,
-// nothing is counted.
+// countConnection counts a connection for the tenant of a request. It counts nothing if the tenant may have as many connections as
+// the daemon.
 func (s *service) countConnection(p *peer, o *origin) error {
 	if o.connections < s.cfg.MaxConnections && !p.counted.add(&s.connections, o.tenant, o.connections) {
 		return errConnectionLimit
@@ -30,11 +29,11 @@ func (s *service) countConnection(p *peer, o *origin) error {
 	return nil
 }
 
-// A lifetime counts what is under way, and tells when nothing is and nothing more may come.
+// A lifetime counts connections and work, so that Shutdown can wait for their end.
 type lifetime struct {
 	mu      sync.Mutex // guards what follows
-	open    int        // connections, from before their upgrade until nothing of them is left
-	working int        // what no connection waits for: detached calls, and the watch over each session
+	open    int        // connections, from before their upgrade until they are released
+	working int        // detached calls and open sessions, which no connection waits for
 	closing bool
 	empty   chan struct{} // closed when closing, and open and working are 0
 }
@@ -42,7 +41,8 @@ type lifetime struct {
 // A refusedConnection says why admit lets no connection in.
 type refusedConnection string
 
-// admit counts a connection in, unless there are most or the end has begun. Who is admitted leaves.
+// admit counts a connection, and returns why if there are most already or the daemon shuts down. The caller releases a connection
+// that was admitted.
 func (l *lifetime) admit(most int) (why refusedConnection) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -56,14 +56,14 @@ func (l *lifetime) admit(most int) (why refusedConnection) {
 	return ""
 }
 
-func (l *lifetime) leave() {
+func (l *lifetime) release() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.open--
 	l.closeIfEmptyLocked()
 }
 
-// add counts work in. It is called where a connection is open, or from other work.
+// add counts a piece of work. Its caller is an open connection or other work, so the lifetime is not empty meanwhile.
 func (l *lifetime) add() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -83,7 +83,7 @@ func (l *lifetime) closeIfEmptyLocked() {
 	}
 }
 
-// close lets no more connections in.
+// close admits no more connections.
 func (l *lifetime) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

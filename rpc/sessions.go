@@ -8,33 +8,33 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// A session is a context that its connection makes calls in, one after the other. Their order is kept here and nowhere else:
-// it is that of the requests, and a call that is cancelled before its turn has touched nothing.
+// A session is a context in which its connection makes calls, one at a time, in the order of the requests. Only this file keeps
+// that order. A call that is cancelled while it waits for its turn never reaches the context.
 type session struct {
 	id      string
 	tenant  string
-	secrets []string // of all its calls
+	secrets []string // redacted from the outcomes of all its calls
 	idle    time.Duration
 	inner   call.Session
-	gone    chan struct{} // closed when nothing is left of it
+	gone    chan struct{} // closed when the session has ended and its place is free
 
 	mu        sync.Mutex // guards what follows
 	queue     []*turn    // the calls that run or wait, in their order
 	running   bool       // the call in front was started
-	starting  bool       // by startNext, which goes on with the next one by itself
-	callbacks int        // that the client has not answered
-	orphan    bool       // its connection is gone
+	starting  bool       // startNext is starting a call; it goes on with the next one by itself
+	callbacks int        // of its scripts, which the client has not answered
+	orphan    bool       // its connection has closed
 	timer     *time.Timer
 }
 
-// A turn is a call's place in its session. It is the call's call.Running.
+// A turn is a call's place in the queue of its session. It is the call.Running of the call.
 type turn struct {
 	session  *session
 	job      *call.Call
-	detached bool // the session goes on for it when the connection is gone
+	detached bool // the session stays open for the call when the connection has closed
 	done     func(res call.Result, waited time.Duration, err error)
 
-	queued  time.Time // zero: it did not have to wait
+	queued  time.Time // when the call began to wait; zero: it did not have to
 	waited  time.Duration
 	started bool        // guarded by session.mu
 	inner   runningCall // once started
@@ -46,7 +46,8 @@ func newSession(id, tenant string, secrets []string, idle time.Duration, inner c
 	return ss
 }
 
-// start runs a call behind those before it. done gets its outcome, and how long it waited for its turn.
+// start queues a call, and starts it when the calls before it are done. done gets the outcome, and how long the call waited for
+// its turn.
 func (ss *session) start(job *call.Call, detached bool, done func(call.Result, time.Duration, error)) call.Running {
 	t := &turn{session: ss, job: job, detached: detached, done: done}
 	ss.mu.Lock()
@@ -63,8 +64,8 @@ func (ss *session) start(job *call.Call, detached bool, done func(call.Result, t
 	return t
 }
 
-// startNext starts the call in front, unless one runs. A call may be done before its start returns, so it goes on until one
-// is not.
+// startNext starts the call in front, unless a call runs. A call may be done before Start returns; startNext then goes on with
+// the next one.
 func (ss *session) startNext() {
 	for {
 		ss.mu.Lock()
@@ -85,14 +86,14 @@ func (ss *session) startNext() {
 	}
 }
 
-// complete takes the outcome of a call. The next one starts behind the reply.
+// complete takes the outcome of a call. The next call starts after the reply was written.
 func (t *turn) complete(res call.Result, err error) {
 	t.session.remove(t)
 	t.done(res, t.waited, err)
 	t.session.startNext()
 }
 
-// remove takes a call out of the queue that is done, or was cancelled before its turn.
+// remove takes a call that is done out of the queue.
 func (ss *session) remove(t *turn) {
 	ss.mu.Lock()
 	i := slices.Index(ss.queue, t)
@@ -110,13 +111,13 @@ func (ss *session) remove(t *turn) {
 	}
 }
 
-// Cancel is that of call.Running.
+// Cancel implements call.Running.
 func (t *turn) Cancel() {
 	ss := t.session
 	ss.mu.Lock()
 	waits := !t.started && slices.Contains(ss.queue, t)
 	if waits {
-		t.started = true // by nobody else
+		t.started = true // so that startNext does not start it
 		ss.queue = slices.DeleteFunc(ss.queue, func(other *turn) bool { return other == t })
 	}
 	unwanted := waits && ss.isUnwantedLocked()
@@ -140,7 +141,7 @@ func (ss *session) closeIfIdle() {
 	}
 }
 
-// abandon ends the session behind its detached calls. No call may start in it any more.
+// abandon closes the session after its detached calls. The connection has closed, so no more calls come.
 func (ss *session) abandon() {
 	ss.mu.Lock()
 	ss.orphan = true
@@ -155,14 +156,15 @@ func (ss *session) isUnwantedLocked() bool {
 	return ss.orphan && !slices.ContainsFunc(ss.queue, func(t *turn) bool { return t.detached })
 }
 
-// countCallback counts the callbacks that wait for the client.
+// countCallback adds to the number of callbacks that wait for the client.
 func (ss *session) countCallback(more int) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	ss.callbacks += more
 }
 
-// waitsForClient tells that a callback of its script does. A call from inside a callback would wait for itself.
+// waitsForClient reports whether a callback of its script waits for the client. A call that the client makes in the session to
+// answer the callback would wait for itself.
 func (ss *session) waitsForClient() bool {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
@@ -178,14 +180,14 @@ func (ss *session) hasEnded() bool {
 	}
 }
 
-// A sessionSet is the sessions of one connection, by ID.
+// A sessionSet holds the sessions of one connection, by ID.
 type sessionSet struct {
 	mu       sync.Mutex // guards what follows
 	sessions map[string]*session
-	closed   bool // the connection is gone
+	closed   bool // the connection has closed
 }
 
-// add reports false where the connection is gone.
+// add adds a session. It returns false if the connection has closed.
 func (s *sessionSet) add(ss *session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -205,7 +207,7 @@ func (s *sessionSet) remove(ss *session) {
 	delete(s.sessions, ss.id)
 }
 
-// find gives the session that the client names; nil: there is none, or not any more.
+// find returns the session of an ID that the client names, or nil if there is none or it has ended.
 func (s *sessionSet) find(id string) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -215,7 +217,7 @@ func (s *sessionSet) find(id string) *session {
 	return nil
 }
 
-// abandonAll ends the sessions of a connection that is gone.
+// abandonAll abandons all sessions. It is called when the connection has closed.
 func (s *sessionSet) abandonAll() {
 	s.mu.Lock()
 	all := s.sessions

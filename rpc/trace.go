@@ -66,11 +66,3 @@ func traceID(value string) string {
 	}
 	return spanContext(value).TraceID().String()
 }
-
-// traceOf is the trace of a request: the one it names, else its connection's.
-func (p *peer) traceOf(named *traceparent) string {
-	if named != nil && *named != "" {
-		return string(*named)
-	}
-	return p.trace
-}

@@ -10,25 +10,25 @@ import (
 	"github.com/jsd-project/jsd/rpc/message"
 )
 
-// maxUploads bounds the folders that one connection may have in the making.
+// maxUploads bounds the unfinished uploads of one connection.
 const maxUploads = 16
 
-// PutResult is what runtime.put answers: the upload while more is to come, then the bundle.
+// PutResult is the result of runtime.put: the upload if the request had more, else the bundle.
 type PutResult struct {
 	Upload string `json:"upload,omitempty"`
 	Bundle string `json:"bundle,omitempty"`
 }
 
-// An upload is a folder that comes in several requests.
+// An upload is a source tree that comes in several requests.
 type upload struct {
 	tenant string
-	folder bundles.Folder
+	tree   bundles.SourceTree
 	room   *bundles.Reservation
-	failed error // nil, or what all further requests are answered with
+	failed error // the answer to all further requests; nil: the upload goes on
 }
 
-// keep makes a bundle of a folder.
-func keep(store *bundles.Store, tenant string, f *bundles.Folder) (json.RawMessage, error) {
+// putBundle stores a source tree as a bundle and returns the result of runtime.put.
+func putBundle(store *bundles.Store, tenant string, f *bundles.SourceTree) (json.RawMessage, error) {
 	if f.Files() == 0 {
 		return nil, invalidParams("files must hold a file")
 	}
@@ -50,11 +50,11 @@ func putError(err error) error {
 	}
 }
 
-// uploads is those of one connection, by ID; its reader's.
+// uploads holds the unfinished uploads of one connection, by ID. Only the reader uses it.
 type uploads map[string]*upload
 
-// add takes the part of one request. An upload that went over a bound stays, without its parts, until
-// its last request, so that a client that did not wait for answers is not given a bundle of the rest.
+// add adds the part that one request brings. An upload that exceeds a bound stays, without its parts, until its last request.
+// Otherwise a client that does not wait for answers would get a bundle of the remaining parts.
 func (u uploads) add(store *bundles.Store, id, tenant string, files *message.Files, more bool) (json.RawMessage, error) {
 	up := u[id]
 	if up == nil {
@@ -71,7 +71,7 @@ func (u uploads) add(store *bundles.Store, id, tenant string, files *message.Fil
 		up.failed = u.grow(store, up, files)
 	}
 	if up.failed != nil {
-		up.folder = bundles.Folder{}
+		up.tree = bundles.SourceTree{}
 		up.room.Release()
 	}
 	if more {
@@ -82,28 +82,28 @@ func (u uploads) add(store *bundles.Store, id, tenant string, files *message.Fil
 	if up.failed != nil {
 		return nil, up.failed
 	}
-	return keep(store, tenant, &up.folder)
+	return putBundle(store, tenant, &up.tree)
 }
 
 func (u uploads) grow(store *bundles.Store, up *upload, files *message.Files) error {
-	if err := up.folder.Add(files.JSON, files.Sources); err != nil {
+	if err := up.tree.Add(files.JSON, files.Sources); err != nil {
 		return putError(err)
 	}
-	var all, most int64 // of the tenants with an upload here, the one that may have most counts
+	var all, most int64 // most is the largest bound of the tenants with an upload here
 	for _, other := range u {
-		all += other.folder.Size()
+		all += other.tree.Size()
 		most = max(most, store.Limit(other.tenant))
 	}
 	if all > most {
 		return errBundleLimit
 	}
-	if err := up.room.Grow(up.folder.Size()); err != nil {
+	if err := up.room.Grow(up.tree.Size()); err != nil {
 		return putError(err)
 	}
 	return nil
 }
 
-// drop gives up what the connection did not finish.
+// drop releases the uploads that the connection did not finish.
 func (u uploads) drop() {
 	for _, up := range u {
 		up.room.Release()

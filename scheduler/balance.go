@@ -16,17 +16,17 @@ const (
 // An allocator gives containers to tenants, and slots to calls. It has all that Scheduler.mu guards: every method is called with
 // the mutex held, and none waits. What they grant and refuse is in queue.decided.
 type allocator struct {
-	cfg     *Config
-	state   state
-	table   table
-	queue   queue
-	pool    pool
-	pinning pinning
-	pace    pace
-	marks   watermarks
-	rates   rates
-	janitor *janitor
-	begin   func(*profile) // starts a container in the background
+	cfg            *Config
+	state          state
+	table          table
+	queue          queue
+	pool           pool
+	pinning        pinning
+	pace           pace
+	marks          watermarks
+	rates          rates
+	janitor        *janitor
+	startContainer func(*profile) // starts a container in the background
 
 	calls, starts, failed, evictions, recycled uint64
 }
@@ -135,7 +135,7 @@ func (a *allocator) start(now time.Time) bool {
 	}
 	p.starting++
 	a.starts++
-	a.begin(p)
+	a.startContainer(p)
 	return true
 }
 

@@ -66,8 +66,8 @@ func (s *Scheduler) start(name string, r request) call.Running {
 
 // startIn starts a request in a container in which it has a slot.
 func (s *Scheduler) startIn(c *container, r *request, began time.Time, waited time.Duration) call.Running {
-	if r.begin != nil {
-		return r.begin(c, waited)
+	if r.start != nil {
+		return r.start(c, waited)
 	}
 	cold := c.used.CompareAndSwap(false, true)
 	done := r.done

@@ -21,7 +21,7 @@ func (s *Scheduler) Open() {
 	if s.alloc.state != created {
 		return
 	}
-	s.alloc.begin = func(p *profile) { s.live.Go(func() { s.run(p) }) }
+	s.alloc.startContainer = func(p *profile) { s.live.Go(func() { s.run(p) }) }
 	s.alloc.pool.aged = s.aged
 	s.alloc.setState(open)
 	s.live.Go(func() { s.alloc.janitor.run(s.quit, s.sweep) })

@@ -2,10 +2,8 @@ package scheduler
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/jsd-project/jsd/call"
@@ -244,7 +242,7 @@ func TestCancelledCallStopsWaiting(t *testing.T) {
 	in(t, Config{Max: 1, Spare: 1, Policy: all(Policy{Concurrency: 1})}, func(t *testing.T, w *world, s *Scheduler) { // one that is just being started
 		held := hold(t, s, "a", plain)
 		late, end := waiting(t, s, "a", plain)
-		late.begin = func(c *container, _ time.Duration) call.Running {
+		late.start = func(c *container, _ time.Duration) call.Running {
 			s.cancelWaiter(late)
 			return c.Start(&call.Call{Script: []byte("a"), Timeout: time.Minute}, func(res call.Result, err error) {
 				s.complete(c, time.Now())
@@ -254,32 +252,6 @@ func TestCancelledCallStopsWaiting(t *testing.T) {
 		s.complete(held, time.Now())
 		wantCancelled(t, end, 0)
 		want(t, s, "Running", 0)
-	})
-}
-
-// Run tells a caller that is gone by the error of its context.
-func TestRunEndsWithItsContext(t *testing.T) {
-	in(t, Config{Max: 1}, func(t *testing.T, w *world, s *Scheduler) {
-		job := call.Call{Script: []byte("a"), Timeout: time.Minute}
-		gone, cancel := context.WithCancel(t.Context())
-		cancel()
-		_, err := s.Run(gone, "a", job)
-		synctest.Wait()
-		if starts, _ := w.count(); !errors.Is(err, context.Canceled) || starts != 0 {
-			t.Errorf("%v, %d starts", err, starts)
-		}
-		waits, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		defer cancel()
-		if _, err := s.Run(waits, "a", job); !errors.Is(err, context.DeadlineExceeded) {
-			t.Error(err)
-		}
-		time.Sleep(time.Second)
-		runs, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		failed := new(call.Failure) // of its container
-		if res, err := s.Run(runs, "a", job); !errors.As(err, &failed) || failed.Code != call.Cancelled || res.Container == "" {
-			t.Errorf("%+v, %v", res, err)
-		}
 	})
 }
 

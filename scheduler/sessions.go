@@ -22,7 +22,7 @@ func (s *Scheduler) OpenSession(tenant string, job *call.Call, opened func(call.
 		kind: opens,
 		job:  job,
 		done: func(res call.Result, err error) { opened(nil, res, err) },
-		begin: func(c *container, waited time.Duration) call.Running {
+		start: func(c *container, waited time.Duration) call.Running {
 			return s.openIn(c, job, waited, opened)
 		},
 	})
@@ -127,7 +127,7 @@ func (s *Scheduler) acquirePinned(p *pin, r request) (*waiter, error) {
 	}
 	w, err := s.alloc.admitPinned(p, r, time.Now())
 	if w != nil {
-		w.begin = func(_ *container, waited time.Duration) call.Running { return s.startPinned(p, r.job, r.done, waited) }
+		w.start = func(_ *container, waited time.Duration) call.Running { return s.startPinned(p, r.job, r.done, waited) }
 		s.setTimerLocked(w)
 	}
 	return w, err

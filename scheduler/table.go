@@ -152,8 +152,8 @@ type request struct {
 	job  *call.Call
 	done call.Done
 
-	// begin starts the request in a container where it has a slot, after it has waited for that long. nil: Container.Start.
-	begin func(c *container, waited time.Duration) call.Running
+	// start starts the request in a container where it has a slot, after it has waited for that long. nil: Container.Start.
+	start func(c *container, waited time.Duration) call.Running
 }
 
 // A waiter is a request that waits for a slot. It is in its tenant's queue, or a session's call in the queue of its container,

@@ -459,7 +459,7 @@ func asked(s *Scheduler, tenant string, k kind, length time.Duration) (request, 
 		ch <- outcome{container: res.Container, queue: res.Queue, cold: res.Cold, took: time.Since(began), err: err}
 	}
 	if k == opens {
-		r.begin = func(c *container, waited time.Duration) call.Running {
+		r.start = func(c *container, waited time.Duration) call.Running {
 			return s.openIn(c, r.job, waited, func(_ call.Session, res call.Result, err error) { r.done(res, err) })
 		}
 	}

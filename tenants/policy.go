@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -185,6 +186,20 @@ func checkLanguages(names, known []string) error {
 	for _, name := range names {
 		if !slices.Contains(known, name) {
 			return fmt.Errorf("has to be of %s, and %.100q is none", strings.Join(known, ", "), name)
+		}
+	}
+	return nil
+}
+
+var policyTable = Table(reflect.TypeFor[Policy]())
+
+// PolicyTable is the table of what a tenant may have of its own.
+func PolicyTable() []Setting { return policyTable }
+
+func rowOf(key string) *Setting {
+	for i := range policyTable {
+		if policyTable[i].Key == key {
+			return &policyTable[i]
 		}
 	}
 	return nil

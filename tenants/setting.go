@@ -8,6 +8,9 @@ import (
 	"unicode"
 )
 
+// maxCount bounds every number.
+const maxCount = 1_000_000_000
+
 // A Setting is a row of a table of settings, which is a struct: a field is where the value goes, and its tag says
 // all else.
 //
@@ -143,16 +146,6 @@ func (s *Setting) check(settings any) error {
 	return nil
 }
 
-var policyTable = Table(reflect.TypeFor[Policy]())
-
-// PolicyTable is the table of what a tenant may have of its own.
-func PolicyTable() []Setting { return policyTable }
-
-func rowOf(key string) *Setting {
-	for i := range policyTable {
-		if policyTable[i].Key == key {
-			return &policyTable[i]
-		}
-	}
-	return nil
+func hasToBe(what string, args ...any) error {
+	return fmt.Errorf("has to be "+what, args...)
 }

@@ -90,7 +90,7 @@ func (r *reader) entry(tenant string, s section, policy Policy) (entry, error) {
 	places := map[string]*token.Token{}
 	for _, limit := range said {
 		places[limit.key] = limit.where
-		if err := r.take(&policy, limit); err != nil {
+		if err := r.set(&policy, limit); err != nil {
 			return e, at(limit.where, fmt.Errorf("%s: %w", e.of(), err))
 		}
 	}
@@ -107,12 +107,13 @@ func (r *reader) entry(tenant string, s section, policy Policy) (entry, error) {
 
 func asInFile(key string) string { return key }
 
-func (r *reader) take(p *Policy, said section) error {
+// set sets one key of a policy, as the file says.
+func (r *reader) set(p *Policy, said section) error {
 	row := rowOf(said.key)
 	if row == nil {
 		return fmt.Errorf("unknown key %s: there are %s", printable(said.key), keys())
 	}
-	err := row.take(p, said.value)
+	err := row.parse(p, said.value)
 	if err == nil {
 		err = p.judge(said.key, r.languages)
 	}

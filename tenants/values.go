@@ -12,36 +12,32 @@ import (
 )
 
 const (
-	maxCount    = 1_000_000_000
 	maxMiB      = 1 << 24
 	maxDuration = 365 * 24 * time.Hour
 )
 
-// take reads the setting's value in the file, or says what it would take.
-func (s *Setting) take(p *Policy, value ast.Node) error {
-	switch to := s.in(p).(type) {
+// parse reads the value of the setting from the file into settings, a pointer to a struct of the table. Its error says what the value
+// has to be.
+func (s *Setting) parse(settings any, value ast.Node) error {
+	switch to := s.in(settings).(type) {
 	case *string:
-		return s.takeText(to, value)
+		return s.parseText(to, value)
 	case *int:
-		return takeWhole(s, to, value)
+		return parseWhole(s, to, value)
 	case *int64:
-		return takeWhole(s, to, value)
+		return parseWhole(s, to, value)
 	case *float64:
-		return s.takeDecimal(to, value)
+		return s.parseDecimal(to, value)
 	case *time.Duration:
-		return s.takeTime(to, value)
+		return s.parseTime(to, value)
 	case *[]string:
-		return s.takeList(to, value)
+		return s.parseList(to, value)
 	default:
 		panic(fmt.Sprintf("tenants: %s is a %T", s.Key, to)) // which the table's test sees first
 	}
 }
 
-func hasToBe(what string, args ...any) error {
-	return fmt.Errorf("has to be "+what, args...)
-}
-
-func (s *Setting) takeText(to *string, value ast.Node) error {
+func (s *Setting) parseText(to *string, value ast.Node) error {
 	text, ok := textOf(value)
 	switch {
 	case s.enum != nil && (!ok || !slices.Contains(s.enum, text)):
@@ -53,7 +49,7 @@ func (s *Setting) takeText(to *string, value ast.Node) error {
 	return nil
 }
 
-func takeWhole[N int | int64](s *Setting, to *N, value ast.Node) error {
+func parseWhole[N int | int64](s *Setting, to *N, value ast.Node) error {
 	what, least, most := "a whole number", int64(1), int64(maxCount)
 	if s.unit == "MiB" {
 		what, most = "a whole number of MiB", maxMiB
@@ -69,7 +65,7 @@ func takeWhole[N int | int64](s *Setting, to *N, value ast.Node) error {
 	return nil
 }
 
-func (s *Setting) takeDecimal(to *float64, value ast.Node) error {
+func (s *Setting) parseDecimal(to *float64, value ast.Node) error {
 	whole, fraction, _ := strings.Cut(wordOf(value), ".")
 	f, err := strconv.ParseFloat(whole+"."+fraction, 64)
 	if err != nil || strings.Trim(whole+fraction, "0123456789") != "" || f > maxCount || f == 0 && s.zero == "" {
@@ -79,7 +75,7 @@ func (s *Setting) takeDecimal(to *float64, value ast.Node) error {
 	return nil
 }
 
-func (s *Setting) takeTime(to *time.Duration, value ast.Node) error {
+func (s *Setting) parseTime(to *time.Duration, value ast.Node) error {
 	text, ok := textOf(value) // with quotes or without
 	if !ok {
 		text = wordOf(value)
@@ -95,7 +91,7 @@ func (s *Setting) takeTime(to *time.Duration, value ast.Node) error {
 	return hasToBe("a time from %v to %v with its unit, such as 500ms, 3s or 1h30m", time.Millisecond, maxDuration)
 }
 
-func (s *Setting) takeList(to *[]string, value ast.Node) error {
+func (s *Setting) parseList(to *[]string, value ast.Node) error {
 	list, ok := value.(*ast.SequenceNode)
 	if !ok {
 		return hasToBe("a list, such as [one, two]")

@@ -16,15 +16,6 @@ import (
 	"github.com/jsd-project/jsd/tenants"
 )
 
-// What jsd exec ends with, for the shell. README.md and its --help list them.
-const (
-	statusScript      = 1   // the script failed
-	statusUsage       = 2   // what was asked for cannot be; also of every command's flags
-	statusLimit       = 3   // a limit or a timeout ended the script
-	statusJSD         = 4   // jsd could not run it
-	statusInterrupted = 130 // by a signal, as shells have it
-)
-
 // execCommand is `jsd exec`. Flags that are pointers tell what was left out from what is empty.
 type execCommand struct {
 	File string `arg:"" help:"The script; - reads it from standard input. With --folder its entry, relative to the folder."`

@@ -3,20 +3,13 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
 )
-
-// version is set by the linker; a build without it falls back to what Go noted.
-var version = ""
 
 type commands struct {
 	Serve   serveCommand   `cmd:"" default:"withargs" help:"Serve clients (the default)."`
@@ -25,23 +18,6 @@ type commands struct {
 	Status  statusCommand  `cmd:"" help:"Show tenants, containers and queues of a running daemon."`
 	Image   imageCommands  `cmd:"" help:"The image that containers run."`
 	Version versionCommand `cmd:"" help:"Print the version."`
-}
-
-type versionCommand struct{}
-
-func (versionCommand) Run() error {
-	fmt.Println("jsd", buildVersion())
-	return nil
-}
-
-func buildVersion() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "unknown"
 }
 
 // sameSignal is for how long another signal is the first one again: timeout(1) and its like send one to the
@@ -65,46 +41,4 @@ func main() {
 	parsed, err := parser.Parse(os.Args[1:])
 	parser.FatalIfErrorf(err)
 	os.Exit(status(parsed.Run(), os.Stderr))
-}
-
-// streams are where a command reads and writes.
-type streams struct {
-	in       *os.File
-	out, err io.Writer
-}
-
-// A statusError ends the process with a status of its own. With no error inside, all has been said.
-type statusError struct {
-	status int
-	err    error
-}
-
-func (e *statusError) Error() string { return fmt.Sprintf("status %d: %v", e.status, e.err) }
-func (e *statusError) Unwrap() error { return e.err }
-
-// status says what went wrong, and gives the status to end with.
-func status(err error, w io.Writer) int {
-	var own *statusError
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &own):
-		if own.err != nil {
-			fmt.Fprintln(w, "jsd:", own.err)
-		}
-		return own.status
-	case errors.Is(err, context.Canceled): // by a signal
-		return 0
-	default:
-		fmt.Fprintln(w, "jsd:", err)
-		return 1
-	}
-}
-
-// exit is for the command line's parser, whose own number for bad usage is nobody's custom.
-func exit(status int) {
-	if status != 0 {
-		status = statusUsage
-	}
-	os.Exit(status)
 }

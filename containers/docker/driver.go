@@ -280,11 +280,11 @@ func (d *Driver) Sweep(ctx context.Context) (int, error) {
 	return swept, errors.Join(errs...)
 }
 
-// GiveUp makes every Kill and Start that waits for the engine return soon, the Kills with ErrLeft. The same holds for later
+// StopWaiting makes every Kill and Start that waits for the engine return soon, the Kills with ErrLeft. The same holds for later
 // ones. It is called at the end of a daemon whose engine is away.
-func (d *Driver) GiveUp() { d.removals.giveUp() }
+func (d *Driver) StopWaiting() { d.removals.stopWaiting() }
 
-// Close waits until the containers of failed starts are removed, unless GiveUp was called, and closes the connection to
+// Close waits until the containers of failed starts are removed, unless StopWaiting was called, and closes the connection to
 // the engine. Its error joins an ErrLeft for each container that was not removed. Containers that run have to be killed
 // before.
 func (d *Driver) Close() error {

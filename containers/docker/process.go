@@ -124,7 +124,7 @@ func (p *process) CPU(ctx context.Context) (time.Duration, error) {
 	return time.Duration(got.CPUStats.CPUUsage.TotalUsage), nil
 }
 
-// remove returns when the engine has removed the container, however long that takes, or after GiveUp. A
+// remove returns when the engine has removed the container, however long that takes, or after StopWaiting. A
 // container that has written nothing yet is a start that failed. Its removal does not wait for an engine that is away.
 func (p *process) remove() error {
 	if p.conn != nil {

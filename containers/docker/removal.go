@@ -40,13 +40,13 @@ var (
 )
 
 // removals removes containers, also where the engine is away for a while or fails. It asks the engine again until the
-// container is removed, or giveUp is called.
+// container is removed, or stopWaiting is called.
 type removals struct {
-	engine *client.Client
-	log    zerolog.Logger
-	ctx    context.Context
-	giveUp context.CancelFunc
-	going  sync.WaitGroup
+	engine      *client.Client
+	log         zerolog.Logger
+	ctx         context.Context
+	stopWaiting context.CancelFunc
+	going       sync.WaitGroup
 
 	mu     sync.Mutex // guards what follows
 	undone int        // removals that go on after undo has returned
@@ -55,11 +55,11 @@ type removals struct {
 
 func newRemovals(engine *client.Client, log zerolog.Logger) *removals {
 	r := &removals{engine: engine, log: log}
-	r.ctx, r.giveUp = context.WithCancel(context.Background())
+	r.ctx, r.stopWaiting = context.WithCancel(context.Background())
 	return r
 }
 
-// remove returns when the engine no longer knows the container, or with ErrLeft after giveUp. It calls failed with the
+// remove returns when the engine no longer knows the container, or with ErrLeft after stopWaiting. It calls failed with the
 // error of the first try, where that fails.
 func (r *removals) remove(id string, grace time.Duration, failed func(error)) error {
 	log := r.log.With().Str("container", id).Logger()
@@ -120,7 +120,7 @@ func (r *removals) full() error {
 // close waits for the removals that go on.
 func (r *removals) close() error {
 	r.going.Wait()
-	r.giveUp()
+	r.stopWaiting()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return errors.Join(r.errs...)

@@ -62,7 +62,7 @@ func TestKillGoesOnUntilTheEngineIsBack(t *testing.T) {
 	}
 }
 
-func TestGiveUpEndsWhatTheEngineHolds(t *testing.T) {
+func TestStopWaitingEndsWhatTheEngineHolds(t *testing.T) {
 	d, engine, g := needGate(t)
 	p, err := d.Start(t.Context())
 	if err != nil {
@@ -98,7 +98,7 @@ func TestGiveUpEndsWhatTheEngineHolds(t *testing.T) {
 	<-held
 	<-held
 	began := time.Now()
-	d.GiveUp()
+	d.StopWaiting()
 	ends.Wait()
 	if took := time.Since(began); took > undoTime {
 		t.Errorf("took %v", took)

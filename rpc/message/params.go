@@ -13,23 +13,23 @@ import (
 // A Schema is a JSON Schema, draft 7.
 type Schema map[string]any
 
-// A Param is the type of one field of a method's params: it takes a well-formed value that is not null, or says what it
-// would take.
+// A Param is the type of one field of a method's params.
 type Param interface {
-	Take(value json.RawMessage) bool
-	Expects() string
+	Take(value json.RawMessage) bool // sets the Param to a well-formed value that is not null; false: the value is not allowed
+	Expects() string                 // completes "NAME must be …"
 	Schema() Schema
 }
 
+// The Params that are no structs.
 type (
-	Text        string
+	Text        string          // a string, decoded
 	Source      json.RawMessage // a string, as the client wrote it
-	Object      json.RawMessage
-	Array       json.RawMessage
-	Millis      time.Duration
+	Object      json.RawMessage // as the client wrote it
+	Array       json.RawMessage // likewise
+	Millis      time.Duration   // from a number of milliseconds
 	Mebibytes   int
 	Flag        bool
-	Reuse       string
+	Reuse       string   // ReuseTenant or ReuseCall
 	Name        string   // of a tenant, an execution or an upload, see call.IsName
 	Identifiers []string // names of callbacks
 	RequestID   string   // as it came

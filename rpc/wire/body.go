@@ -30,27 +30,27 @@ type Body struct {
 
 	mu       sync.Mutex // guards what follows, and the deadline for reading
 	deadline time.Time
-	over     bool // nothing is to be read any more, or all has been
+	over     bool // the body was read, or will not be
 }
 
-// NewBody takes a POST. cancel ends what it asked for, where all connections together hold too much. The caller reads the Body
-// once, and calls Respond and Release.
+// NewBody makes the Body of a POST. It calls cancel to end the calls of the POST if the budget is exceeded. The caller calls Read once,
+// then Respond, then Release.
 func NewBody(w http.ResponseWriter, r *http.Request, cfg *Config, cancel func()) *Body {
 	b := &Body{cfg: cfg, response: http.NewResponseController(w), w: w, began: time.Now()}
 	b.body = http.MaxBytesReader(w, io.NopCloser(&paceReader{b, r.Body}), cfg.MaxFrame)
 	b.share = cfg.Budget.Share(func(held int64) {
 		cfg.Log.Warn().Int64("held", held).Msg("POST given up: all connections together hold too much, and this one most")
 		cancel()
-		b.giveUp()
+		b.abort()
 		_ = b.response.SetWriteDeadline(time.Now())
 	})
 	return b
 }
 
-// Release gives back what the Body held.
+// Release gives back the Body's share of the budget.
 func (b *Body) Release() { b.share.Release() }
 
-// A paceReader moves the deadline as the body comes, in steps of an interval or so.
+// A paceReader moves the deadline for reading as the body comes.
 type paceReader struct {
 	body *Body
 	from io.Reader
@@ -76,8 +76,8 @@ func (b *Body) extend() {
 	}
 }
 
-// giveUp makes reading the body fail.
-func (b *Body) giveUp() {
+// abort makes reading the body fail.
+func (b *Body) abort() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.over {
@@ -86,15 +86,15 @@ func (b *Body) giveUp() {
 	}
 }
 
-// isLate tells that the body did not come in time. net/http gives a connection up at once whose read failed, so nobody can
-// say by then whether giveUp came first.
+// isLate reports whether the time for the body has passed. It is called after a read has failed. A body that was aborted before the
+// first read has no deadline.
 func (b *Body) isLate() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return !time.Now().Before(b.deadline)
+	return !b.deadline.IsZero() && !time.Now().Before(b.deadline)
 }
 
-// Read gives the whole body. The error is ErrTooLarge, or that of the connection.
+// Read returns the whole body. The error is ErrTooLarge, or an error of the connection.
 func (b *Body) Read() ([]byte, error) {
 	frame, err := io.ReadAll(b.body)
 	b.finishReading(err == nil)
@@ -106,8 +106,8 @@ func (b *Body) Read() ([]byte, error) {
 	return frame, err
 }
 
-// finishReading is for a body that is there, or is not going to be. From here on it counts for the requests in it. The
-// deadline has to go, since it would end the calls, too; but not where net/http still has to wait for the rest of a body.
+// finishReading notes that the body was read, or will not be. From here on its bytes count for its requests. A whole body needs no
+// deadline any more, which would also end its calls. For an incomplete body the deadline stays, since net/http waits for the rest.
 func (b *Body) finishReading(whole bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -118,13 +118,13 @@ func (b *Body) finishReading(whole bool) {
 	b.share.Change(-b.counted)
 }
 
-// Write takes the reply. It does not wait: Respond sends it.
+// Write stores the reply, which Respond sends. It does not wait.
 func (b *Body) Write(frame []byte) { b.reply = frame }
 
-// End makes reading fail. It is called when nothing is in flight, so there is nothing to wait for but a body.
-func (b *Body) End(websocket.StatusCode, string) { b.giveUp() }
+// End makes reading fail. It is called when no call is in flight, so a body is all that the POST can wait for.
+func (b *Body) End(websocket.StatusCode, string) { b.abort() }
 
-// Respond answers with HTTP 200 and the reply, whatever that says, or says why the body could not be read.
+// Respond answers with HTTP 200 and the reply. If the body could not be read it answers with 400 or 408.
 func (b *Body) Respond() {
 	if b.failed != nil {
 		b.refuse()

@@ -32,36 +32,14 @@ func TestBudgetEvictsWhoHoldsMost(t *testing.T) {
 	} {
 		evicted = nil
 		shares[step.who].Change(step.n)
-		if got := strings.Join(evicted, " "); got != step.want || all.held != step.held {
-			t.Errorf("%s %+d: evicted %q, holds %d; want %q, %d", step.who, step.n, got, all.held, step.want, step.held)
+		if got := strings.Join(evicted, " "); got != step.want || all.Held() != step.held {
+			t.Errorf("%s %+d: evicted %q, holds %d; want %q, %d", step.who, step.n, got, all.Held(), step.want, step.held)
 		}
 	}
 	for _, b := range shares {
 		b.Release()
 	}
-	if all.held != 0 || len(all.shares) != 0 {
-		t.Errorf("in the end %d held by %d", all.held, len(all.shares))
-	}
-}
-
-func TestQuotaLeavesRoomToOtherTenants(t *testing.T) {
-	q := NewQuota(100)
-	for _, step := range []struct {
-		tenant string
-		n      int64 // given back where negative
-		want   bool
-	}{
-		{"a", 20, true}, {"a", 6, false}, {"a", 5, true}, {"b", 60, true}, // alone, more than its quarter
-		{"c", 15, true}, {"d", 1, false}, {"a", -5, true}, {"d", 5, true}, {"b", -60, true}, {"c", 11, false}, {"c", 10, true},
-	} {
-		got := true
-		if step.n < 0 {
-			q.Release(step.tenant, -step.n)
-		} else {
-			got = q.Acquire(step.tenant, step.n)
-		}
-		if got != step.want {
-			t.Errorf("%s %d: got %v with %v", step.tenant, step.n, got, q.of)
-		}
+	if all.Held() != 0 || all.shares.Owners() != 0 {
+		t.Errorf("in the end %d held by %d", all.Held(), all.shares.Owners())
 	}
 }

@@ -6,9 +6,9 @@ import (
 	"github.com/coder/websocket"
 )
 
-// An outbox holds the frames that wait to be written to a connection, up to a bound. Whoever adds a frame where nobody
-// writes becomes the writer: it takes frames until there are none. A peer that does not read makes the writer stop; what
-// writes the backlog then goes on as the writer.
+// An outbox holds the frames that wait to be written to a connection, up to a bound. A goroutine that adds a frame becomes the writer
+// if there is none. The writer takes frames until there are none. If the peer does not read, the goroutine that writes the backlog
+// becomes the writer.
 type outbox struct {
 	maxFrames, maxBytes int
 
@@ -17,17 +17,17 @@ type outbox struct {
 	bytes   int  // of frames
 	writing bool // there is a writer
 	closing *closing
-	counted int64 // in the connection's share of the budget
+	counted int64 // bytes that the connection's share of the budget has
 }
 
-// A closing is the close frame behind all other frames.
+// A closing is the close frame, which comes after all other frames.
 type closing struct {
 	code   websocket.StatusCode
 	reason string
 }
 
-// add takes a frame. write tells that the caller is the writer now; full that there was no room. A frame that comes behind
-// the closing is dropped. An empty outbox takes a frame of any size: it may be the only one for long.
+// add adds a frame. write says that the caller is the writer now, full that there was no room. A frame after the closing is dropped. An
+// empty outbox takes a frame of any size.
 func (o *outbox) add(frame []byte) (write, full bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -42,7 +42,7 @@ func (o *outbox) add(frame []byte) (write, full bool) {
 	return o.startLocked(), false
 }
 
-// close says what comes behind the frames that are there. first tells whether it was the first to.
+// close adds the closing. write says that the caller is the writer now, first that there was no closing before.
 func (o *outbox) close(c closing) (write, first bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -59,8 +59,9 @@ func (o *outbox) startLocked() (write bool) {
 	return write
 }
 
-// take gives the writer the frames that wait, or the closing where there are none. Where there is neither, the caller is
-// the writer no longer. Behind the closing there is a writer for ever. The slice frames is used again.
+// take returns the frames that wait to the writer, or the closing if there are none. If there is neither, the caller is no longer the
+// writer. After the closing the outbox always has a writer, so that no frame is written after it. The outbox uses the slice frames
+// again.
 func (o *outbox) take(frames [][]byte) ([][]byte, *closing) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -74,8 +75,8 @@ func (o *outbox) take(frames [][]byte) ([][]byte, *closing) {
 	return taken, nil
 }
 
-// change is by how much the bytes that the connection holds have changed since the last change, where so many more than
-// those of the outbox are being written.
+// change returns by how much the bytes that the connection holds have changed since the last call. more is the number of bytes that
+// are being written, besides those in the outbox.
 func (o *outbox) change(more int) int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()

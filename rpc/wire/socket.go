@@ -1,9 +1,9 @@
 // Package wire carries frames: over a WebSocket, or as the body of a POST and its reply. It reads, writes, pings, and keeps to
 // byte budgets. It knows no method and no dialect.
 //
-// Writing never waits for the peer. A frame is written in place by whoever has it, through the WebSocket library's own framing,
-// onto a connection that tries its descriptor once. What does not go is a backlog that a goroutine writes while
-// further frames wait in the outbox. A peer that lets the outbox fill is disconnected.
+// Writing never waits for the peer. The goroutine that has a frame writes it in place, with the framing of the WebSocket library,
+// onto a connection that tries its descriptor once. The bytes that the descriptor does not take are a backlog, which another goroutine
+// writes. Further frames wait in the outbox meanwhile. A peer whose outbox is full is disconnected.
 package wire
 
 import (
@@ -29,39 +29,38 @@ type Config struct {
 	MaxFrame        int64         // bytes of a frame or a body
 	MaxUnsent       int           // bytes that wait for one peer before it is disconnected
 	MaxUnsentFrames int           // frames likewise
-	PingInterval    time.Duration // between pings, for the answer to one, and for a frame or a body without haste
+	PingInterval    time.Duration // between pings, and for the answer to one; also the time of a frame or a body beyond leastRate
 	CloseGrace      time.Duration // for a peer to take its last replies and answer a close
 	Budget          *Budget       // of all connections
 
 	Log zerolog.Logger
 }
 
-// A Socket is a WebSocket. One goroutine reads. Write and End may be called from any goroutine. An idle one has no other
-// goroutine than its reader: pings go out by a timer.
+// A Socket is a WebSocket. One goroutine reads. Write and End may be called from any goroutine. An idle Socket has no goroutine
+// besides its reader: a timer sends pings.
 type Socket struct {
-	cfg    *Config
-	conn   *websocket.Conn
-	under  *nonblock.Conn
-	ctx    context.Context
-	abort  context.CancelFunc // ends the connection without a word, and with it the reader and the writer
-	share  *Share
-	outbox outbox
-	pings  pings
-	closed chan struct{} // closed when the closing was written
-	resume func()        // flush, made once
-	heard  atomic.Int64  // when something came last, in Unix ns
-	began  atomic.Int64  // when the frame began that has not come wholly, in Unix ns; 0: there is none
-	got    atomic.Int64  // bytes of it so far
+	cfg      *Config
+	conn     *websocket.Conn
+	under    *nonblock.Conn
+	ctx      context.Context
+	abort    context.CancelFunc // ends the connection without a close frame, and with it the reader and the writer
+	share    *Share
+	outbox   outbox
+	pings    pings
+	closed   chan struct{} // closed when the closing was written
+	resume   func()        // flush, made once
+	lastRead atomic.Int64  // when bytes were read last, in Unix ns
+	began    atomic.Int64  // when the frame that is being read began, in Unix ns; 0: none is
+	got      atomic.Int64  // bytes of it so far
 }
 
 // Bytes that the library's buffers hold. Most requests are shorter; what it writes is gathered again below them.
 const readBuffer, writeBuffer = 2 << 10, 1 << 10
 
-// gather bounds the bytes of a frame that is copied, so that it goes out with its header and others in one write.
+// gather bounds the bytes of a frame that is copied, so that it is written together with its header and other frames.
 const gather = 32 << 10
 
-// A hijacker makes the connection under a WebSocket one that never waits, and gives the library smaller buffers than
-// net/http's, which are for headers.
+// A hijacker replaces the connection under a WebSocket by one whose Write never waits, and the buffers of net/http by smaller ones.
 type hijacker struct {
 	http.ResponseWriter
 	conn *nonblock.Conn
@@ -86,13 +85,13 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return outer, buffered, nil
 }
 
-// Accept upgrades a request. Where it fails it has answered. The caller serves the Socket and then calls End and Close.
-// The origin of the request has been judged.
+// Accept upgrades a request whose origin the caller has checked. If it returns an error it has answered the request. The caller serves
+// the Socket, and then calls End and Close.
 func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Socket, error) {
 	h := &hijacker{ResponseWriter: w}
 	conn, err := websocket.Accept(h, r, &websocket.AcceptOptions{
-		Subprotocols:       []string{"jsd"}, // never the one that is a token
-		InsecureSkipVerify: true,            // the Origin was judged, and not by the Host
+		Subprotocols:       []string{"jsd"}, // never a subprotocol that carries a token
+		InsecureSkipVerify: true,            // the caller has checked the Origin
 	})
 	if err != nil {
 		return nil, err
@@ -108,11 +107,11 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Socket, error
 	return s, nil
 }
 
-// StopPings returns when no ping is under way any more. Nobody reads answers to pings behind the reader's end. It is called
-// after End.
+// StopPings returns when no ping is under way any more. It is called after End, when the reader has ended and nobody reads the answer
+// to a ping.
 func (s *Socket) StopPings() { s.pings.stop() }
 
-// Close waits until nothing of the socket is left. It is called after End.
+// Close waits until the close frame was written and frees the socket. It is called after End.
 func (s *Socket) Close() {
 	<-s.closed
 	s.abort()
@@ -120,13 +119,13 @@ func (s *Socket) Close() {
 	s.share.Release()
 }
 
-// evict makes room for others.
+// evict disconnects the client to make room for other connections.
 func (s *Socket) evict(held int64) {
 	s.cfg.Log.Warn().Int64("held", held).Msg("client disconnected: all connections together hold too much, and this one most")
 	s.abort()
 }
 
-// Read gives the next text frame. After an error nothing more comes.
+// Read returns the next text frame. After an error there are no more frames.
 func (s *Socket) Read() ([]byte, error) {
 	kind, r, err := s.conn.Reader(context.Background())
 	if err != nil {
@@ -138,7 +137,7 @@ func (s *Socket) Read() ([]byte, error) {
 	}
 	s.got.Store(0)
 	s.began.Store(time.Now().UnixNano())
-	l := &listener{socket: s, from: r, left: s.cfg.MaxFrame + 1}
+	l := &activityReader{socket: s, from: r, left: s.cfg.MaxFrame + 1}
 	frame, err := io.ReadAll(l)
 	s.began.Store(0)
 	s.share.Change(-l.counted) // from here on it counts for the requests in it
@@ -149,25 +148,25 @@ func (s *Socket) Read() ([]byte, error) {
 	return frame, err
 }
 
-// listened is how much a slow peer has to send in two ping intervals to count as alive.
-const listened = 32 << 10
+// readChunk bounds a read, in bytes. A slow peer has to send as much within two ping intervals to count as alive.
+const readChunk = 32 << 10
 
-// A listener notes when something was read. A long frame may keep a pong waiting behind it. The library fills what it is
-// given before it returns, so it gets little at a time.
-type listener struct {
+// An activityReader notes when bytes were read. In a long frame these count as a sign of life, since the pong waits behind it. The
+// library fills a buffer before it returns, so it gets small buffers.
+type activityReader struct {
 	socket  *Socket
 	from    io.Reader
-	left    int64 // bytes that it may give
+	left    int64 // bytes that may still be read
 	counted int64 // bytes, in the socket's share
 }
 
-func (l *listener) Read(p []byte) (int, error) {
+func (l *activityReader) Read(p []byte) (int, error) {
 	if l.left == 0 {
 		return 0, io.EOF
 	}
-	n, err := l.from.Read(p[:min(int64(len(p)), listened, l.left)])
+	n, err := l.from.Read(p[:min(int64(len(p)), readChunk, l.left)])
 	l.left -= int64(n)
-	l.socket.heard.Store(time.Now().UnixNano())
+	l.socket.lastRead.Store(time.Now().UnixNano())
 	if got := l.socket.got.Add(int64(n)); got > Unnoticed {
 		l.socket.share.Change(got - l.counted)
 		l.counted = got
@@ -175,23 +174,23 @@ func (l *listener) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// leastRate is what a peer has to send and take on average, in bytes a second, once the first interval of a frame, a body or
-// a reply is over. Each holds a connection and memory for as long as it is under way.
+// leastRate is the rate at which a peer has to send and take data on average, in bytes a second, after the first interval of a frame,
+// a body or a reply. Each of these holds a connection and memory while it is under way.
 const leastRate = 64 << 10
 
-// paced is how long n bytes may take.
+// paced returns how long n bytes may take.
 func paced(interval time.Duration, n int64) time.Duration {
 	return interval + time.Duration(n)*time.Second/leastRate
 }
 
-// isTooSlow tells that a frame comes too slowly.
+// isTooSlow reports whether the frame that is being read comes too slowly.
 func (s *Socket) isTooSlow(interval time.Duration) bool {
 	began := s.began.Load()
 	return began != 0 && time.Since(time.Unix(0, began)) > paced(interval, s.got.Load())
 }
 
-// Write writes a frame, or leaves it to whoever writes now. It never waits. A peer that does not read is disconnected. The
-// frame is not to be changed any more.
+// Write writes a frame, or puts it into the outbox if another goroutine writes. It never waits. A peer that does not read is
+// disconnected. The caller does not change the frame afterwards.
 func (s *Socket) Write(frame []byte) {
 	if s.ctx.Err() != nil {
 		return
@@ -208,7 +207,7 @@ func (s *Socket) Write(frame []byte) {
 	}
 }
 
-// End closes the connection behind what is still to be written. Only the first call counts.
+// End closes the connection after the frames that wait. Only the first call counts.
 func (s *Socket) End(code websocket.StatusCode, reason string) {
 	write, first := s.outbox.close(closing{code, reason})
 	if first {
@@ -219,8 +218,8 @@ func (s *Socket) End(code websocket.StatusCode, reason string) {
 	}
 }
 
-// flush is the writer. It returns when nothing waits any more, or when the peer is slow; then the goroutine that writes the
-// backlog goes on with it.
+// flush is the writer. It returns when no frame waits any more, or when there is a backlog; then the goroutine that writes the
+// backlog calls it again.
 func (s *Socket) flush() {
 	var frames [][]byte
 	for {
@@ -243,7 +242,7 @@ func (s *Socket) flush() {
 	}
 }
 
-// reusable gives frames for the next take, unless a crowd of replies made it long.
+// reusable returns frames for the next take, or nil if it has become long.
 func reusable(frames [][]byte) [][]byte {
 	if cap(frames) > 4 {
 		return nil
@@ -275,7 +274,7 @@ func (s *Socket) send(frame []byte) {
 	}
 }
 
-// count brings the connection's share of the budget up to date, where so many bytes are being written.
+// count updates the connection's share of the budget. writing is the number of bytes that are being written.
 func (s *Socket) count(writing int) { s.share.Change(s.outbox.change(writing)) }
 
 func (s *Socket) finish(end *closing) {
@@ -283,7 +282,7 @@ func (s *Socket) finish(end *closing) {
 	close(s.closed)
 }
 
-// pings keep a socket alive, or find that it is not, by a timer rather than a goroutine that sleeps.
+// pings sends pings and ends the connection of a dead peer. It uses a timer, since a sleeping goroutine takes more memory.
 type pings struct {
 	socket   *Socket
 	interval time.Duration
@@ -300,8 +299,7 @@ func (p *pings) start(s *Socket, interval time.Duration) {
 	p.timer = time.AfterFunc(interval, p.ping)
 }
 
-// stop returns when no ping is under way. Where nobody reads the answer to one, that is when the socket's End or abort has
-// taken effect.
+// stop returns when no ping is under way. If nobody reads the answer to a ping, it ends when End or abort has closed the connection.
 func (p *pings) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -309,7 +307,7 @@ func (p *pings) stop() {
 	p.timer.Stop()
 }
 
-// ping ends the connection of a peer that shows no life for an interval after it.
+// ping sends a ping, and ends the connection if there is no sign of life for an interval after that.
 func (p *pings) ping() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -338,7 +336,7 @@ func (p *pings) answered() bool {
 		case err == nil:
 			return true
 		case ctx.Err() != nil:
-			return s.ctx.Err() == nil && time.Since(time.Unix(0, s.heard.Load())) < p.interval
+			return s.ctx.Err() == nil && time.Since(time.Unix(0, s.lastRead.Load())) < p.interval
 		case !errors.Is(err, context.DeadlineExceeded):
 			return false
 		}

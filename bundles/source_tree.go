@@ -13,11 +13,11 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// ErrTooMany means that a folder would have more than call.MaxFiles files.
+// ErrTooMany means that a source tree would have more than call.MaxFiles files.
 var ErrTooMany = errors.New("too many files in a bundle")
 
-// A Folder becomes a bundle when it is finished. One goroutine at a time uses it. Its zero value is empty.
-type Folder struct {
+// A SourceTree becomes a bundle when it is finished. One goroutine at a time uses it. Its zero value is empty.
+type SourceTree struct {
 	parts  []json.RawMessage
 	digest map[string]digest // by path
 	bytes  int               // of parts
@@ -27,9 +27,9 @@ type Folder struct {
 type digest [sha256.Size]byte
 
 // Add adds one part: a JSON object, and the same object as a map from paths to sources. CheckPath has accepted each
-// path. Each source is a JSON string. A path that the folder has already gets the new source. Add does not keep its
-// arguments. On ErrTooMany the folder stays as it was.
-func (f *Folder) Add(part json.RawMessage, sources map[string]json.RawMessage) error {
+// path. Each source is a JSON string. A path that the source tree has already gets the new source. Add does not keep its
+// arguments. On ErrTooMany the source tree stays as it was.
+func (f *SourceTree) Add(part json.RawMessage, sources map[string]json.RawMessage) error {
 	added, names := 0, 0
 	for path := range sources {
 		if _, there := f.digest[path]; !there {
@@ -58,7 +58,7 @@ func (f *Folder) Add(part json.RawMessage, sources map[string]json.RawMessage) e
 }
 
 // Files returns the number of files.
-func (f *Folder) Files() int { return len(f.digest) }
+func (f *SourceTree) Files() int { return len(f.digest) }
 
 // What a bundle takes in memory besides its parts, in bytes. These are estimates.
 const (
@@ -68,14 +68,14 @@ const (
 
 // Size returns the bytes that count against the bounds: those of the parts and of the paths, and an overhead for each
 // file. Without the overhead, many small files would take more memory than they count for.
-func (f *Folder) Size() int64 {
+func (f *SourceTree) Size() int64 {
 	return int64(f.bytes + f.names + bundleOverhead + fileOverhead*len(f.digest))
 }
 
-// bundle finishes the folder. The ID is a hash of the paths in order, each with its length before it and the hash of
-// its source behind it. So different folders have different IDs. Neither the parts nor the way characters were
+// bundle finishes the source tree. The ID is a hash of the paths in order, each with its length before it and the hash of
+// its source behind it. So different source trees have different IDs. Neither the parts nor the way characters were
 // escaped change the ID.
-func (f *Folder) bundle() *Bundle {
+func (f *SourceTree) bundle() *Bundle {
 	paths := slices.Sorted(maps.Keys(f.digest))
 	hash := sha256.New()
 	for _, path := range paths {
@@ -92,7 +92,7 @@ func (f *Folder) bundle() *Bundle {
 	}
 }
 
-// A Bundle is a finished folder. It never changes, and may be used after the store has dropped it.
+// A Bundle is a finished source tree. It never changes, and may be used after the store has dropped it.
 type Bundle struct {
 	call.Bundle
 	paths []string // sorted

@@ -7,15 +7,16 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// What follows waits for the outcome, for callers that have a goroutine for each call. It goes when nobody has.
+// The functions of this file wait for the outcome of a call, for tests that have a goroutine for each call.
 
+// A waited is an outcome.
 type waited struct {
 	session call.Session
 	result  call.Result
 	err     error
 }
 
-// await gives what a call came to, which is cancelled when ctx ends. Where it had no container by then the error is ctx's.
+// await starts a call and returns its outcome. It cancels the call when ctx ends. The error is ctx's if the call had no container by then.
 func await(ctx context.Context, start func(done func(call.Session, call.Result, error)) call.Running) waited {
 	if err := ctx.Err(); err != nil {
 		return waited{err: err}
@@ -31,7 +32,7 @@ func await(ctx context.Context, start func(done func(call.Session, call.Result, 
 	return o
 }
 
-// Run is Start for one who waits. ctx cancels the call.
+// Run is Start that waits for the outcome. ctx cancels the call.
 func (s *Scheduler) Run(ctx context.Context, tenant string, job call.Call) (call.Result, error) {
 	o := await(ctx, func(done func(call.Session, call.Result, error)) call.Running {
 		return s.Start(tenant, &job, func(res call.Result, err error) { done(nil, res, err) })
@@ -39,7 +40,7 @@ func (s *Scheduler) Run(ctx context.Context, tenant string, job call.Call) (call
 	return o.result, o.err
 }
 
-// RunOpen is OpenSession for one who waits. ctx cancels the opening.
+// RunOpen is OpenSession that waits for the outcome. ctx cancels the opening.
 func (s *Scheduler) RunOpen(ctx context.Context, tenant string, job call.Call) (call.Session, call.Result, error) {
 	o := await(ctx, func(done func(call.Session, call.Result, error)) call.Running {
 		return s.OpenSession(tenant, &job, done)
@@ -47,7 +48,7 @@ func (s *Scheduler) RunOpen(ctx context.Context, tenant string, job call.Call) (
 	return o.session, o.result, o.err
 }
 
-// Execute is Start for one who waits. ctx cancels the call.
+// Execute is Start that waits for the outcome. ctx cancels the call.
 func (ss *session) Execute(ctx context.Context, job call.Call) (call.Result, error) {
 	o := await(ctx, func(done func(call.Session, call.Result, error)) call.Running {
 		return ss.Start(&job, func(res call.Result, err error) { done(nil, res, err) })

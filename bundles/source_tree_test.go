@@ -10,10 +10,10 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// folderOf makes a folder of parts, JSON objects.
-func folderOf(t testing.TB, parts ...string) *Folder {
+// treeOf makes a source tree of parts, JSON objects.
+func treeOf(t testing.TB, parts ...string) *SourceTree {
 	t.Helper()
-	f := &Folder{}
+	f := &SourceTree{}
 	for _, part := range parts {
 		if err := add(f, part); err != nil {
 			t.Fatal(err)
@@ -22,7 +22,7 @@ func folderOf(t testing.TB, parts ...string) *Folder {
 	return f
 }
 
-func add(f *Folder, part string) error {
+func add(f *SourceTree, part string) error {
 	var sources map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(part), &sources); err != nil {
 		return err
@@ -38,12 +38,12 @@ func TestIDStandsForContent(t *testing.T) {
 		{`{"a.js":"0","b.js":"é\n"}`, `{"a.js":"1"}`},
 		{`{"a.js":"0","b.js":"é\n","a.js":"1"}`},
 	}
-	want := folderOf(t, same[0]...).bundle().ID
+	want := treeOf(t, same[0]...).bundle().ID
 	if len(want) != 64 || strings.Trim(want, "0123456789abcdef") != "" {
 		t.Errorf("no SHA-256 in lower case: %s", want)
 	}
 	for _, parts := range same {
-		if got := folderOf(t, parts...).bundle().ID; got != want {
+		if got := treeOf(t, parts...).bundle().ID; got != want {
 			t.Errorf("%s: got another ID", parts)
 		}
 	}
@@ -52,7 +52,7 @@ func TestIDStandsForContent(t *testing.T) {
 		same[0][0], `{}`, `{"a":"b"}`, `{"ab":""}`, `{"a":"","b":""}`, `{"a":"b","b":""}`, `{"b":"a"}`,
 		`{"a":"\ud800"}`, `{"a":"\ud801"}`, `{"a":"\ufffd"}`, `{"a":"\ud83d\ude00"}`, `{"a":"\ude00\ud83d"}`, `{"a":"\\ud800"}`,
 	} {
-		id := folderOf(t, part).bundle().ID
+		id := treeOf(t, part).bundle().ID
 		if other, there := seen[id]; there {
 			t.Errorf("%s and %s have the same ID", part, other)
 		}
@@ -78,9 +78,9 @@ func TestAppendText(t *testing.T) {
 	}
 }
 
-func TestFolderKeepsNothingOfARequest(t *testing.T) {
+func TestSourceTreeKeepsNothingOfARequest(t *testing.T) {
 	part := json.RawMessage(`{"a.js":"1"}`)
-	f := &Folder{}
+	f := &SourceTree{}
 	if err := f.Add(part, map[string]json.RawMessage{"a.js": part[8:11]}); err != nil {
 		t.Fatal(err)
 	}
@@ -90,29 +90,29 @@ func TestFolderKeepsNothingOfARequest(t *testing.T) {
 	}
 }
 
-func TestFolderIsBounded(t *testing.T) {
+func TestSourceTreeIsBounded(t *testing.T) {
 	var b strings.Builder
 	for i := range call.MaxFiles {
 		fmt.Fprintf(&b, `,"%d":""`, i)
 	}
-	f := folderOf(t, `{`+b.String()[1:]+`}`)
+	f := treeOf(t, `{`+b.String()[1:]+`}`)
 	before := f.Size()
 	if err := add(f, `{"0":"1","one more":""}`); !errors.Is(err, ErrTooMany) {
 		t.Errorf("got %v", err)
 	}
 	if f.Size() != before || f.Files() != call.MaxFiles {
-		t.Errorf("a part that was refused changed the folder")
+		t.Errorf("a part that was refused changed the source tree")
 	}
 	if err := add(f, `{"0":"1"}`); err != nil {
 		t.Errorf("a new source for a file that is there: %v", err)
 	}
-	if small := folderOf(t, `{"a":""}`).Size(); small < bundleOverhead+fileOverhead {
+	if small := treeOf(t, `{"a":""}`).Size(); small < bundleOverhead+fileOverhead {
 		t.Errorf("many small bundles count for next to nothing: %d", small)
 	}
 }
 
 func TestHas(t *testing.T) {
-	b := folderOf(t, `{"b.js":"","a.js":""}`, `{"__proto__":"","constructor":""}`).bundle()
+	b := treeOf(t, `{"b.js":"","a.js":""}`, `{"__proto__":"","constructor":""}`).bundle()
 	for path, want := range map[string]bool{
 		"a.js": true, "b.js": true, "__proto__": true, "constructor": true, "c.js": false, "": false, "toString": false,
 	} {
