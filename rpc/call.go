@@ -79,6 +79,9 @@ func (c *preparedCall) run(w waiter) {
 // cancel cancels the execution if the client asked for it. If the connection has closed, cancel ends only the wait of a detached
 // call, and of a call that waits for another's outcome.
 func (c *preparedCall) cancel(asked bool) {
+	if c.execution == nil {
+		return // the call was refused when it ran
+	}
 	if asked || c.own && !c.detach {
 		c.execution.running.Cancel()
 		return

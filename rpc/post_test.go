@@ -2,7 +2,9 @@ package rpc
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -112,4 +114,24 @@ func TestPlayground(t *testing.T) {
 	p := r.dial() // on the same path
 	p.send(request1(`1`, "1"))
 	p.expect(result1(`1`))
+}
+
+// The calls of a POST end when its client stops sending. A 200 without a body would say that there was no reply.
+func TestHalfClosedPostGetsNoEmptyReply(t *testing.T) {
+	r := start(t)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(r.http.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	body := request1(`1`, "wait")
+	fmt.Fprintf(conn, "POST /rpc HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	r.running(1)
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := io.ReadAll(conn); len(got) > 0 {
+		t.Errorf("got %q", got)
+	}
+	r.running(0)
 }

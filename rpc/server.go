@@ -163,6 +163,9 @@ func (s *Server) servePost(w http.ResponseWriter, r *http.Request, who Identity)
 	c.post, c.codec, c.trace = true, &message.JSONRPC{}, traceparentOf(r.Header)
 	c.peer.wire = &postCarrier{Body: body, connection: c}
 	s.serve(c, func() {})
+	if body.IsUnanswered() && r.Context().Err() != nil {
+		panic(http.ErrAbortHandler) // the client has gone, and with it the reply: a response would say that there was none
+	}
 	body.Respond()
 }
 

@@ -93,21 +93,25 @@ func (t *turn) complete(res call.Result, err error) {
 	t.session.startNext()
 }
 
-// remove takes a call that is done out of the queue.
+// remove takes a call that is done out of the queue. The next one may start.
 func (ss *session) remove(t *turn) {
 	ss.mu.Lock()
-	i := slices.Index(ss.queue, t)
-	ss.queue = slices.Delete(ss.queue, i, i+1)
 	if t.started {
 		ss.running = false
 	}
-	if len(ss.queue) == 0 && !ss.hasEnded() {
-		ss.timer.Reset(ss.idle)
-	}
+	ss.removeLocked(t)
 	unwanted := ss.isUnwantedLocked()
 	ss.mu.Unlock()
 	if unwanted {
 		ss.inner.Close()
+	}
+}
+
+// removeLocked removes a call from the queue. The session is idle when no call is left.
+func (ss *session) removeLocked(t *turn) {
+	ss.queue = slices.DeleteFunc(ss.queue, func(other *turn) bool { return other == t })
+	if len(ss.queue) == 0 && !ss.hasEnded() {
+		ss.timer.Reset(ss.idle)
 	}
 }
 
@@ -118,7 +122,7 @@ func (t *turn) Cancel() {
 	waits := !t.started && slices.Contains(ss.queue, t)
 	if waits {
 		t.started = true // so that startNext does not start it
-		ss.queue = slices.DeleteFunc(ss.queue, func(other *turn) bool { return other == t })
+		ss.removeLocked(t)
 	}
 	unwanted := waits && ss.isUnwantedLocked()
 	ss.mu.Unlock()

@@ -183,6 +183,43 @@ func TestIdleSessionEnds(t *testing.T) {
 	})
 }
 
+// The last call may be cancelled after the call before it was answered, and before it starts.
+func TestSessionIsIdleAfterACallThatNeverStarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		runner := newRunner()
+		runner.scripts["a second"] = func(context.Context, string, call.Call) (result, error) {
+			time.Sleep(time.Second)
+			return result{}, nil
+		}
+		ss := newSession("s", "t", nil, time.Minute, &fakeSession{r: runner, turn: make(chan struct{}, 1), done: make(chan struct{})})
+		next := make(chan call.Running, 1)
+		job := call.Call{Script: []byte(`{"code":"a second"}`)}
+		ss.start(&job, false, func(call.Result, time.Duration, error) { (<-next).Cancel() })
+		next <- ss.start(&job, false, func(_ call.Result, _ time.Duration, err error) {
+			if err != errCancelled {
+				t.Errorf("got %v", err)
+			}
+		})
+		time.Sleep(time.Minute + 2*time.Second)
+		if !ss.hasEnded() {
+			t.Error("the session has not ended")
+		}
+	})
+}
+
+// A daemon that ends cancels all requests, also an opening that it has just refused.
+func TestCancelOfARefusedOpeningDoesNothing(t *testing.T) {
+	r := start(t)
+	var got error
+	refused := opening{&preparedCall{service: r.service, method: openMethod}}
+	refused.run(waiter{answer: func(_ json.RawMessage, err error) { got = err }, done: func() {}})
+	if got != errSessionLimit {
+		t.Fatalf("got %v", got)
+	}
+	refused.cancel(true)
+	refused.cancel(false)
+}
+
 // Its secrets are hidden in all that its calls say.
 func TestSessionHidesSecrets(t *testing.T) {
 	eachDialect(t, func(r *rig, a asker) {

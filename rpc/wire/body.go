@@ -124,6 +124,9 @@ func (b *Body) Write(frame []byte) { b.reply = frame }
 // End makes reading fail. It is called when no call is in flight, so a body is all that the POST can wait for.
 func (b *Body) End(websocket.StatusCode, string) { b.abort() }
 
+// IsUnanswered reports whether the whole body was read and no reply was written.
+func (b *Body) IsUnanswered() bool { return b.failed == nil && b.reply == nil }
+
 // Respond answers with HTTP 200 and the reply. If the body could not be read it answers with 400 or 408.
 func (b *Body) Respond() {
 	if b.failed != nil {
