@@ -30,7 +30,11 @@ type driver struct {
 func openDriver(ctx context.Context, c *Settings, log zerolog.Logger) (*driver, error) {
 	switch c.Driver {
 	case "docker":
-		return openDocker(ctx, c, log)
+		d, err := openDocker(ctx, c, log)
+		if errors.Is(err, docker.ErrNoEngine) {
+			return nil, needsProcess(err)
+		}
+		return d, err
 	case "process":
 		return openProcess(c, log)
 	}
@@ -39,10 +43,15 @@ func openDriver(ctx context.Context, c *Settings, log zerolog.Logger) (*driver, 
 		return d, err
 	}
 	if !c.unguardedLoopback() || c.Runtime != "" { // who names a runtime counts on what it isolates
-		return nil, fmt.Errorf("%w; start an engine, or choose --driver process, which isolates nothing", err)
+		return nil, needsProcess(err)
 	}
 	log.Warn().Msg("no Docker engine answers: scripts run in plain processes, without isolation. For development only")
 	return openProcess(c, log)
+}
+
+// needsProcess adds the way out that only commands with --driver have.
+func needsProcess(err error) error {
+	return fmt.Errorf("%w; for development, --driver process needs no engine, and isolates nothing", err)
 }
 
 // has says whether the engine answers, and has the image.

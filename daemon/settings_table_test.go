@@ -34,6 +34,20 @@ func TestTagsOfSettings(t *testing.T) {
 			}
 			rest = regexp.MustCompile(`(^| )`+name+`:"(\\.|[^"\\])*"`).ReplaceAllString(rest, "")
 		}
+		needed, number := "", field.Type.Kind() == reflect.Int || field.Type.Kind() == reflect.Int64 // as a time.Duration is
+		switch {
+		case field.Tag.Get("key") == "" || field.Tag.Get("enum") != "":
+		case field.Type.Kind() == reflect.String || field.Type.Kind() == reflect.Float64:
+			needed = "expects"
+		case field.Type.Kind() == reflect.Slice:
+			needed = "items"
+		}
+		if needed != "" && field.Tag.Get(needed) == "" {
+			t.Errorf("%s has a key, so it needs %s: an error in the tenants file says that", field.Name, needed)
+		}
+		if field.Tag.Get("info") != "" && !number {
+			t.Errorf("%s has info, but is a %v: runtime.info tells numbers only", field.Name, field.Type)
+		}
 		if rest = strings.TrimSpace(rest); rest != "" {
 			t.Errorf("%s has %s, which nobody reads", field.Name, rest)
 		}

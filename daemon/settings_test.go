@@ -67,8 +67,8 @@ func TestWithoutAnEngine(t *testing.T) {
 		{"--driver", "auto", "--runtime", "runsc"},
 		{"--driver", "auto", "--listen", "0.0.0.0:0", "--insecure"},
 	} {
-		if err := jsdtest.Try(t, arguments...); !errors.Is(err, docker.ErrNoEngine) {
-			t.Errorf("%v: got %v, want ErrNoEngine", arguments, err)
+		if err := jsdtest.Try(t, arguments...); !errors.Is(err, docker.ErrNoEngine) || strings.Count(err.Error(), "--driver process") != 1 {
+			t.Errorf("%v: got %v, want ErrNoEngine and one way out", arguments, err)
 		}
 	}
 	if d := start(t, "auto"); d.Driver() != "process" {

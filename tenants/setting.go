@@ -21,9 +21,9 @@ const maxCount = 1_000_000_000
 //	help     for --help, which package kong makes of these tags, as it does of placeholder, enum and group
 //	zero     "yes": 0, or the empty text, is a value as well; "unset": a flag may be 0, which is no value
 //	unit     MiB, where the number counts these
-//	expects  what a text or a number with a fraction has to be, in words
-//	items    what is in a list: names, texts
-//	info     its name among the limits of runtime.info
+//	expects  what a text or a number with a fraction has to be, in words, for errors in the file
+//	items    what is in a list, for the same errors: names, texts
+//	info     its name among the limits of runtime.info, which are whole numbers and times
 type Setting struct {
 	Flag     string // as it is typed, such as --max-timeout; empty: there is none
 	Variable string

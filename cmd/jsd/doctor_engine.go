@@ -35,7 +35,10 @@ func (c *doctorCommand) examineEngine(whole context.Context) (found []finding, u
 		_, judged = driver.Check(ctx, c.spec())
 		judged = errors.Join(judged, driver.Close())
 	}
-	if errors.Is(judged, docker.ErrNoEngine) || errors.Is(judged, docker.ErrNoLimit) || errors.Is(judged, docker.ErrBadLimit) {
+	if errors.Is(judged, docker.ErrNoEngine) {
+		return []finding{{"docker", stateMissing, oneLine(judged), "for development, --driver process needs none"}}, false
+	}
+	if errors.Is(judged, docker.ErrNoLimit) || errors.Is(judged, docker.ErrBadLimit) {
 		return []finding{{"docker", stateMissing, oneLine(judged), ""}}, false
 	}
 	engine, err := moby.New(moby.FromEnv)

@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/jsd-project/jsd/call"
 )
 
 // maxReply bounds what is taken from a daemon, whose own limit for a value may be as large as a frame.
@@ -149,6 +151,9 @@ func (e *answerError) print(w io.Writer) error {
 		return &statusError{status, errors.New(e.Message + data.aside())}
 	}
 	said := e.Message
+	if call.Code(e.Code) == call.NotImplemented {
+		said += ": the script has no function that --call names"
+	}
 	if data.Message != "" {
 		said += ": " + data.Message
 	}

@@ -25,7 +25,7 @@ func TestExecStatus(t *testing.T) {
 		{"no value", `{"result":{"console":[],"time":1}}`, outcome{0, "null\n", ""}},
 		{"thrown", `{"error":{"code":1000,"message":"E","data":{"message":"m","stack":"E: m\n    at f (script.js:1:1)","console":["x"]}}}`, outcome{1, "", "x\nE: m\n    at f (script.js:1:1)\n"}},
 		{"thrown with another stack", `{"error":{"code":1000,"message":"E","data":{"message":"m","stack":"    at f (script.js:1:1)"}}}`, outcome{1, "", "E: m\n    at f (script.js:1:1)\n"}},
-		{"not implemented", `{"error":{"code":1001,"message":"Not implemented"}}`, outcome{1, "", "Not implemented\n"}},
+		{"not implemented", `{"error":{"code":1001,"message":"Not implemented"}}`, outcome{1, "", "Not implemented: the script has no function that --call names\n"}},
 		{"timeout", `{"error":{"code":1002,"message":"Timeout","data":{"limit":"cpu","console":["x"]}}}`, outcome{3, "", "x\njsd: Timeout (cpu)\n"}},
 		{"cancelled", `{"error":{"code":1003,"message":"Cancelled"}}`, outcome{3, "", "jsd: Cancelled\n"}},
 		{"limit", `{"error":{"code":1004,"message":"Limit exceeded","data":{"limit":"memory"}}}`, outcome{3, "", "jsd: Limit exceeded (memory)\n"}},

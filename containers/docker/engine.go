@@ -20,7 +20,7 @@ func connect(ctx context.Context) (*client.Client, error) {
 	defer cancel()
 	if _, err := engine.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
 		_ = engine.Close()
-		return nil, fmt.Errorf("%w at %s: start one (apt-get install docker.io), set DOCKER_HOST, or use --driver process for development (%w)",
+		return nil, fmt.Errorf("%w at %s: start one (apt-get install docker.io), or set DOCKER_HOST (%w)",
 			ErrNoEngine, engine.DaemonHost(), err)
 	}
 	return engine, nil

@@ -23,7 +23,8 @@ import (
 // the suite; that nothing is left then, also of starts that failed, is for whoever made the Driver to look at when the
 // test ends.
 type Driver struct {
-	// Start starts the real agent.
+	// Start starts the real agent. Its process has to be a containers.Meter, too: without one, an agent that does nothing
+	// is ended late.
 	Start func(ctx context.Context) (containers.Process, error)
 
 	// StartBroken starts an agent that ends at once, with LastWords on its standard error.
@@ -79,6 +80,9 @@ func start(t *testing.T, d Driver) containers.Process {
 			t.Error(err)
 		}
 	})
+	if _, ok := p.(containers.Meter); !ok {
+		t.Fatalf("%T is not a containers.Meter", p)
+	}
 	return p
 }
 

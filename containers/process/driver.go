@@ -74,7 +74,7 @@ func New(config Config) (*Driver, error) {
 	return &Driver{config: config, node: node, packages: packages, dir: dir}, nil
 }
 
-const getNode = `"make run" fetches one, or name one with --node`
+const getNode = "name one with --node; scripts/node of jsd's sources fetches one, and prints its path"
 
 // FindNode gives the absolute path of the Node that New would take for this name, and its version.
 func FindNode(name string) (node, version string, err error) {
