@@ -11,24 +11,24 @@ import (
 )
 
 const (
-	// bundleBytes and bundleCount bound the bundles that an agent holds. The count is for small
-	// bundles, which cost more than their bytes. It also keeps the header that drops them short.
+	// bundleBytes and bundleCount bound the bundles that an agent holds. A small bundle costs more than its bytes, which
+	// bundleCount takes into account. It also bounds the length of the header that drops bundles.
 	bundleBytes = 64 << 20
 
-	// bundleShare is the part of a container's memory that its bundles may take: 1/8, because workers
-	// hold the bundles that they use, too.
+	// bundleShare is the part of a container's memory that its bundles may take: 1/8, because each worker holds the bundles
+	// that it uses, too.
 	bundleShare = 8
 
 	bundleCount = 1000
 )
 
-// bundles knows which bundles an agent holds, and decides which of them it drops: only bundles that no call
-// needs, and the least recently needed ones first. Calls may need more than the bounds allow.
+// bundles keeps a record of the bundles that an agent holds, and decides which of them it drops. It drops only bundles that
+// no call needs, and the least recently needed ones first. The bundles that calls need may exceed the bounds.
 type bundles struct {
 	maxBytes, maxCount int
 
-	// mu guards held. need holds it until the call is in the writer's queue, too, so that the agent gets bundles,
-	// drops and calls in the order in which they were decided.
+	// mu guards held. need also holds it while it enqueues the call, so that the agent receives bundles, drops and calls in
+	// the order in which they were decided.
 	mu   sync.Mutex
 	held *quota.Store[soleOwner, string, *heldBundle]
 }
@@ -39,7 +39,7 @@ type soleOwner struct{}
 type heldBundle struct {
 	id    string
 	bytes int
-	calls int // that need it
+	calls int // calls that need it
 }
 
 func newBundles(maxBytes, maxCount int) *bundles {
@@ -49,9 +49,9 @@ func newBundles(maxBytes, maxCount int) *bundles {
 	}
 }
 
-// need notes that a call needs b until release. It calls enqueue, which puts the call into the writer's queue
-// behind frames. These bring b; there are none if the agent holds b. On an error, which may be errFrameTooLong,
-// nothing has happened.
+// need records that a call needs b until release. It calls enqueue, which puts frames and then the call into the writer's
+// queue. The frames bring b; there are none if the agent holds b. If need returns an error, which may be errFrameTooLong, it
+// has changed nothing and not called enqueue.
 func (s *bundles) need(b *call.Bundle, enqueue func(frames [][]byte)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,7 +74,7 @@ func (s *bundles) need(b *call.Bundle, enqueue func(frames [][]byte)) error {
 	return nil
 }
 
-// release notes that a call does not need a bundle any more, because it has ended.
+// release records that a call no longer needs a bundle, because it has ended.
 func (s *bundles) release(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,7 +82,7 @@ func (s *bundles) release(id string) {
 	h.calls--
 }
 
-// surplusLocked returns the bundles to drop for another one of n bytes. It may return too few, because calls need
+// surplusLocked returns the bundles to drop before a bundle of n bytes is added. It may return too few, because calls need
 // the others.
 func (s *bundles) surplusLocked(n int) (surplus []*heldBundle) {
 	bytes, count := int(s.held.Size())+n, s.held.Len()+1
@@ -106,8 +106,8 @@ type bundleHeader struct {
 	Drop   []string `json:"drop,omitempty"` // bundles that the agent drops first
 }
 
-// encodeBundle makes a frame of each part. The first frame names the bundles to drop. A frame is two elements of
-// frames: its head, and the part itself, which is not copied.
+// encodeBundle makes a frame of each part of b. The first frame names the bundles to drop. A frame takes two elements of the
+// result: its head, and the part itself, which is not copied.
 func encodeBundle(b *call.Bundle, drop []*heldBundle) ([][]byte, error) {
 	parts := b.Parts
 	if len(parts) == 0 {

@@ -13,8 +13,8 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// helloTime bounds the wait for an agent's hello where the context has no earlier end. A cold
-// container on a busy machine takes a second or two.
+// helloTime bounds the wait for an agent's hello if the context does not end sooner. A cold container on a busy machine
+// takes a second or two.
 const helloTime = 30 * time.Second
 
 // A Container is a running agent. Its methods may be called from any goroutine.
@@ -25,11 +25,11 @@ type Container struct {
 	sessions *sessions
 	streams  *streams
 	done     chan struct{} // closed when nothing is left
-	killErr  error         // what ending the process came to; valid once done is closed
+	killErr  error         // the error of Process.Kill; valid after done is closed
 }
 
-// Open speaks the first words of the link over p and returns when the agent has answered them. When
-// that fails, or ctx ends before, p is killed.
+// Open exchanges hellos with the agent in p and returns a container that is ready for calls. If that fails or ctx ends
+// first, it kills p and returns the error.
 func Open(ctx context.Context, p Process, limits Limits, log zerolog.Logger) (*Container, error) {
 	l := newLink(p, &limits, log.With().Str("container", p.ID()).Logger())
 	frames := newFrameBuffer(maxHello)
@@ -63,8 +63,7 @@ func Open(ctx context.Context, p Process, limits Limits, log zerolog.Logger) (*C
 	return c, nil
 }
 
-// greet exchanges hellos. Should it fail, the process may still be waiting in a Read or Write that
-// only its end frees, so greet ends it.
+// greet exchanges hellos. If ctx ends first, it kills the process, because a pending Read or Write returns only then.
 func greet(ctx context.Context, l *link, frames *frameBuffer) (Hello, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, helloTime, fmt.Errorf("no hello from the agent in %v", helloTime))
 	defer cancel()
@@ -79,7 +78,7 @@ func greet(ctx context.Context, l *link, frames *frameBuffer) (Hello, error) {
 	case <-greeted:
 		return agent, err
 	case <-ctx.Done():
-		_ = l.process.Kill() // Open asks again, and gets the same answer
+		_ = l.process.Kill() // Open calls Kill, too, which returns the same error
 		<-greeted
 		return Hello{}, fmt.Errorf("%w (%w)", context.Cause(ctx), err)
 	}
@@ -91,7 +90,7 @@ func exchangeHellos(l *link, frames *frameBuffer) (Hello, error) {
 		return Hello{}, err
 	}
 	_, writeErr := l.process.Write(hello)
-	// An agent that died takes no hello, but what it left to read says why.
+	// If the agent died, the write fails. What it wrote before it died says why, so it is read first.
 	f, err := frames.read(l.process)
 	if err == io.EOF && writeErr != nil {
 		err = writeErr
@@ -103,20 +102,20 @@ func exchangeHellos(l *link, frames *frameBuffer) (Hello, error) {
 	return decodeHello(f)
 }
 
-// run owns the link. It starts the goroutines that a container has for its whole life, and ends what there is when the link
-// is dead.
+// run owns the link. It starts the goroutines that a container has for its whole life. When the link is dead, it ends
+// everything that is left.
 //
 //	run
-//	  reader.read               returns what the link died of
+//	  reader.read               returns why the link died
 //	  health.watch              ends a silent agent
 //	  bury                      completes the calls that are lost, ends sessions and streams
 //	  Process.Kill
-//	  link.write                goroutine, where a batch was not the last one
+//	  link.write                goroutine, while batches are to be written
 //	  stream.run                goroutine of each stream
-//	calls.checkDue              a timer's
-//	session.checkClosed         a timer's
+//	calls.checkDue              called by a timer
+//	session.checkClosed         called by a timer
 //
-// What a call does is told at calls and at reader.read.
+// The types calls and reader describe the way of a call.
 func (c *Container) run(r *reader) {
 	var both sync.WaitGroup
 	both.Go(func() { c.link.fail(r.read()) })
@@ -138,7 +137,7 @@ func (c *Container) run(r *reader) {
 	close(c.done)
 }
 
-// bury ends everything that was under way on a link that is dead.
+// bury ends the calls, sessions and streams of a dead link.
 func (c *Container) bury() {
 	l := c.link
 	l.mu.Lock()
@@ -157,42 +156,42 @@ func (c *Container) bury() {
 	}
 }
 
-// ID names the container as its driver's tools do.
+// ID returns the container's name, which is also its name in the driver's tools.
 func (c *Container) ID() string { return c.link.process.ID() }
 
-// Agent is what the agent said about itself.
+// Agent returns the agent's hello.
 func (c *Container) Agent() Hello { return c.agent }
 
-// Done is closed as soon as the container takes no calls any more, for whatever reason; Close waits
-// until nothing of it is left.
+// Done returns a channel that is closed as soon as the container takes no more calls, for whatever reason. Close waits until
+// nothing of the container is left.
 func (c *Container) Done() <-chan struct{} { return c.link.dead }
 
-// Close ends the container and waits until nothing of it is left. Calls in flight get a LostError
-// with ErrClosed as its cause. It may be called more than once, but not by a Done.
+// Close ends the container and waits until nothing of it is left. Calls in flight fail with a LostError whose cause is
+// ErrClosed. Close may be called more than once. A call.Done must not call it, because Close would wait for that Done.
 func (c *Container) Close() error {
 	c.link.fail(call.ErrClosed)
 	<-c.done
 	return c.killErr
 }
 
-// Start starts a call. It waits for nobody: a call beyond Concurrency is sent when the agent has answered another.
+// Start starts a call without waiting. A call beyond Concurrency is sent when the agent has answered another call.
 //
-// Done gets the result, a *Failure where the script came to no value, or a *LostError where the container died. A
-// cancelled call is done within 50 ms or so. The agent is told to stop it, and its slot is free once the agent has. A
-// call, or a part of its bundle, that is too long for a frame fails with LimitExceeded. Nothing of the call's Client
-// runs any more when Done is called.
+// done gets the result, a *call.Failure if the script failed, or a *call.LostError if the container died. A cancelled call
+// is done within about 50 ms. The agent is told to stop it, and its slot is free after the agent has stopped it. If the call
+// or a part of its bundle is too long for a frame, it fails with LimitExceeded. When done is called, nothing of the call's
+// Client runs any more.
 func (c *Container) Start(job *call.Call, done call.Done) call.Running {
 	p := &pendingCall{calls: c.calls, job: job, done: done}
 	c.calls.start(p)
 	return p
 }
 
-// OpenSession evaluates job.Script, of which it takes code or files (or job.Bundle), file, globals,
-// language and secrets, and keeps the context. It starts the call as Start does, and has its errors; a context
-// whose evaluation failed is not kept. job.Client serves the evaluation alone.
+// OpenSession evaluates job.Script and keeps the context as a session. It uses code or files (or job.Bundle), file, globals,
+// language and secrets of the script. The call starts as in Start and has the same errors. If the evaluation fails, there is
+// no session. job.Client serves the evaluation only.
 //
-// The session lives until it is closed, a call in it ends it, or the container dies. Its calls count
-// as calls of the container while they run.
+// The session lives until it is closed, a call in it ends it, or the container dies. A call in it counts as a call of the
+// container.
 func (c *Container) OpenSession(job *call.Call, done func(call.Session, call.Result, error)) call.Running {
 	s := &openedSession{session: newSession(c.sessions), calls: c.calls}
 	p := &pendingCall{calls: c.calls, job: job, session: s.session, opens: true}
@@ -202,7 +201,7 @@ func (c *Container) OpenSession(job *call.Call, done func(call.Session, call.Res
 			return
 		}
 		if p.wasStopped() {
-			s.Close() // the agent may have opened it before it saw the cancel
+			s.Close() // the agent may have opened the session before it saw the cancel
 		}
 		done(nil, result, err)
 	}
@@ -210,24 +209,25 @@ func (c *Container) OpenSession(job *call.Call, done func(call.Session, call.Res
 	return p
 }
 
-// An openedSession is a session that calls can be started in.
+// An openedSession is a session in which calls can be started.
 type openedSession struct {
 	*session
 	calls *calls
 }
 
-// Start starts a call in the session. It is for when the call before is done, and an error until then. Where the call
-// before was cancelled and the agent has not answered it, the new one waits for that.
+// Start starts a call in the session. The call fails if the call before is not done. If the call before was cancelled and
+// the agent has not answered it yet, the new call waits for that answer.
 func (s *openedSession) Start(job *call.Call, done call.Done) call.Running {
 	p := &pendingCall{calls: s.calls, job: job, done: done, session: s.session}
 	s.calls.start(p)
 	return p
 }
 
-// Done is closed when the session's worker is gone: by the agent's word, or with the container.
+// Done returns a channel that is closed when the session's worker has ended, because the agent said so or with the
+// container.
 func (s *openedSession) Done() <-chan struct{} { return s.done }
 
-// Close refuses calls from now on and has the agent end the session. An agent that does not is ended.
+// Close refuses new calls and tells the agent to end the session. An agent that does not end it is killed.
 func (s *openedSession) Close() {
 	if s.close() {
 		s.calls.startWaiting() // a call that waits in the session is over

@@ -7,11 +7,10 @@ import (
 	"time"
 )
 
-// meterTime bounds one look at the processor time. An engine that needs longer is taken for one that
-// does not know.
+// meterTime bounds one query of the processor time. If the engine takes longer, the processor time counts as not known.
 const meterTime = 10 * time.Second
 
-// ErrSilent is under the cause in a LostError of calls whose agent stopped answering.
+// ErrSilent is wrapped in the cause of a LostError of a call whose agent stopped answering.
 var ErrSilent = errors.New("the agent is silent")
 
 // health finds out whether a silent agent is slow or dead.
@@ -20,7 +19,7 @@ type health struct {
 	calls *calls
 }
 
-// watch returns when the link is dead, which it brings about where the agent is.
+// watch watches the agent and returns when the link is dead. It fails the link if the agent is dead.
 //
 //	                  ┌────── a call is past its deadline ──────┐
 //	                  │                                         ▼
@@ -28,9 +27,9 @@ type health struct {
 //	    ▲                              │                   │    │
 //	    └────────── any activity ──────┴───────────────────┘    └──Silence, no calls──► dead
 //
-// An agent answers a ping from a thread that does nothing else. One that does not is stopped, or gets next
-// to no processor time because the scripts beside it take it all, or the engine throttles it. Only
-// in the first case does the container use none.
+// An agent answers pings in a thread that does nothing else. If there is no answer, the agent is stopped or it gets next to
+// no processor time. In the second case scripts take all processor time or the engine throttles the container, so the
+// container uses processor time. In the first case it uses none.
 func (h *health) watch() {
 	liveness := h.link.limits.Liveness.withDefaults()
 	activity := &h.link.activity
@@ -56,8 +55,8 @@ func (h *health) watch() {
 	}
 }
 
-// listen returns after d, at once where a call is past its deadline, which an agent that works does not
-// let happen, or with alive false where the link is dead.
+// listen waits for d. It returns at once with suspected true if a call is past its deadline, because a working agent ends
+// calls before. It returns at once with alive false if the link is dead.
 func (h *health) listen(d time.Duration) (suspected, alive bool) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -71,7 +70,7 @@ func (h *health) listen(d time.Duration) (suspected, alive bool) {
 	}
 }
 
-// sleep returns after d, or with false at once when the link is dead.
+// sleep waits for d and returns true. It returns false at once when the link is dead.
 func (h *health) sleep(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -83,8 +82,8 @@ func (h *health) sleep(d time.Duration) bool {
 	}
 }
 
-// examine looks at an agent that has said nothing after last until it speaks, the link is dead, or the agent
-// is to be ended for the cause that comes back.
+// examine examines an agent whose last activity was at last. It returns nil when the agent shows activity or the link is
+// dead. It returns an error if the agent is to be killed, and the error is the cause.
 func (h *health) examine(l Liveness, last time.Duration) error {
 	activity := &h.link.activity
 	for activity.last() == last {
@@ -108,8 +107,8 @@ func (h *health) examine(l Liveness, last time.Duration) error {
 	return nil
 }
 
-// used is the processor time of the container. It is not known where the process does not tell, nor on
-// a dead link.
+// used returns the processor time of the container. known is false if the process is no Meter or its CPU fails, and on a
+// dead link.
 func (h *health) used() (cpu time.Duration, known bool) {
 	meter, is := h.link.process.(Meter)
 	if !is {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// A Hello is what an agent says about itself. It is a claim, fit for display.
+// A Hello is what an agent says about itself. It is not verified, so it may be displayed and nothing must depend on it.
 type Hello struct {
 	Version int      `json:"version"`
 	Node    string   `json:"node"`
@@ -31,7 +31,7 @@ type daemonHello struct {
 	Network     *networkLimits `json:"network,omitempty"`
 }
 
-// networkLimits are connections at once.
+// networkLimits are numbers of concurrent connections.
 type networkLimits struct {
 	Call      int `json:"call"`
 	Container int `json:"container"`

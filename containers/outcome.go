@@ -11,19 +11,19 @@ import (
 )
 
 const (
-	// maxText bounds name, message and stack of a failure, in bytes: more than an agent sends,
-	// which stops at 16 Ki characters and may mark the cut.
+	// maxText bounds name, message and stack of a failure, in bytes. An agent cuts them at 16 Ki characters and may mark the
+	// cut, so it sends less than this.
 	maxText  = 64 << 10
 	maxLimit = 64
 
 	maxCPU = 1e12 // ms, some 30 years: any such time fits a Duration
 
-	// consoleClosing is the line that ends a console which passed its limit. The agent's own
-	// closing line does not count against the limit.
+	// consoleClosing is the last line of a console that exceeded its limit. If the agent adds this line, it does not count
+	// against the limit.
 	consoleClosing = "console limit reached, the rest is dropped"
 )
 
-// An answerHeader is that of a result or a failure.
+// An answerHeader is the header of a result or a failure.
 type answerHeader struct {
 	ID      uint64    `json:"id"`
 	Time    int64     `json:"time"`
@@ -61,13 +61,13 @@ func decodeAnswer(f *frame, l *Limits) (answerHeader, error) {
 
 var errWorkerDied = errors.New("the worker died under the call")
 
-// An outcome is what Done takes.
+// An outcome is the pair of arguments of call.Done.
 type outcome struct {
 	result call.Result
 	err    error
 }
 
-// outcomeOf turns a checked header and its body into an outcome.
+// outcomeOf returns the outcome of an answer. f is the answer's frame and h its checked header.
 func outcomeOf(f *frame, h *answerHeader, l *Limits) outcome {
 	console := boundConsole(h.Console, l)
 	if f.kind == kindFailure {
@@ -86,7 +86,7 @@ func outcomeOf(f *frame, h *answerHeader, l *Limits) outcome {
 			Console: console,
 		}}
 	}
-	// Valid JSON that this daemon cannot pass on is nested deeper than Go's parser goes.
+	// JavaScript nests more deeply than Go's parser. The daemon cannot pass such a value on.
 	if !utf8.Valid(f.body) || !json.Valid(f.body) {
 		return outcome{err: &call.Failure{
 			Code: call.NotSerializable, Name: "RangeError", Message: "The value is nested too deeply", Console: console,
@@ -100,8 +100,8 @@ func outcomeOf(f *frame, h *answerHeader, l *Limits) outcome {
 	}}
 }
 
-// boundConsole applies the limits that the agent should have applied. Lines within them come back as
-// they are, and always as a list that is not nil.
+// boundConsole applies the limits of the console, in case the agent did not. It returns lines within the limits unchanged.
+// The result is never nil.
 func boundConsole(lines []string, l *Limits) []string {
 	if lines == nil {
 		return []string{}

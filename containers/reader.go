@@ -11,22 +11,22 @@ import (
 	"github.com/jsd-project/jsd/nonblock"
 )
 
-// A reader takes the agent's frames. What it calls does not wait for anybody.
+// A reader reads the agent's frames and handles them. Nothing that it calls waits.
 type reader struct {
 	link     *link
 	calls    *calls
 	sessions *sessions
 	streams  *streams
 	frames   *frameBuffer
-	pipe     Pipe            // to read from; nil: the process itself is read
+	pipe     Pipe            // read in place of the process; nil if the process is read
 	gone     <-chan struct{} // closed when the agent seems to have ended; see Piped
 
 	mu   sync.Mutex // guards what follows, and the read deadline of pipe
-	over bool       // pipe is not read any more
+	over bool       // pipe is no longer read
 }
 
-// read takes frames until one cannot be believed, or no more come, and says why. Also where it reads a pipe, it is the
-// process that says why that has ended.
+// read handles frames until the agent breaks a rule of the link or the link ends. It returns why. After the end of a pipe it
+// reads the process, which returns the reason.
 //
 //	read
 //	  nonblock.Read
@@ -36,14 +36,14 @@ type reader struct {
 //	        answer                   result, failure
 //	          outcomeOf
 //	          calls.answered           the slot is free
-//	          calls.startWaiting       writes what waited for it
+//	          calls.startWaiting       writes the calls that waited for it
 //	          pendingCall.complete     call.Done
 //	        callbacks.print          print
-//	        callbacks.start          callback; the client is asked in a goroutine, which writes the reply
+//	        callbacks.start          callback; a goroutine asks the client and writes the reply
 //	        sessions.ended           ended
 //	        link.pong                pong
 //	        streams.admit            open; stream.run is a goroutine
-//	        streams.take             data, credit, finish, abort
+//	        streams.dispatch         data, credit, finish, abort
 func (r *reader) read() error {
 	r.frames.limit = r.link.limits.frameLimit()
 	if err := r.Took(0); err != nil { // frames that came with the hello
@@ -66,7 +66,7 @@ func (r *reader) read() error {
 	return endOf(err)
 }
 
-// lookForEnd has read find an end of the pipe that it may have missed.
+// lookForEnd makes read look for an end of the pipe that it may have missed.
 func (r *reader) lookForEnd() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -75,7 +75,8 @@ func (r *reader) lookForEnd() {
 	}
 }
 
-// pipeIsOver lets the process be read, which may be the same pipe: it is over for read alone where lookForEnd found no end.
+// pipeIsOver clears the read deadline of the pipe. The process may read the same pipe, which is still open if read stopped
+// because of the deadline.
 func (r *reader) pipeIsOver() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -83,10 +84,10 @@ func (r *reader) pipeIsOver() {
 	_ = r.pipe.SetReadDeadline(time.Time{})
 }
 
-// Space is where the next bytes go.
+// Space returns the buffer for the next bytes.
 func (r *reader) Space() []byte { return r.frames.Space() }
 
-// Took handles the frames that n more bytes have made complete.
+// Took handles the frames that are complete after n more bytes.
 func (r *reader) Took(n int) error {
 	r.frames.add(n)
 	r.link.activity.note()
@@ -104,7 +105,7 @@ func (r *reader) Took(n int) error {
 	}
 }
 
-// handle does what a frame says. Its errors say that the agent broke the rules of the link.
+// handle handles a frame. It returns an error if the agent broke a rule of the link.
 func (r *reader) handle(f frame) error {
 	switch f.kind {
 	case kindPrint:

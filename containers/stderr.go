@@ -11,13 +11,13 @@ import (
 )
 
 const (
-	stderrTail = 2 << 10  // bytes kept for the error that tells of an agent's end
+	stderrTail = 2 << 10  // bytes kept for the error at an agent's end
 	stderrLine = 1 << 10  // bytes of one log line
-	stderrLog  = 64 << 10 // bytes logged of one container, whatever it says
+	stderrLog  = 64 << 10 // bytes logged of one container in all
 )
 
-// Stderr takes what an agent says on its standard error: it logs the beginning, a line per write at
-// debug level, and keeps the end. Drivers make one per process and may write to it from any goroutine.
+// Stderr takes the standard error of an agent. It logs the beginning at debug level, a line for each write, and keeps the
+// end. A driver makes one for each process. Any goroutine may write to it.
 type Stderr struct {
 	log zerolog.Logger
 
@@ -44,7 +44,7 @@ func (s *Stderr) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// End adds the agent's last words, if any, to err.
+// End adds the last text on standard error to err, if there is any.
 func (s *Stderr) End(err error) error {
 	s.mu.Lock()
 	words := strings.TrimSpace(string(s.tail))
@@ -55,7 +55,7 @@ func (s *Stderr) End(err error) error {
 	return fmt.Errorf("%w; its last words: %s", err, oneLine(words))
 }
 
-// oneLine makes text of an agent fit for one line of a log: nothing in it can look like another line.
+// oneLine returns text of an agent as one line, so that no part of it can look like another line of the log.
 func oneLine(text string) string {
 	return strings.Join(strings.FieldsFunc(strings.ToValidUTF8(text, "\uFFFD"), func(r rune) bool {
 		return r < ' ' || r == 0x7f

@@ -55,7 +55,7 @@ func (s *stream) run(host string, port int) {
 	s.close(nil)
 }
 
-// open tells the agent that the stream is there.
+// open tells the agent that the stream is connected.
 func (s *stream) open(conn net.Conn) error {
 	h := openedHeader{Stream: s.number}
 	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
@@ -74,8 +74,8 @@ func (s *stream) open(conn net.Conn) error {
 	return nil
 }
 
-// upload writes what the agent sends to the connection until the agent has finished or the stream is closed. Where the
-// other side takes no more, what it has sent may still be read, so the rest is dropped.
+// upload writes the agent's data to the connection until the agent has finished or the stream is closed. If the other side
+// refuses data, the rest is dropped but the stream goes on, because the other side's own data may still be read.
 func (s *stream) upload(conn net.Conn, idle *time.Timer) {
 	var spare []byte
 	refused := false
@@ -93,11 +93,11 @@ func (s *stream) upload(conn net.Conn, idle *time.Timer) {
 			continue
 		case finished:
 			if half, ok := conn.(interface{ CloseWrite() error }); ok && !refused {
-				_ = half.CloseWrite() // what is wrong is told by reading
+				_ = half.CloseWrite() // an error shows when reading
 			}
 			return
 		}
-		spare = data // the one before is in its place now
+		spare = data // the stream has the buffer before
 		select {
 		case <-s.arrived:
 		case <-s.ctx.Done():
@@ -106,7 +106,8 @@ func (s *stream) upload(conn net.Conn, idle *time.Timer) {
 	}
 }
 
-// arrivedData returns the data that has arrived, and whether the agent has finished. spare is the buffer for the data to come.
+// arrivedData returns the data that has arrived, and whether the agent has finished. spare becomes the buffer for the next
+// data.
 func (s *stream) arrivedData(spare []byte) (data []byte, finished bool) {
 	s.streams.link.mu.Lock()
 	defer s.streams.link.mu.Unlock()
@@ -114,7 +115,7 @@ func (s *stream) arrivedData(spare []byte) (data []byte, finished bool) {
 	return data, s.finished
 }
 
-// grant lets the agent send as much again. Small amounts wait until they are worth a frame.
+// grant returns credit for n bytes to the agent. It collects small amounts until they are worth a frame.
 func (s *stream) grant(n int) {
 	l := s.streams.link
 	l.mu.Lock()
@@ -126,7 +127,8 @@ func (s *stream) grant(n int) {
 	}
 }
 
-// granting is the departure of a frame of credit, which is made then: for all that is owed at that time.
+// granting is the departure of a credit frame. The frame is made at its departure, so it grants all bytes that are owed
+// then.
 type granting stream
 
 func (s *granting) departLocked(o *outgoing) bool {
@@ -140,7 +142,7 @@ func (s *granting) departLocked(o *outgoing) bool {
 	return true
 }
 
-// download sends the agent what is read of the connection, until its end or the stream is closed.
+// download sends the agent the data of the connection, until its end or until the stream is closed.
 func (s *stream) download(conn net.Conn, idle *time.Timer) {
 	buffer := make([]byte, frameHead+streamNumber+streamChunk)
 	for {
@@ -158,7 +160,7 @@ func (s *stream) download(conn net.Conn, idle *time.Timer) {
 		switch {
 		case err == nil:
 		case s.reading.Err() != nil:
-			return // and what fails is the deadline
+			return // the error is that of the read deadline
 		case err == io.EOF:
 			s.finish()
 			return
@@ -176,7 +178,7 @@ func readError(err error) error {
 	return &call.DialError{Code: "ECONNRESET", Message: "read ECONNRESET"}
 }
 
-// waitForCredit gives how much may be read; 0 when nobody wants more.
+// waitForCredit waits for credit and returns how many bytes may be read. It returns 0 when the agent reads no more.
 func (s *stream) waitForCredit() int {
 	for s.reading.Err() == nil {
 		s.streams.link.mu.Lock()
@@ -193,8 +195,8 @@ func (s *stream) waitForCredit() int {
 	return 0
 }
 
-// send posts a frame, with n bytes that stand in their place in buffer, and reports true when it has been
-// written. With false the buffer may still be in use.
+// send posts a frame with the n bytes that are in buffer behind the frame's head. It returns true when the frame has been
+// written. If it returns false, the buffer may still be in use.
 func (s *stream) send(buffer []byte, n int) bool {
 	binary.BigEndian.PutUint32(buffer, uint32(streamNumber+n))
 	buffer[frameHead-1] = byte(kindData)
@@ -226,7 +228,7 @@ func (s *stream) dataLocked() []byte {
 
 func (s *stream) written() { s.left <- struct{}{} }
 
-// finish tells the agent that the other side has sent its last byte, all of which has been written.
+// finish tells the agent that the other side has ended its data, all of which has been written.
 func (s *stream) finish() {
 	l := s.streams.link
 	l.mu.Lock()

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Conn is a net.Conn whose Write never waits for its peer once Prompt was called, so that a library which frames and writes,
-// such as one for WebSockets or TLS, can be used by whoever has something to say. Close drops the backlog.
+// A Conn is a net.Conn whose Write never waits for its peer after Prompt was called. So any goroutine can write through a
+// library that frames and writes, such as one for WebSockets or TLS, and does not block. Close drops the backlog.
 type Conn struct {
 	net.Conn
 	writer *Writer
@@ -24,7 +24,8 @@ type Conn struct {
 	held   *[]byte // written while corked, from the pool; nil: nothing
 }
 
-// Listen has a listener accept Conns. Other layers, such as TLS, come on top: Under finds the Conn again.
+// Listen returns a listener that accepts Conns. Other layers, such as TLS, go on top of it; Under returns the Conn below
+// them.
 func Listen(inner net.Listener) net.Listener { return listener{inner} }
 
 type listener struct{ net.Listener }
@@ -37,7 +38,8 @@ func (l listener) Accept() (net.Conn, error) {
 	return NewConn(conn), nil
 }
 
-// Under is the Conn under a connection, found by the method NetConn that tls.Conn has, for one; nil: there is none.
+// Under returns the Conn below a connection, nil if there is none. It follows the method NetConn, which tls.Conn has, for
+// example.
 func Under(conn net.Conn) *Conn {
 	for {
 		switch c := conn.(type) {
@@ -51,10 +53,10 @@ func Under(conn net.Conn) *Conn {
 	}
 }
 
-// pool has the buffers of corked connections: most are idle, and then have none.
+// pool holds buffers of corked connections. Most connections are idle and need no buffer.
 var pool = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
 
-// NewConn makes a Conn of a connection that nobody else writes to. Its Write waits for the peer as ever until Prompt.
+// NewConn returns a Conn for a connection that nobody else writes to. Its Write waits for the peer until Prompt is called.
 func NewConn(under net.Conn) *Conn {
 	c := &Conn{Conn: under, writer: NewWriter(under)}
 	c.reads.raw = descriptor(under)
@@ -62,10 +64,10 @@ func NewConn(under net.Conn) *Conn {
 	return c
 }
 
-// Prompt has Write never wait any more. It is called when no Write is under way.
+// Prompt makes Write never wait from now on. It may not be called during a Write.
 func (c *Conn) Prompt() { c.prompt.Store(true) }
 
-// CloseWrite tells the peer that nothing more comes.
+// CloseWrite tells the peer that no more data follows.
 func (c *Conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -73,14 +75,14 @@ func (c *Conn) CloseWrite() error {
 	return nil
 }
 
-// Backlog is the number of bytes that wait for the peer.
+// Backlog returns the number of bytes that wait for the peer.
 func (c *Conn) Backlog() int { return c.writer.Backlog() }
 
-// AfterDrain has f called once the backlog is empty, also where that is because the connection failed. It reports false, and
-// forgets f, where the backlog is empty now. One f waits at a time.
+// AfterDrain calls f once when the backlog is empty, or dropped because the connection failed. If the backlog is empty now,
+// it returns false and does not call f. Only one f can wait; a new one replaces it.
 func (c *Conn) AfterDrain(f func()) bool { return c.writer.AfterDrain(f) }
 
-// Write writes p, or puts the rest of it into the backlog. It keeps nothing of p.
+// Write writes p. Bytes that the peer does not take at once go to the backlog. Write does not retain p.
 func (c *Conn) Write(p []byte) (int, error) {
 	if !c.prompt.Load() {
 		return c.Conn.Write(p)
@@ -97,14 +99,14 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return c.writer.Write(p)
 }
 
-// Cork holds back what is written until Uncork, which writes it in one system call. Pairs may be nested.
+// Cork collects the written data until Uncork, which writes it in one system call. Pairs of Cork and Uncork may be nested.
 func (c *Conn) Cork() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.corked++
 }
 
-// Uncork undoes a Cork. Its error is that of Write.
+// Uncork ends a Cork. Its error is that of Write.
 func (c *Conn) Uncork() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -128,7 +130,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return c.reads.read(p)
 }
 
-// reads is the reading half of a Conn. Its callback is made once, so that a read allocates nothing.
+// reads is the reading half of a Conn. once is made once, so that a read allocates nothing.
 type reads struct {
 	raw   syscall.RawConn // nil: there is no descriptor to read from
 	once  func(fd uintptr) bool
@@ -153,7 +155,7 @@ func (r *reads) read(p []byte) (int, error) {
 	}
 }
 
-// attempt reports false where nothing is there yet.
+// attempt reads once. It returns false if there is no data yet, so that the caller waits.
 func (r *reads) attempt(fd uintptr) bool {
 	for {
 		n, errno := readFD(fd, r.into)

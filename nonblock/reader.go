@@ -8,22 +8,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Sink takes what Read reads.
+// A Sink receives the data of Read.
 type Sink interface {
-	// Space is where the next bytes go: a slice that is not empty.
+	// Space returns the buffer for the next bytes. It is not empty.
 	Space() []byte
 
-	// Took tells that the first n bytes of the last Space are there. An error ends the reading.
+	// Took is called when n bytes are in the last Space. An error ends the reading.
 	Took(n int) error
 }
 
-// Read reads from a pipe or a socket into sink until it ends or fails, and returns why: io.EOF, the error of the sink, or that
-// of from. Any other io.Reader serves as well.
+// Read reads from a pipe or a socket into sink until the end or an error. It returns io.EOF, the error of the sink, or the
+// error of from. from may also be any other io.Reader.
 //
-// A read that leaves room in Space has emptied the descriptor. Read then waits for what comes next, without a second read
-// that finds nothing. The price: where the last bytes of the peer and its end arrive together, the end may go unnoticed. Who
-// learns of the end in another way sets the read deadline of from to the past. Read then reads what is left, and returns
-// os.ErrDeadlineExceeded where that does not lead to the end.
+// A read that leaves room in Space has emptied the descriptor. Read then waits for more data without a second read that
+// would find nothing. If the last bytes of the peer and its end arrive together, Read may therefore miss the end. A caller
+// that learns of the end in another way sets the read deadline of from to the past. Read then reads the rest, and returns
+// os.ErrDeadlineExceeded if it does not reach the end.
 func Read(from io.Reader, sink Sink) error {
 	raw := descriptor(from)
 	if raw == nil {
@@ -42,7 +42,7 @@ func Read(from io.Reader, sink Sink) error {
 	return first(err, result)
 }
 
-// first is the first of errs that is not nil.
+// first returns the first of errs that is not nil.
 func first(errs ...error) error {
 	for _, err := range errs {
 		if err != nil {
@@ -52,8 +52,8 @@ func first(errs ...error) error {
 	return nil
 }
 
-// readAvailable reads what the descriptor has. It reports true where more may come, false with the reason where the reading
-// is over. To the end means that a read which leaves room is not taken for the last one.
+// readAvailable reads the data that is available. It returns true if more may come, and false with the reason if the reading
+// is over. toTheEnd makes it read until there is no data, even after a read that leaves room.
 func readAvailable(fd uintptr, sink Sink, toTheEnd bool) (drained bool, err error) {
 	for {
 		space := sink.Space()

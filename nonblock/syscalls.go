@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readFD reads into p, which is not empty.
+// readFD reads into p, which must not be empty.
 func readFD(fd uintptr, p []byte) (int, syscall.Errno) {
 	if len(p) <= quick {
 		n, _, errno := syscall.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
@@ -19,7 +19,7 @@ func readFD(fd uintptr, p []byte) (int, syscall.Errno) {
 	return int(n), errno
 }
 
-// writeFD writes size bytes, those of vectors.
+// writeFD writes the size bytes of vectors.
 func writeFD(fd uintptr, vectors []unix.Iovec, size int) (int, syscall.Errno) {
 	if size <= quick {
 		n, _, errno := syscall.RawSyscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&vectors[0])), uintptr(len(vectors)))

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The race detector knows what happens before what by the reads and writes of package syscall, and by no others.
+// The race detector learns the order of reads and writes from package syscall only, so this build uses its functions.
 
 func readFD(fd uintptr, p []byte) (int, syscall.Errno) {
 	n, err := syscall.Read(int(fd), p)

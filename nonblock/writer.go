@@ -1,11 +1,11 @@
-// Package nonblock reads and writes pipes and sockets with as few system calls and wake-ups as a call needs.
+// Package nonblock reads and writes pipes and sockets with few system calls and wake-ups.
 //
-// A Writer lets whoever has something to say write it in place, without a goroutine for that and without waiting for the
-// peer. Read hands what arrives to a Sink, with one read for each time that something arrives; net and os need two, the
-// second of which finds nothing.
+// A Writer lets any goroutine write in place, without a goroutine for writing and without waiting for the peer. Read passes
+// data that arrives to a Sink, with one read for each arrival. Packages net and os need two reads, and the second one finds
+// nothing.
 //
-// Small reads and writes are system calls that the Go scheduler is not told of. They never wait, and telling it wakes its
-// monitor thread, which costs more than the call itself on a daemon that is idle in between.
+// Small reads and writes bypass the Go scheduler. They never wait. Telling the scheduler of them wakes its monitor thread,
+// which takes longer than the system call on a daemon that is idle in between.
 package nonblock
 
 import (
@@ -19,24 +19,24 @@ import (
 )
 
 const (
-	// quick bounds the bytes of a system call that the scheduler is not told of: about ten microseconds.
+	// quick bounds the bytes of a system call that bypasses the scheduler. Such a call takes about ten microseconds.
 	quick = 32 << 10
 
 	// gathered bounds the pieces of one write. The kernel takes 1,024.
 	gathered = 64
 )
 
-// A Writer writes to a pipe or a socket and never waits for its reader. What the descriptor does not take at once waits in
-// a backlog, which a goroutine writes. Its methods may be called from any goroutine. Nobody else may write to the same
+// A Writer writes to a pipe or a socket and never waits for its reader. Bytes that the descriptor does not take at once go
+// to a backlog, which a goroutine writes. Its methods may be called from any goroutine. Nothing else may write to the same
 // descriptor.
 type Writer struct {
 	to  io.Writer
-	raw syscall.RawConn // nil: nothing is tried, everything goes to the backlog
+	raw syscall.RawConn // nil: everything goes to the backlog
 
 	mu      sync.Mutex // guards what follows, and the order of writes; no write under it waits
 	backlog net.Buffers
-	bytes   int  // in backlog, and in the write under way
-	writing bool // the backlog has its goroutine
+	bytes   int  // in backlog and in the write under way
+	writing bool // the goroutine of the backlog runs
 	err     error
 	drained func()
 
@@ -48,16 +48,16 @@ type Writer struct {
 	single  [1][]byte
 }
 
-// NewWriter makes a Writer for an *os.File of a pipe or a net.Conn. Any other io.Writer serves as well: all that is written
-// to it goes through the backlog.
+// NewWriter returns a Writer for an *os.File of a pipe or a net.Conn. It also takes any other io.Writer, to which all data
+// goes through the backlog.
 func NewWriter(to io.Writer) *Writer {
 	w := &Writer{to: to, raw: descriptor(to)}
 	w.try = w.attempt
 	return w
 }
 
-// AfterDrain has f called once the backlog is empty, by the goroutine that writes it. It reports false, and forgets f, where the
-// backlog is empty now. One f waits at a time.
+// AfterDrain makes the goroutine of the backlog call f once when the backlog is empty, or dropped because a write failed. If
+// the backlog is empty now, it returns false and does not call f. Only one f can wait; a new one replaces it.
 func (w *Writer) AfterDrain(f func()) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -67,15 +67,15 @@ func (w *Writer) AfterDrain(f func()) bool {
 	return w.writing
 }
 
-// Backlog is the number of bytes that wait for the peer.
+// Backlog returns the number of bytes that wait for the peer.
 func (w *Writer) Backlog() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.bytes
 }
 
-// Write writes p, or puts the rest of it into the backlog. It keeps nothing of p. The error is that of an earlier write, or
-// of this one; the Writer is of no use then.
+// Write writes p. Bytes that the descriptor does not take at once go to the backlog. Write does not retain p. Its error is
+// that of an earlier write or of this one. After an error the Writer writes nothing more.
 func (w *Writer) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -88,7 +88,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// WriteAll is Write for several pieces, which go out in one system call as far as possible.
+// WriteAll writes several pieces, with one system call for up to 64 of them. Its error is that of Write.
 func (w *Writer) WriteAll(pieces [][]byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -115,7 +115,8 @@ func (w *Writer) writeLocked(pieces [][]byte) error {
 	return w.err
 }
 
-// tryLocked writes what the descriptor takes at once, and gives the number of bytes.
+// tryLocked writes as much as the descriptor takes at once and returns the number of bytes. It returns size after an error,
+// which it puts into w.err.
 func (w *Writer) tryLocked(pieces [][]byte, size int) int {
 	w.pieces, w.wrote, w.errno = pieces, 0, 0
 	defer func() { w.pieces = nil }()
@@ -133,7 +134,7 @@ func (w *Writer) tryLocked(pieces [][]byte, size int) int {
 	return w.wrote
 }
 
-// attempt is what the descriptor's owner calls. It always reports done, so that nobody waits.
+// attempt is the callback of RawConn.Write. It always returns true, so that RawConn.Write does not wait.
 func (w *Writer) attempt(fd uintptr) bool {
 	count, size := 0, 0
 	for _, piece := range w.pieces {
@@ -158,7 +159,7 @@ func (w *Writer) attempt(fd uintptr) bool {
 	}
 }
 
-// keepLocked copies pieces to the backlog, without the first skip bytes.
+// keepLocked copies pieces to the backlog, except the first skip bytes.
 func (w *Writer) keepLocked(pieces [][]byte, skip int) {
 	size := -skip
 	for _, piece := range pieces {
@@ -208,7 +209,8 @@ func (w *Writer) drain() {
 	}
 }
 
-// descriptor gives the way to the descriptor under a pipe or socket, or nil where there is none that does without waiting.
+// descriptor returns the RawConn of a pipe or socket. It returns nil if there is no descriptor or it is not in non-blocking
+// mode.
 func descriptor(of any) syscall.RawConn {
 	conn, ok := of.(syscall.Conn)
 	if !ok {

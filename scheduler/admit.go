@@ -6,7 +6,8 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// admit gives a call a slot in a container, or a place in a queue, or the reason why it gets neither.
+// admit acquires a slot for a request of the named tenant, or puts the request into a queue. It returns one of three values:
+// the container with the slot, the waiter in the queue, or the error that refuses the request.
 func (a *allocator) admit(name string, r request, now time.Time) (*container, *waiter, error) {
 	t := a.table.tenant(name, r.kind)
 	if err := a.meter(t, now); err != nil {
@@ -23,7 +24,7 @@ func (a *allocator) admit(name string, r request, now time.Time) (*container, *w
 	return nil, w, err
 }
 
-// meter refuses a call of a tenant that makes calls faster than it may.
+// meter charges one call to the tenant's rate. It returns a *call.BusyError if the rate is spent.
 func (a *allocator) meter(t *tenant, now time.Time) error {
 	if t.policy.Rate <= 0 {
 		return nil
@@ -37,10 +38,11 @@ func (a *allocator) meter(t *tenant, now time.Time) error {
 	return &call.BusyError{Reason: RateSpent, RetryAfter: wait}
 }
 
-// acquire takes a slot in a container of the tenant, or in a spare that becomes the tenant's, if there is one now.
+// acquire acquires a slot in a container of the tenant. If none is free, a spare becomes the tenant's and the slot is in the
+// spare. acquire returns nil if there is neither.
 func (a *allocator) acquire(t *tenant, k kind, now time.Time) *container {
 	if t.waiting.length > 0 {
-		return nil // these calls come first, and the tenant is in the wait queue for that spare already
+		return nil // the waiting calls come first, and the tenant is in the wait queue for a spare already
 	}
 	var in *list[*container]
 	if k == opens && !a.pinning.mayPin(t) {
@@ -60,7 +62,7 @@ func (a *allocator) acquire(t *tenant, k kind, now time.Time) *container {
 	return c
 }
 
-// enqueue lets a call wait, or refuses it where too many calls wait.
+// enqueue puts a call into its tenant's queue. It returns a *call.BusyError if the queue is full.
 func (a *allocator) enqueue(t *tenant, r request, now time.Time) (*waiter, error) {
 	if err := a.full(t); err != nil {
 		return nil, err
@@ -81,13 +83,14 @@ func (a *allocator) full(t *tenant) error {
 	return err
 }
 
-// admitPinned is admit for a call in a session, which needs a slot in the session's container.
+// admitPinned admits a call in a session, which needs a slot in the session's container. It returns a waiter if the call has
+// to wait, and nil if the call has the slot.
 func (a *allocator) admitPinned(p *pin, r request, now time.Time) (*waiter, error) {
 	c := p.container
 	if err := a.meter(c.tenant, now); err != nil {
 		return nil, err
 	}
-	if c.running < c.slots { // nobody waits for the slot: then it would have been given away
+	if c.running < c.slots { // no call waits: dispatch would have given it this slot
 		p.inFlight = true
 		a.pool.acquire(c, plain, now)
 		return nil, nil
@@ -102,8 +105,8 @@ func (a *allocator) admitPinned(p *pin, r request, now time.Time) (*waiter, erro
 	return w, nil
 }
 
-// readmit finds a slot elsewhere for a call whose slot is in a dead container. The call keeps its rank, so it goes to the front of
-// its tenant's queue, and past the bounds, which it was judged by already.
+// readmit moves a request from a dead container to another one, or back into its tenant's queue. The request was admitted
+// before, so it goes to the front of the queue and the bounds of the queue do not apply.
 func (a *allocator) readmit(w *waiter, dead *container) {
 	now := time.Now()
 	a.pool.release(dead)
@@ -119,7 +122,8 @@ func (a *allocator) readmit(w *waiter, dead *container) {
 	a.balance(now)
 }
 
-// place grants a slot to a waiter that is in no queue, or puts it at the front of its tenant's queue.
+// place grants a slot to a waiter that is in no queue, or puts it at the front of its tenant's queue. Its error says why the
+// waiter can have neither.
 func (a *allocator) place(w *waiter, now time.Time) error {
 	switch {
 	case a.state == closed:
@@ -138,14 +142,14 @@ func (a *allocator) place(w *waiter, now time.Time) error {
 	return nil
 }
 
-// withdraw refuses a call that is in a queue.
+// withdraw removes a call from its queue and refuses it with err.
 func (a *allocator) withdraw(w *waiter, err error) {
 	a.queue.remove(w)
 	a.queue.refuse(w, err)
 	a.table.forget(w.tenant)
 }
 
-// withdrawAll refuses all calls that wait.
+// withdrawAll refuses all waiting calls with err.
 func (a *allocator) withdrawAll(err error) {
 	withdraw := func(l *list[*waiter]) {
 		for w := l.front(); w != nil; w = l.front() {
@@ -167,23 +171,23 @@ func (a *allocator) withdrawAll(err error) {
 
 func errCancelled() error { return &call.Failure{Code: call.Cancelled} }
 
-// complete gives back the slot of a call that has ended.
+// complete counts a call that has ended, records how long it ran, and releases its slot.
 func (a *allocator) complete(c *container, began, now time.Time) {
 	a.calls++
 	a.pace.add(c.tenant, now.Sub(began))
 	a.release(c, now)
 }
 
-// release gives a slot back, to the next call that waits for it if there is one.
+// release releases a slot. The next call that waits for it gets it.
 func (a *allocator) release(c *container, now time.Time) {
 	a.pool.release(c)
 	switch {
 	case c.dead():
-		// Before the container's own goroutine notices, which then has nothing left to do: no waiting call may be sent into it,
-		// and what takes its place must not wait until it is closed.
+		// The container's goroutine has not noticed the death yet. The container drains now, so that no waiting call is sent
+		// into it and a container that replaces it can start at once.
 		a.pool.drain(c, whyDied)
 		a.balance(now)
-	case c.tenant.parent != nil && c.used.Load(): // a slot that its call did not use is still good
+	case c.tenant.parent != nil && c.used.Load(): // a cancelled call may not have used the container
 		a.pool.drain(c, whyUsed)
 		a.balance(now)
 	}
@@ -195,7 +199,7 @@ func (a *allocator) release(c *container, now time.Time) {
 	}
 }
 
-// giveBack releases a slot that its call does not use.
+// giveBack releases the slot of a call that was cancelled before it started.
 func (a *allocator) giveBack(w *waiter) {
 	switch {
 	case w.pin != nil:

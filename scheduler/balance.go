@@ -2,19 +2,20 @@ package scheduler
 
 import "time"
 
-// A state is what the scheduler does about calls.
+// A state is a stage in the scheduler's life. The stages follow each other in this order.
 type state int
 
 const (
 	created  state = iota // New, not yet Open
-	open                  // takes calls
-	draining              // takes none, and waits for the calls that it has taken
+	open                  // admits calls
+	draining              // refuses new calls and waits for the admitted calls
 	drained               // no call is left
 	closed                // quit is closed
 )
 
-// An allocator gives containers to tenants, and slots to calls. It has all that Scheduler.mu guards: every method is called with
-// the mutex held, and none waits. What they grant and refuse is in queue.decided.
+// An allocator gives containers to tenants, and slots to calls. It holds everything that Scheduler.mu guards, except
+// Scheduler.closeErrs. The mutex is held when its methods are called, and none of them waits. Requests that were granted a
+// slot or refused are collected in queue.decided.
 type allocator struct {
 	cfg            *Config
 	state          state
@@ -43,14 +44,14 @@ func newAllocator(cfg *Config) *allocator {
 	return a
 }
 
-// setState also says whether spares are kept ready.
+// setState sets the state. Spares are kept ready only while the scheduler is open.
 func (a *allocator) setState(s state) {
 	a.state = s
 	a.marks.keepSpares = s == open
 }
 
-// balance does all that can be done now about tenants that wait for containers, and about containers that are missing. It looks
-// at counts only, so it may be called after any change and any number of times.
+// balance assigns spares to waiting tenants, drains containers that have to make room, and starts containers that are
+// missing. It depends on counts only, so it may be called after any change and any number of times.
 func (a *allocator) balance(now time.Time) {
 	if a.state == created || a.state == closed {
 		return
@@ -58,7 +59,8 @@ func (a *allocator) balance(now time.Time) {
 	a.queue.renew(a.table.profiles, now)
 	for {
 		a.assignSpares(now)
-		// Either changes which tenant may have a spare: a tenant may lose its only container, a start may take the last place.
+		// Both change which tenant may have a spare. An eviction may take a tenant's only container, and a start may take
+		// the last place.
 		if !a.evict(now) && !a.start(now) {
 			break
 		}
@@ -66,7 +68,7 @@ func (a *allocator) balance(now time.Time) {
 	a.table.forgetProfiles(now)
 }
 
-// assignSpares gives spares to the tenants that wait for a container of their profile, in the order of the wait queue.
+// assignSpares gives spares to the tenants that wait for a container, for each profile in the order of its wait queue.
 func (a *allocator) assignSpares(now time.Time) {
 	for _, p := range a.table.profiles {
 		for {
@@ -81,7 +83,7 @@ func (a *allocator) assignSpares(now time.Time) {
 
 // assign gives a spare to the tenant at the front of the wait queue.
 func (a *allocator) assign(c *container, t *tenant, now time.Time) {
-	c.profile.meanWait.add(time.Since(t.position.since)) // now may be older: from before the mutex was held
+	c.profile.meanWait.add(time.Since(t.position.since)) // not now, which may be from before the mutex was held
 	t.position.serve()
 	a.pool.own(c, t, now)
 	a.dispatch(c, now)
@@ -91,8 +93,8 @@ func (a *allocator) assign(c *container, t *tenant, now time.Time) {
 	}
 }
 
-// dispatch gives the free slots of a container to calls that wait for them, its tenant's and the ones of its sessions: first
-// come, first served. A draining container is for its sessions only.
+// dispatch gives the free slots of a container to waiting calls, in the order in which they came. These are calls of its
+// tenant and calls in its sessions. A draining container runs calls in its sessions only.
 func (a *allocator) dispatch(c *container, now time.Time) {
 	for c.running < c.slots {
 		var w *waiter
@@ -115,7 +117,7 @@ func (a *allocator) dispatch(c *container, now time.Time) {
 	}
 }
 
-// evict drains a container if one has to make room.
+// evict drains a container if one has to make room. It returns false if none has to.
 func (a *allocator) evict(now time.Time) bool {
 	c, why, at := a.marks.evict(now)
 	a.janitor.schedule(at)
@@ -127,7 +129,7 @@ func (a *allocator) evict(now time.Time) bool {
 	return true
 }
 
-// start begins a start if one is due.
+// start starts a container if one is due. It returns false if none is due.
 func (a *allocator) start(now time.Time) bool {
 	p := a.marks.start(now)
 	if p == nil {
@@ -139,8 +141,8 @@ func (a *allocator) start(now time.Time) bool {
 	return true
 }
 
-// onIdle follows the end of a call or session in a container. After the last one the container goes to the end of its idle
-// line, or is closed if another tenant waits for its place.
+// onIdle is called after the end of a call or session in a container. It drains a stale container without calls. It moves
+// any other container to the list that it belongs in now, and balances if a tenant waits for a place.
 func (a *allocator) onIdle(c *container, now time.Time) {
 	if c.stale != "" && c.running == 0 {
 		a.pool.drain(c, c.stale)
@@ -160,7 +162,8 @@ func (a *allocator) onIdle(c *container, now time.Time) {
 	}
 }
 
-// scheduleIdle schedules what may follow from a container having become idle.
+// scheduleIdle schedules the sweeps that a container's becoming idle may require: at its tenant's idle timeout, and when it
+// would yield its place to a spare.
 func (a *allocator) scheduleIdle(c *container, now time.Time) {
 	if timeout := c.tenant.idle.timeout; timeout > 0 {
 		a.janitor.schedule(now.Add(timeout))
@@ -170,17 +173,17 @@ func (a *allocator) scheduleIdle(c *container, now time.Time) {
 	}
 }
 
-// sweep does what is due now, and returns when to sweep again, zero for never.
+// sweep recycles and balances, and returns the time of the next sweep. A zero time stands for never.
 func (a *allocator) sweep(now time.Time) time.Time {
-	a.janitor.next = now // what is found below needs no wake-up
+	a.janitor.next = now // recycle and balance need no wake-up of their own
 	a.recycle(now)
 	a.balance(now)
 	a.janitor.next = a.marks.next(now)
 	return a.janitor.next
 }
 
-// recycle drains what was idle too long: tenants' containers, and spares that nobody needs, which are left when the calls that
-// they were started for were cancelled.
+// recycle drains containers that have been idle too long. These are containers of tenants, and spares beyond the number to
+// keep ready. Such spares are left over when calls are cancelled while a container starts for them.
 func (a *allocator) recycle(now time.Time) {
 	for _, l := range a.table.idle {
 		for c := l.front(); c != nil && l.timeout > 0 && !c.since.Add(l.timeout).After(now); c = l.front() {

@@ -6,11 +6,12 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// Start runs a call in a container of the tenant, or with job.OneShot in a container that runs nothing else, and calls done with
-// what it came to. Where no slot is free the call waits for one.
+// Start runs a call in a container of the tenant. If job.OneShot is set, the container runs nothing else. If no slot is
+// free, the call waits for one. Start calls done exactly once with the result or an error.
 //
-// The errors are the container's; the result then says Container, Queue and Cold all the same. Without a Container they are
-//   - a Failure with the code Cancelled: the call was cancelled while it waited;
+// After an error of the container, the result has Container, Queue and Cold all the same. A result without Container comes
+// with one of these errors:
+//   - a *call.Failure with the code Cancelled: the call was cancelled while it waited;
 //   - a *call.BusyError: too many calls wait, or this one waited too long;
 //   - ErrClosed.
 //
@@ -23,7 +24,7 @@ func (s *Scheduler) Start(tenant string, job *call.Call, done call.Done) call.Ru
 	return s.start(tenant, request{kind: k, job: job, done: done})
 }
 
-// over is the Running of a call that has ended already.
+// over is the Running of a call that was refused.
 type over struct{}
 
 func (over) Cancel() {}
@@ -36,7 +37,7 @@ type pending struct {
 
 func (p pending) Cancel() { p.scheduler.cancelWaiter(p.waiter) }
 
-// start takes a slot for the request and begins it there, or lets it wait for one.
+// start admits the request and starts it if it got a slot.
 func (s *Scheduler) start(name string, r request) call.Running {
 	s.mu.Lock()
 	if s.alloc.state != open {
@@ -57,14 +58,14 @@ func (s *Scheduler) start(name string, r request) call.Running {
 	case !c.dead():
 		return s.startIn(c, &r, now, 0)
 	}
-	// The container died after it was chosen, or just before its goroutine could say so. Nothing was sent, so the call may go
-	// elsewhere.
+	// The container died after it was chosen, or shortly before and its goroutine has not noticed yet. Nothing was sent, so
+	// the call may run elsewhere.
 	w = newWaiter(c.tenant, r)
 	s.moveWaiter(w, c)
 	return pending{s, w}
 }
 
-// startIn starts a request in a container in which it has a slot.
+// startIn starts a request in a container in which it has a slot. waited is how long it waited for the slot.
 func (s *Scheduler) startIn(c *container, r *request, began time.Time, waited time.Duration) call.Running {
 	if r.start != nil {
 		return r.start(c, waited)
@@ -78,7 +79,7 @@ func (s *Scheduler) startIn(c *container, r *request, began time.Time, waited ti
 	})
 }
 
-// complete gives back the slot of a call that has ended.
+// complete releases the slot of a call that has ended.
 func (s *Scheduler) complete(c *container, began time.Time) {
 	now := time.Now()
 	s.mu.Lock()
@@ -86,8 +87,8 @@ func (s *Scheduler) complete(c *container, began time.Time) {
 	s.unlock()
 }
 
-// unlock unlocks the mutex, and then starts the waiting calls that were granted a slot under it and answers the ones that were
-// refused. Every section that may grant or refuse a slot ends with it.
+// unlock unlocks the mutex. Then it starts the waiting calls that were granted a slot in the meantime, and answers the ones
+// that were refused. Every section that may grant or refuse a slot ends with unlock.
 func (s *Scheduler) unlock() {
 	a := s.alloc
 	decided := a.queue.decided
@@ -122,13 +123,13 @@ func (s *Scheduler) proceed(w *waiter) {
 	s.mu.Lock()
 	w.running = running
 	s.mu.Unlock()
-	if w.cancelled.Load() { // meanwhile
+	if w.cancelled.Load() { // after the check above
 		running.Cancel()
 	}
 }
 
-// moveWaiter gives back a slot in a dead container for one elsewhere. A call is moved once, lest it chase containers that keep
-// dying.
+// moveWaiter releases a request's slot in a dead container and admits the request again. A request is moved once only,
+// because it might meet one dying container after the other.
 func (s *Scheduler) moveWaiter(w *waiter, dead *container) {
 	s.mu.Lock()
 	s.alloc.readmit(w, dead)
@@ -136,7 +137,8 @@ func (s *Scheduler) moveWaiter(w *waiter, dead *container) {
 	s.unlock()
 }
 
-// setTimerLocked bounds the wait of a call that has to wait.
+// setTimerLocked bounds the wait of a call in a queue by its tenant's queue time. It does nothing for other calls and for
+// nil.
 func (s *Scheduler) setTimerLocked(w *waiter) {
 	if w != nil && w.waits() {
 		w.timer = time.AfterFunc(w.tenant.policy.QueueTime, func() { s.expire(w) })
@@ -147,12 +149,13 @@ func (s *Scheduler) setTimerLocked(w *waiter) {
 func (s *Scheduler) expire(w *waiter) {
 	s.mu.Lock()
 	if w.waits() {
-		s.alloc.withdraw(w, s.alloc.pace.busy(w.tenant, QueueTimeSpent)) // judged while it is in the queue: its own wait counts
+		s.alloc.withdraw(w, s.alloc.pace.busy(w.tenant, QueueTimeSpent)) // before the call is removed: its own wait counts for the estimate
 	}
 	s.unlock()
 }
 
-// cancelWaiter ends a call that had to wait, wherever it is by now.
+// cancelWaiter cancels a call that had to wait. A call in a queue is refused, and a running call is cancelled in its
+// container.
 func (s *Scheduler) cancelWaiter(w *waiter) {
 	s.mu.Lock()
 	w.cancelled.Store(true)

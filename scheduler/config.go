@@ -12,45 +12,46 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// ErrClosed is the answer to calls before Open and from the moment Close is called.
+// ErrClosed is the error of calls before Open, and of calls after Close was called.
 var ErrClosed = errors.New("shutting down: no new calls")
 
-// Container is what the scheduler needs of a started container.
+// Container is a started container, as far as the scheduler uses it.
 type Container interface {
 	ID() string
 
-	// Start runs a call, and OpenSession a call that opens a session. Both are called without the scheduler's mutex, and call
-	// done exactly once, perhaps before they return.
+	// Start runs a call. OpenSession runs a call that opens a session. The scheduler calls both without its mutex. They call
+	// done exactly once, which may be before they return.
 	Start(job *call.Call, done call.Done) call.Running
 	OpenSession(job *call.Call, done func(call.Session, call.Result, error)) call.Running
 
 	Done() <-chan struct{} // closed as soon as the container has died or was closed
-	Close() error          // ends the container with its calls and sessions, and waits until nothing of it is left; idempotent
+	Close() error          // ends the container, its calls and its sessions, and waits until nothing of it is left; idempotent
 }
 
-// Start starts a container and returns it when it is ready for calls. ctx bounds the start only: it ends when Start returns.
-// The container may serve tenants whose Policy.Profile is the given one. A Start that fails leaves nothing behind.
+// Start starts a container and returns it when it is ready for calls. It starts the given profile, which is the
+// Policy.Profile of the tenants that the container may serve. ctx ends when Start returns, so it bounds the start only. A
+// Start that fails leaves nothing behind.
 type Start func(ctx context.Context, profile string) (Container, error)
 
-// Config is read once, by New. Where a default is named, zero stands for it.
+// Config is read once, by New. Zero stands for the default where a field has one.
 type Config struct {
 	Start Start
 
-	// Policy tells what a tenant may have; nil gives every tenant the defaults. The scheduler calls it when a tenant comes
-	// that has neither containers nor waiting calls, and again in Update; in between its answer holds. The tenant without
-	// a name stands for tenants to come: spares have its profile, which is the default one, and its MaxAge. Policy is
-	// called with a mutex held, so it must answer at once.
+	// Policy returns what a tenant may have. If it is nil, every tenant has the defaults. The scheduler calls it when it
+	// adds a tenant to its table, that is when a call comes of a tenant that has neither containers nor waiting calls, and
+	// again in Update. In between it keeps the returned value. The tenant without a name stands for new tenants: spares have
+	// its profile, which is the default profile, and its MaxAge. Policy is called with a mutex held, so it must not wait.
 	Policy func(tenant string) Policy
 
-	// These hold for the containers of all profiles together.
+	// Limits for the containers of all profiles together.
 	Min   int // containers that exist at any time, as far as Max allows
 	Max   int // upper bound, with containers that are being started or closed; at least 1
 	Spare int // containers of the default profile that are kept ready for tenants to come, as far as Max allows
 
-	// TimeSlice is how long a tenant keeps a container that is never idle while other tenants wait for a place. Then the
-	// container gets no new calls, and is closed after the ones it has. Default 2 s, which is several times what a start
-	// costs. Without it Max busy tenants would shut out all others. A container with sessions is exempt; its time slice
-	// begins when the last session ends.
+	// TimeSlice is how long a tenant keeps a container that is never idle while other tenants wait for a place. After that
+	// time the container gets no new calls and is closed when its calls have ended. Without a time slice, Max busy tenants
+	// would shut out all others. Default 2 s, which is several times the cost of a start. A container with sessions is
+	// exempt; its time slice begins when the last session ends.
 	TimeSlice time.Duration
 
 	QueueAll int // waiting calls of all tenants; default 10,000
@@ -73,7 +74,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Policy is what one tenant may have. Where a default is named, zero stands for it.
+// Policy is what one tenant may have. Zero stands for the default where a field has one.
 type Policy struct {
 	Profile string // of its containers; Start gets it
 

@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// A fair queue serves its members by weight: a member of weight n is served n times as often as a member of weight 1, if both
-// come back as soon as they were served. Members of equal weight are served first come, first served.
+// A fair queue serves its members by weight. A member of weight n is served n times as often as a member of weight 1, if
+// each comes back as soon as it was served. Members of equal weight are served in the order in which they came.
 //
-// This is start-time fair queueing (Goyal, Vin, Cheng: SIGCOMM 1996) with one unit of service each time. A member's finish is
-// the virtual time at which it came plus 1/weight. The member with the least finish is served next, and its finish becomes
-// the virtual time. So finishes only grow along the lane of a weight, and the search for the least one looks at the front
-// of each lane, however many members wait.
+// This is start-time fair queueing (Goyal, Vin, Cheng: SIGCOMM 1996) with one unit of service each time. A member's finish
+// is the virtual time at which it came plus 1/weight. The member with the least finish is served next, and its finish
+// becomes the virtual time. Members of equal weight form a lane, in which the finish only grows. So the search for the least
+// finish looks at the front of each lane, however many members wait.
 type fair[T any] struct {
-	lanes   []*lane[T] // one for each weight in use
+	lanes   []*lane[T] // one for each weight of a member
 	virtual float64
 	length  int
-	demand  int // the sum of its members'
+	demand  int // the sum of its members' demands
 }
 
 type lane[T any] struct {
@@ -32,14 +32,14 @@ type position[T any] struct {
 	item   T
 	finish float64
 	demand int
-	joined time.Time // this queue
-	since  time.Time // the member has waited from here on, perhaps in another queue before
+	joined time.Time // when it joined this queue
+	since  time.Time // when its wait began, perhaps in another queue
 }
 
-// init makes a position that is in no queue.
+// init makes p a position of item that is in no queue.
 func (p *position[T]) init(item T) { p.item, p.place.item = item, p }
 
-// front is the member that is served next, nil in an empty queue.
+// front returns the member that is served next, nil if the queue is empty.
 func (f *fair[T]) front() (first *position[T]) {
 	for _, l := range f.lanes {
 		if p := l.members.front(); first == nil || p.finish < first.finish {
@@ -49,7 +49,7 @@ func (f *fair[T]) front() (first *position[T]) {
 	return first
 }
 
-// longest is the member that has been in the queue longest, nil in an empty one.
+// longest returns the member that has been in the queue longest, nil if the queue is empty.
 func (f *fair[T]) longest() (longest *position[T]) {
 	for _, l := range f.lanes {
 		if p := l.members.front(); longest == nil || p.joined.Before(longest.joined) {
@@ -71,13 +71,13 @@ func (f *fair[T]) push(p *position[T], weight int) {
 	f.length++
 }
 
-// serve removes the member at the front from its queue.
+// serve removes p, which must be at the front, from its queue and advances the virtual time.
 func (p *position[T]) serve() {
 	p.in.virtual = max(p.in.virtual, p.finish)
 	p.remove()
 }
 
-// remove takes the member out of the queue it is in, if any.
+// remove takes the member out of its queue. It does nothing if the member is in none.
 func (p *position[T]) remove() {
 	f := p.in
 	if f == nil {

@@ -9,12 +9,12 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// crashLoop is the time within which the death of a spare counts as a start that failed: replacing such spares without a pause
-// would be a storm of starts for nothing.
+// crashLoop is how long a spare must live. An earlier death counts as a failed start, so that the back-off applies. Without
+// it, spares that die at once would be replaced without a pause.
 const crashLoop = time.Second
 
-// Open begins to start containers and to take calls. It does not wait for containers; see Ready. It may be called once, and needs
-// a Close later.
+// Open makes the scheduler start containers and admit calls. It does not wait for containers; see Ready. It may be called
+// once. The scheduler then needs a Close.
 func (s *Scheduler) Open() {
 	s.mu.Lock()
 	defer s.unlock()
@@ -41,7 +41,7 @@ func (s *Scheduler) aged(c *container) {
 	s.alloc.balance(time.Now())
 }
 
-// run is a container's life: the goroutine that starts it, sees it die or is told to end it, and closes it.
+// run is the goroutine of a container. It starts the container, waits until the container dies or has to end, and closes it.
 func (s *Scheduler) run(p *profile) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.cfg.StartTime)
 	began := time.Now()
@@ -102,7 +102,7 @@ func (s *Scheduler) startFailed(p *profile, err error) {
 	if !stopped {
 		s.failLocked(p, err)
 		p.endCanary(err)
-		s.alloc.balance(time.Now()) // its place, and its part of the concurrent starts, are for others now
+		s.alloc.balance(time.Now()) // its place and its share of the concurrent starts are free now
 	}
 	failures, retry := p.failures, time.Until(p.retryAt)
 	s.unlock()
@@ -116,7 +116,7 @@ func (s *Scheduler) startFailed(p *profile, err error) {
 	line.Int("failures", failures).Dur("retry", retry).Msg("container did not start")
 }
 
-// failLocked counts a failed start.
+// failLocked counts a failed start of the profile and schedules the next one.
 func (s *Scheduler) failLocked(p *profile, err error) {
 	s.alloc.failed++
 	if now := time.Now(); p.failed(err, now) {
@@ -128,7 +128,7 @@ func (s *Scheduler) died(c *container) {
 	s.mu.Lock()
 	defer s.unlock()
 	if c.draining {
-		s.alloc.pool.close(c) // it still had calls or sessions, or a call found it dead first
+		s.alloc.pool.close(c) // it had calls or sessions left, or a call found it dead first
 		return
 	}
 	s.alloc.pool.drain(c, whyDied)
@@ -143,10 +143,10 @@ func (s *Scheduler) shutDown(c *container) {
 	s.mu.Lock()
 	defer s.unlock()
 	s.alloc.pool.drain(c, whyShutdown)
-	s.alloc.pool.close(c) // also a container that was draining before, and has calls or sessions
+	s.alloc.pool.close(c) // drain does not close a container that drained before and has calls or sessions
 }
 
-// removed frees the container's place, now that nothing of it is left.
+// removed frees the place of a container that is closed. err is the error of its Close.
 func (s *Scheduler) removed(c *container, err error) {
 	s.mu.Lock()
 	defer s.unlock()
@@ -157,9 +157,10 @@ func (s *Scheduler) removed(c *container, err error) {
 	s.alloc.balance(time.Now())
 }
 
-// Close refuses new calls, and lets the calls it has taken end, with the waiting ones, until ctx ends. Then it ends every
-// container, with the calls that may be left in them, and returns when none of the scheduler's goroutines is left. Its error
-// joins ctx's, if calls were cut off, and the ones of containers that would not close. A second Close waits for the first.
+// Close shuts the scheduler down. It refuses new calls and waits until the admitted calls, which include the waiting ones,
+// have ended or ctx ends. Then it ends every container with the calls that are left in it, and returns when none of the
+// scheduler's goroutines is left. Its error joins ctx's error, if calls were cut off, and the errors of containers that
+// could not be closed. A second Close waits for the first and returns nil.
 func (s *Scheduler) Close(ctx context.Context) error {
 	if !s.beginDrain() {
 		<-s.gone
@@ -187,7 +188,7 @@ func (s *Scheduler) Close(ctx context.Context) error {
 	return errors.Join(append([]error{cut}, s.closeErrs...)...)
 }
 
-// beginDrain is false when another Close came first.
+// beginDrain sets the state draining. It returns false if another Close did so before.
 func (s *Scheduler) beginDrain() bool {
 	s.mu.Lock()
 	defer s.unlock()

@@ -6,24 +6,24 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// shortestRetry keeps an estimate of next to nothing from becoming a tight loop of retries.
+// shortestRetry is the least RetryAfter. It keeps clients from retrying in a tight loop when the estimate is close to zero.
 const shortestRetry = 100 * time.Millisecond
 
-// A pace estimates how long a call would wait, from how long calls took of late.
+// A pace estimates how long a call would wait, from the durations of recent calls.
 type pace struct {
 	queue   *queue
 	pool    *pool
 	meanRun mean
 }
 
-// add notes how long a call of the tenant took.
+// add records that a call of the tenant took that long.
 func (p *pace) add(t *tenant, took time.Duration) {
 	p.meanRun.add(took)
 	t.meanRun.add(took)
 }
 
-// busy refuses a call of the tenant. RetryAfter estimates when a call of this tenant would find its way free. Cause is the error
-// of the last start while containers of the tenant's profile do not start.
+// busy counts a refused call of the tenant and returns its *call.BusyError. RetryAfter is the estimated time until a slot is
+// free for a call of this tenant. Cause is the error of the last start, if containers of the tenant's profile do not start.
 func (p *pace) busy(t *tenant, reason string) error {
 	p.queue.refused++
 	e := &call.BusyError{Reason: reason, RetryAfter: p.wait(t)}
@@ -38,7 +38,7 @@ func (p *pace) busy(t *tenant, reason string) error {
 	return e
 }
 
-// wait is how long a call would wait that joined the tenant's queue now.
+// wait returns the estimated wait of a call that would join the tenant's queue now.
 func (p *pace) wait(t *tenant) time.Duration {
 	run := t.meanRun
 	if run == 0 {
@@ -49,8 +49,8 @@ func (p *pace) wait(t *tenant) time.Duration {
 		wait += time.Duration(t.profile.meanWait) * time.Duration(t.waiting.length) // each waits for a container of its own
 	}
 	if len(t.containers) == 0 {
-		// As long as other tenants of the profile waited for a container of late, and not less than the first one has waited by
-		// now: when nothing moves, the past tells too little.
+		// The call waits as long as other tenants of the profile recently waited for a container. It waits at least as long
+		// as the first tenant in the wait queue has waited: the mean is too low if no tenant gets a container any more.
 		place := time.Duration(t.profile.meanWait)
 		if first := t.profile.waiting.front(); first != nil {
 			place = max(place, time.Since(first.since))
@@ -58,7 +58,7 @@ func (p *pace) wait(t *tenant) time.Duration {
 		wait += place
 	}
 	if first := t.waiting.front(); first != nil {
-		wait = max(wait, time.Since(first.since)) // calls may have become slower
+		wait = max(wait, time.Since(first.since)) // the mean is too low if calls have become slower
 	}
 	return max(wait, shortestRetry)
 }

@@ -7,19 +7,19 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// retryPinned is for clients that have to wait until a session of somebody else ends, which nobody can foretell.
+// retryPinned is the RetryAfter for clients that wait until another session ends. That time cannot be estimated.
 const retryPinned = 5 * time.Second
 
-// pinning bounds the containers that sessions pin: each is one less for all others for a long time. So that sessions do not shut
-// out calls that need none, they pin at most three quarters of all places.
+// pinning bounds the number of containers that sessions pin. A pinned container may be unavailable to other tenants for a
+// long time. Sessions pin at most three quarters of all places, so that they do not shut out calls that need no session.
 type pinning struct {
 	max   int // places
 	queue *queue
 	pool  *pool
 }
 
-// mayPin tells whether a session of the tenant may pin a container that none pins yet. One is left for each other tenant with
-// waiting calls that open a session.
+// mayPin reports whether a session of the tenant may pin one more container. One container is reserved for each other tenant
+// that has waiting calls that open a session.
 func (p *pinning) mayPin(t *tenant) bool {
 	others := p.queue.opening
 	if t.opening > 0 {
@@ -28,8 +28,9 @@ func (p *pinning) mayPin(t *tenant) bool {
 	return p.pool.pinned.length+p.pool.drainingPinned+others < max(1, p.max*3/4)
 }
 
-// mayWait tells whether a call that opens a session may wait for a slot where it found none. Where no more containers may be
-// pinned, it may wait for a slot in one that the tenant's sessions pin already, but not beside a free slot.
+// mayWait reports whether a call that opens a session may wait for a slot. If the tenant may not pin one more container, the
+// call may still wait for a slot in a container that the tenant's sessions pin already. It may not if another container of
+// the tenant has a free slot.
 func (p *pinning) mayWait(t *tenant) bool {
 	if p.mayPin(t) {
 		return true
@@ -38,7 +39,7 @@ func (p *pinning) mayWait(t *tenant) bool {
 	return t.freest(nil) == nil && slices.ContainsFunc(t.containers, pinned)
 }
 
-// refusal is the error of a call whose session would pin one container too many.
+// refusal counts a refused call whose session would pin one container too many, and returns its error.
 func (p *pinning) refusal() error {
 	p.queue.refused++
 	return &call.BusyError{Reason: PinnedFull, RetryAfter: retryPinned}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Reasons why a container drains, for the log.
+// Why a container drains, for the log.
 const (
 	whyDied     = "died"
 	whyUsed     = "had its only call"
@@ -21,7 +21,7 @@ const (
 	whyStopped  = "stopped"
 )
 
-// A pool knows where each container is, and moves it.
+// A pool keeps each container that is not a spare in the list of its state, and moves containers between the lists.
 //
 //	spare ──acquire──► busy, oneShot or pinned ◄──► idle        own makes a spare a tenant's
 //	  └────────────────────────┴── drain ──► draining ── close ──► its goroutine closes it
@@ -29,57 +29,57 @@ type pool struct {
 	table   *table
 	queue   *queue
 	janitor *janitor
-	aged    func(*container) // called, without the mutex, when a container has come to its age
+	aged    func(*container) // called without the mutex when a container has reached its maximum age
 
-	// A container that is ready is in its profile's spares, in its tenant's idle line or in one of these, the longest there in
-	// front. The ones in oneShot are busy with their only call: they end by themselves, and no sooner if they are evicted.
-	// The ones in pinned have sessions, and calls or none.
+	// A ready container is in its profile's spares, in its tenant's idle line or in one of these lists, and the one that has
+	// been there longest is in front. A container in oneShot is busy with its only call and closes after it, so an eviction
+	// would not free its place sooner. A container in pinned has sessions, and may have calls.
 	busy, oneShot, pinned list[*container]
 
 	draining       list[*container] // not closed yet
-	drainingPinned int              // the ones of them that sessions pin
-	closing        int              // the ones of them that are being closed, so that their places are free soon
+	drainingPinned int              // draining containers that sessions pin
+	closing        int              // draining containers that are being closed, so their places are free soon
 
 	running  int // calls
 	sessions int
-	slots    int // of all tenants' containers, not of draining ones
+	slots    int // of all tenants' containers, without draining ones
 
 	deaths, stale uint64
 }
 
-// acquire takes a free slot of a tenant's container.
+// acquire gives a free slot of a tenant's container to a call. The container drains if this is its last call by MaxCalls.
 func (p *pool) acquire(c *container, k kind, now time.Time) {
 	p.running++
 	c.running++
 	c.calls++
 	if k == opens {
-		c.opening++ // it is pinned from here on: no time slice may end between now and the answer
+		c.opening++ // it is pinned from now on, so its time slice cannot end before the answer
 	}
 	if c.draining {
-		return // a call of one of the sessions that pin it
+		return // a call in one of the sessions that pin it
 	}
-	if to := p.listOf(c); c.place.in != to { // a container whose only slot goes from call to call was busy all along
+	if to := p.listOf(c); c.place.in != to { // a container that stays busy keeps the time at which it became so
 		p.move(c, to, now)
 	}
 	if most := c.tenant.policy.MaxCalls; most > 0 && c.calls >= most && c.tenant.parent == nil {
 		p.drain(c, whyCalls)
-		p.janitor.schedule(now) // the caller is in the middle of something: the sweep balances
+		p.janitor.schedule(now) // the caller's changes are not complete, so the sweep balances
 	}
 }
 
-// release gives a slot back. The caller decides what follows.
+// release releases a slot. The caller gives the slot to a waiting call or moves the container.
 func (p *pool) release(c *container) {
 	p.running--
 	c.running--
 }
 
-// opened is the end of a call that opens a session.
+// opened is called at the end of a call that opens a session.
 func (p *pool) opened(c *container) {
 	c.opening--
 	p.countPinned(c)
 }
 
-// listOf is where a tenant's container belongs.
+// listOf returns the list that a tenant's container belongs in.
 func (p *pool) listOf(c *container) *list[*container] {
 	switch {
 	case c.opening > 0 || c.pins.length > 0:
@@ -100,13 +100,14 @@ func (p *pool) move(c *container, to *list[*container], now time.Time) {
 	p.placeStale(c)
 }
 
-// addSpare adds a container that is ready and nobody's.
+// addSpare adds a ready container to the spares of its profile.
 func (p *pool) addSpare(c *container, now time.Time) {
 	p.move(c, &c.profile.spares, now)
 	p.setAge(c, p.table.common.MaxAge)
 }
 
-// own makes a spare the tenant's, for the container's life.
+// own makes a spare the tenant's, for the rest of the container's life. If the tenant has a stale container, the spare
+// replaces it.
 func (p *pool) own(c *container, t *tenant, now time.Time) {
 	c.tenant, c.slots = t, t.slots
 	t.served = t.parent != nil
@@ -122,9 +123,9 @@ func (p *pool) own(c *container, t *tenant, now time.Time) {
 	p.queue.placeTenant(t)
 }
 
-// drain takes a container from its tenant: it gets no calls any more, and is closed when the calls and sessions in it have
-// ended. The tenant's waiting calls wait for another container. A container that is dead or has to go at once is closed
-// now, with its calls and sessions.
+// drain takes a container from its tenant. The container gets no new calls, and is closed when the calls and sessions in it
+// have ended. It is closed at once, with its calls and sessions, if it is dead, its tenant was stopped or the scheduler
+// shuts down. The tenant's waiting calls wait for another container.
 func (p *pool) drain(c *container, why string) {
 	if c.draining {
 		return
@@ -161,7 +162,7 @@ func (p *pool) drain(c *container, why string) {
 	}
 }
 
-// countPinned follows whether sessions pin a draining container.
+// countPinned updates the counts of draining containers that sessions pin.
 func (p *pool) countPinned(c *container) {
 	pinned := c.draining && c.opening+c.pins.length > 0
 	if pinned == c.pinned {
@@ -178,14 +179,14 @@ func (p *pool) countPinned(c *container) {
 	}
 }
 
-// closeIfUnused has a draining container closed after its last call and session.
+// closeIfUnused closes a draining container that has neither calls nor sessions.
 func (p *pool) closeIfUnused(c *container) {
 	if c.running == 0 && c.pins.length == 0 {
 		p.close(c)
 	}
 }
 
-// close tells a draining container's goroutine to close it now. Calls that wait in its sessions are refused.
+// close tells the goroutine of a draining container to close it. Calls that wait in its sessions are refused.
 func (p *pool) close(c *container) {
 	if c.closing {
 		return
@@ -204,7 +205,8 @@ func (p *pool) removed(c *container) {
 	p.closing--
 }
 
-// makeStale has a container replaced. A container that runs calls goes on until its tenant has another one.
+// makeStale has a container replaced, for the reason why. A container without calls drains at once. A container with calls
+// goes on until its tenant has another one.
 func (p *pool) makeStale(c *container, why string) {
 	switch {
 	case c.draining || c.stale != "":
@@ -220,8 +222,8 @@ func (p *pool) makeStale(c *container, why string) {
 	}
 }
 
-// placeStale follows whether a container is stale and may be drained before its tenant has another one. A pinned container may
-// not: its place would not be free.
+// placeStale puts a container into its profile's list of stale containers that may drain before their tenant has another
+// one, or takes it out. A pinned container is not in the list, because draining it would not free its place.
 func (p *pool) placeStale(c *container) {
 	c.stalePlace.remove()
 	if c.stale != "" && c.place.in == &p.busy {
@@ -229,8 +231,8 @@ func (p *pool) placeStale(c *container) {
 	}
 }
 
-// setAge bounds a container's age; 0: no bound. Up to a tenth is taken off at random, so that containers that were started
-// together are not replaced together.
+// setAge sets the maximum age of a container; 0 stands for none. Up to a tenth is taken off at random, so that containers
+// that were started together are not replaced together.
 func (p *pool) setAge(c *container, most time.Duration) {
 	if c.age != nil {
 		c.age.Stop()

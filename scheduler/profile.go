@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// need is how many starts, beyond the ones under way, its waiting tenants and its canary have use for now. While starts fail
-// they begin one at a time, to find out.
+// need returns how many starts the profile needs now for its waiting tenants and its canary, beyond the starts under way.
+// While starts fail, one start at a time finds out whether they work again.
 func (p *profile) need(now time.Time) int {
 	need := p.waiting.demand()
 	if p.canary != nil {
@@ -22,7 +22,7 @@ func (p *profile) need(now time.Time) int {
 	return min(need, 1)
 }
 
-// before tells whether p comes before another profile when one of them may start a container, which both need.
+// before reports whether p may start a container before other, when both need one.
 func (p *profile) before(other *profile) bool {
 	if cold := p.cold(); cold != other.cold() {
 		return cold
@@ -30,7 +30,7 @@ func (p *profile) before(other *profile) bool {
 	return p.waitsSince().Before(other.waitsSince())
 }
 
-// cold tells whether a tenant without any container waits for the profile, or a canary.
+// cold reports whether a canary or a tenant without any container waits for the profile.
 func (p *profile) cold() bool { return p.waiting.cold.length > 0 || p.canary != nil }
 
 func (p *profile) waitsSince() time.Time {
@@ -43,21 +43,21 @@ func (p *profile) waitsSince() time.Time {
 
 func (p *profile) backsOff(now time.Time) bool { return p.failures > 0 && now.Before(p.retryAt) }
 
-// failed puts off the profile's next start, longer with each failure in a row. It returns false where the start was put off
-// already: starts that were under way together and fail together count as one failure.
+// failed delays the profile's next start, longer with each failure in a row. It returns false if the start was delayed
+// already: concurrent starts that fail together count as one failure.
 func (p *profile) failed(err error, now time.Time) bool {
 	p.startErr = err
 	if p.backsOff(now) {
 		return false
 	}
 	delay := min(firstBackoff<<min(p.failures, 10), lastBackoff)
-	delay -= rand.N(delay / 4) // jitter, so that daemons that share an engine do not keep step
+	delay -= rand.N(delay / 4) // jitter, so that daemons that share an engine do not retry at the same time
 	p.failures++
 	p.retryAt = now.Add(delay)
 	return true
 }
 
-// endCanary tells the goroutine that waits for the canary what it came to.
+// endCanary completes the canary with err, and with nil if its container is ready.
 func (p *profile) endCanary(err error) {
 	if p.canary != nil {
 		p.canary.err = err

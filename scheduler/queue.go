@@ -6,7 +6,7 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// Reasons of a call.BusyError: the bound that a call met.
+// Values of Reason in a call.BusyError: the limit that the call exceeded.
 const (
 	QueueTenantFull = "too many calls of this tenant wait"
 	QueueFull       = "too many calls wait"
@@ -15,7 +15,7 @@ const (
 	PinnedFull      = "sessions hold too many containers"
 )
 
-// A queue knows which calls wait for slots, and which tenants wait for containers because of them.
+// A queue keeps the calls that wait for slots, and puts their tenants into the wait queues for containers.
 type queue struct {
 	max       int // waiting calls, of all tenants
 	timeSlice time.Duration
@@ -27,7 +27,7 @@ type queue struct {
 	refused uint64
 }
 
-// full is the reason why no more calls of the tenant may wait, empty if they may.
+// full returns the Reason why no more calls of the tenant may wait, empty if they may.
 func (q *queue) full(t *tenant) string {
 	switch {
 	case t.queued >= t.policy.Queue:
@@ -49,7 +49,7 @@ func (q *queue) push(w *waiter) {
 	q.pushed(w)
 }
 
-// pushFront is push for a call that was at the front before.
+// pushFront puts a call at the front of its tenant's queue, where it was before.
 func (q *queue) pushFront(w *waiter) {
 	w.tenant.waiting.pushFront(&w.place)
 	q.pushed(w)
@@ -82,7 +82,7 @@ func (q *queue) remove(w *waiter) {
 	}
 }
 
-// grant gives a call that is in no queue a slot, which was acquired for it.
+// grant gives an acquired slot to a call that is in no queue.
 func (q *queue) grant(w *waiter, c *container) {
 	w.container = c
 	if w.pin != nil {
@@ -91,7 +91,7 @@ func (q *queue) grant(w *waiter, c *container) {
 	q.decide(w)
 }
 
-// refuse completes a call that is in no queue without a slot.
+// refuse completes a call that is in no queue with an error.
 func (q *queue) refuse(w *waiter, err error) {
 	w.err = err
 	if w.pin != nil {
@@ -100,7 +100,7 @@ func (q *queue) refuse(w *waiter, err error) {
 	q.decide(w)
 }
 
-// decide leaves the rest to the goroutine that holds the mutex, which starts or answers the call when it has unlocked it.
+// decide adds the call to decided. Scheduler.unlock starts or answers it, after it has unlocked the mutex.
 func (q *queue) decide(w *waiter) {
 	w.waited += time.Since(w.since)
 	if w.timer != nil {
@@ -109,7 +109,7 @@ func (q *queue) decide(w *waiter) {
 	q.decided = append(q.decided, w)
 }
 
-// close refuses further calls of a session, and the call of it that waits.
+// close refuses the waiting call of a session, and all calls to come.
 func (q *queue) close(p *pin) {
 	if p.closed {
 		return
@@ -121,8 +121,8 @@ func (q *queue) close(p *pin) {
 	}
 }
 
-// placeTenant puts the tenant into the wait queue that it belongs in, or in none. It is called after each change of the
-// tenant's waiting calls, containers or profile.
+// placeTenant puts the tenant into the wait queue that it belongs in, and takes it out of any other. It is called after each
+// change of the tenant's waiting calls, containers or profile.
 func (q *queue) placeTenant(t *tenant) {
 	has, demand := len(t.containers), (t.waiting.length+t.slots-1)/t.slots
 	var in *fair[*tenant]
@@ -133,7 +133,7 @@ func (q *queue) placeTenant(t *tenant) {
 	case t.served:
 		in = &t.profile.waiting.oneShot
 	default:
-		in, demand = &t.profile.waiting.cold, 1 // the first container, and then more
+		in, demand = &t.profile.waiting.cold, 1 // more than the first container is a matter of scaleUp
 	}
 	if in == nil {
 		demand = 0
@@ -141,7 +141,7 @@ func (q *queue) placeTenant(t *tenant) {
 	now := time.Now()
 	p := &t.position
 	if demand < p.demand {
-		q.janitor.schedule(now) // others may have what it no longer needs: the sweep balances
+		q.janitor.schedule(now) // other tenants may have the containers that it no longer needs: the sweep balances
 	}
 	if in != p.in {
 		if p.in == nil {
@@ -160,8 +160,9 @@ func (q *queue) placeTenant(t *tenant) {
 	}
 }
 
-// renew makes tenants cold that have waited for the container of their next one-shot call for a time slice. Else they would wait
-// for ever where cold tenants always wait too, which is so where there are more busy tenants than places.
+// renew makes a tenant cold if it has waited for the container of its next one-shot call for a time slice. Cold tenants go
+// first, and if there are more busy tenants than places, a cold tenant waits at any time. Without renew, the others would
+// wait for ever.
 func (q *queue) renew(profiles []*profile, now time.Time) {
 	for _, p := range profiles {
 		for {

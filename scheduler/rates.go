@@ -6,17 +6,17 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// rates bound how often calls of a tenant begin: a token bucket for each tenant that has a rate. A bucket outlives its tenant's
-// entry in the table, until it is full again and so as good as a new one.
+// rates bound how many calls of a tenant start in a second. Each tenant with a rate has a token bucket. A bucket outlives
+// its tenant's entry in the table until it is full, when a new bucket would be the same.
 type rates struct {
 	buckets map[string]*rate.Limiter
-	prune   int // full buckets are dropped when there are this many, so that the cost for each new bucket stays small
+	prune   int // number of buckets at which full ones are dropped, so that the cost for each new bucket stays small
 }
 
-// fewBuckets are not worth a look.
+// fewBuckets is the number of buckets below which none is dropped.
 const fewBuckets = 64
 
-// take lets a call begin now, or returns how long the call would have to wait.
+// take takes a token for a call. If there is none it returns how long the call would have to wait for one.
 func (r *rates) take(tenant string, p *Policy, now time.Time) (wait time.Duration) {
 	b := r.buckets[tenant]
 	if b == nil {

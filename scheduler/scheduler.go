@@ -53,7 +53,7 @@ type Scheduler struct {
 
 	ctx     context.Context // ends with quit; for Config.Start
 	cancel  context.CancelFunc
-	quit    chan struct{}  // closed when containers must go and no call may wait any longer
+	quit    chan struct{}  // closed by Close when the containers have to be closed
 	drained chan struct{}  // closed when Close was called and no call is left
 	gone    chan struct{}  // closed when Close has finished
 	live    sync.WaitGroup // the janitor, and a goroutine for each container and each session
@@ -63,7 +63,7 @@ type Scheduler struct {
 	closeErrs []error // of containers closed by Close
 }
 
-// New makes a scheduler, which does nothing before Open.
+// New returns a scheduler, which does nothing before Open.
 func New(cfg Config) *Scheduler {
 	s := &Scheduler{
 		cfg:     cfg.withDefaults(),

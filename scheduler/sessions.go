@@ -7,16 +7,16 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// OpenSession opens a session in a container of the tenant, one that also runs its plain calls, after waiting for a slot as Start
-// does. It counts as a call until opened is called. The errors are Start's, and the result says Container, Queue and Cold as
-// Start's does, beside a session too. job.OneShot is ignored.
+// OpenSession opens a session in a container of the tenant. The container also runs the tenant's plain calls. The call waits
+// for a slot as Start does, and uses it until opened is called. The errors are Start's. The result has Container, Queue and
+// Cold, also if a session was opened. job.OneShot is ignored.
 //
-// The session's Start waits for a slot of that container, no longer than the queue time and in line with the tenant's other
-// calls: first come, first served. The wait is in Queue. The errors are the container's, and, before the call has a slot, the
-// ones of Scheduler.Start and call.ErrNoSession where the session has ended.
+// The session's Start waits for a slot of that container, at most for the queue time. The slots go to the session's calls
+// and the tenant's other calls in the order in which they came. Queue in the result is the wait. The errors are the
+// container's and, before the call has a slot, Scheduler.Start's, and call.ErrNoSession if the session has ended.
 //
-// A session has one call in flight: its caller starts the next one when the one before is done. Done and Close are the
-// container's. The session pins its container until Done is closed.
+// A session has one call in flight: its caller starts a call when the call before is done. Done and Close are those of the
+// container's session. The session pins its container until Done is closed.
 func (s *Scheduler) OpenSession(tenant string, job *call.Call, opened func(call.Session, call.Result, error)) call.Running {
 	return s.start(tenant, request{
 		kind: opens,
@@ -28,21 +28,21 @@ func (s *Scheduler) OpenSession(tenant string, job *call.Call, opened func(call.
 	})
 }
 
-// A session is one in a tenant's container.
+// A session is an open session in a tenant's container.
 type session struct {
 	scheduler *Scheduler
 	*pin
 }
 
 var (
-	// errEnded is why a session that was opened in a container on its way out is lost.
+	// errEnded is the cause of a LostError of a session that was opened in a container that is being closed.
 	errEnded = errors.New("container ended as a session was opened")
 
-	// errInFlight is a bug of whoever keeps the order of a session's calls.
+	// errInFlight is the error of a second call in flight. It is a bug of the caller.
 	errInFlight = errors.New("a session was given a call before the one in it was done")
 )
 
-// openIn opens a session in a container in which it has a slot.
+// openIn opens a session in a container in which the request has a slot. waited is how long it waited for the slot.
 func (s *Scheduler) openIn(c *container, job *call.Call, waited time.Duration, opened func(call.Session, call.Result, error)) call.Running {
 	cold, began := c.used.CompareAndSwap(false, true), time.Now()
 	return c.OpenSession(job, func(given call.Session, res call.Result, err error) {
@@ -56,21 +56,22 @@ func (s *Scheduler) openIn(c *container, job *call.Call, waited time.Duration, o
 	})
 }
 
-// completeOpening releases the slot of a call that opened a session, which from then on pins the container.
+// completeOpening releases the slot of a call that opened a session. If there is no error, it returns the session's pin on
+// the container.
 func (s *Scheduler) completeOpening(c *container, given call.Session, err error, began time.Time) (*pin, error) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.unlock()
 	var p *pin
 	if err == nil && c.closing {
-		err = &call.LostError{Started: true, Cause: errEnded} // the session ends with it
+		err = &call.LostError{Started: true, Cause: errEnded} // the session ends with the container
 	}
 	if err == nil {
 		p = &pin{session: given, container: c}
 		p.place.item = p
 		c.pins.push(&p.place)
 		s.alloc.pool.sessions++
-		s.live.Go(func() { // while the container's goroutine, which is not told to end, goes on: so Close waits for it, too
+		s.live.Go(func() { // the container's goroutine is in live still, so Close waits for this one, too
 			<-given.Done()
 			s.unpin(p)
 		})
@@ -80,7 +81,7 @@ func (s *Scheduler) completeOpening(c *container, given call.Session, err error,
 	return p, err
 }
 
-// unpin follows the end of a session.
+// unpin removes the pin of a session that has ended. It closes a draining container without calls and sessions.
 func (s *Scheduler) unpin(p *pin) {
 	s.mu.Lock()
 	defer s.unlock()
@@ -98,7 +99,7 @@ func (s *Scheduler) unpin(p *pin) {
 	}
 }
 
-// Start is described at OpenSession.
+// Start starts a call in the session. It is described at OpenSession.
 func (ss *session) Start(job *call.Call, done call.Done) call.Running {
 	s := ss.scheduler
 	w, err := s.acquirePinned(ss.pin, request{kind: plain, job: job, done: done})
@@ -113,7 +114,8 @@ func (ss *session) Start(job *call.Call, done call.Done) call.Running {
 	}
 }
 
-// acquirePinned takes a slot for a call in a session, or returns what waits for one.
+// acquirePinned acquires a slot for a call in a session. It returns a waiter if the call has to wait, and nil if the call
+// has the slot.
 func (s *Scheduler) acquirePinned(p *pin, r request) (*waiter, error) {
 	s.mu.Lock()
 	defer s.unlock()
@@ -133,7 +135,7 @@ func (s *Scheduler) acquirePinned(p *pin, r request) (*waiter, error) {
 	return w, err
 }
 
-// startPinned starts a session's call that has a slot.
+// startPinned starts a call in a session that has a slot. waited is how long it waited for the slot.
 func (s *Scheduler) startPinned(p *pin, job *call.Call, done call.Done, waited time.Duration) call.Running {
 	c, began := p.container, time.Now()
 	return p.session.Start(job, func(res call.Result, err error) {
@@ -147,10 +149,10 @@ func (s *Scheduler) startPinned(p *pin, job *call.Call, done call.Done, waited t
 	})
 }
 
-// Done is closed when the session has ended.
+// Done returns a channel that is closed when the session has ended.
 func (ss *session) Done() <-chan struct{} { return ss.session.Done() }
 
-// Close ends the session with the call that runs; one that waits gets call.ErrNoSession.
+// Close ends the session and the call that runs in it. A call that waits fails with call.ErrNoSession.
 func (ss *session) Close() {
 	s := ss.scheduler
 	s.mu.Lock()

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// A State is what a container is for at this moment.
+// A State is what a container does at the moment.
 type State string
 
 const (
-	Spare   State = "spare"   // nobody's yet
-	Idle    State = "idle"    // a tenant's, without calls
+	Spare   State = "spare"   // of no tenant yet
+	Idle    State = "idle"    // of a tenant, without calls
 	Busy    State = "busy"    // with calls
-	Pinned  State = "pinned"  // with sessions, and calls or none
+	Pinned  State = "pinned"  // with sessions, with or without calls
 	Closing State = "closing" // being closed, or about to be after its last calls and sessions
 )
 
@@ -42,8 +42,8 @@ type TenantState struct {
 // snapshotMost bounds each list of a Snapshot.
 const snapshotMost = 1000
 
-// A Snapshot is what there is at one moment, for people to look at: Stats with names. Containers and tenants with the most calls
-// come first; where there are too many, the others are left out.
+// A Snapshot has the Stats at one moment, and the containers and tenants behind them. Containers and tenants with the most
+// calls come first. Each list is bounded by snapshotMost.
 type Snapshot struct {
 	Stats      Stats
 	Containers []ContainerState
@@ -52,7 +52,8 @@ type Snapshot struct {
 	ContainersLeftOut, TenantsLeftOut int
 }
 
-// Snapshot costs one pass over all containers and all tenants that have one or wait: not for the way of a call.
+// Snapshot returns a snapshot. It takes one pass over all containers and all tenants that have one or wait, so it is not for
+// the way of a call.
 func (s *Scheduler) Snapshot() Snapshot {
 	snap := s.collect()
 	slices.SortFunc(snap.Containers, func(a, b ContainerState) int {
@@ -106,7 +107,7 @@ func (c *container) state(state State, now time.Time) ContainerState {
 	return of
 }
 
-// state counts the tenant's one-shot calls among the others.
+// state returns the tenant's state. It counts one-shot calls with the others.
 func (t *tenant) state(now time.Time) TenantState {
 	of := TenantState{Name: t.name, Profile: t.profile.name}
 	oldest := now

@@ -7,16 +7,17 @@ import (
 )
 
 var (
-	// ErrStarting is what Ready answers before the first container is ready, and where all have died and the
-	// first of the next ones is not ready yet.
+	// ErrStarting is Ready's error before the first container is ready, and after all containers have died until the next
+	// one is ready.
 	ErrStarting = errors.New("no container is ready yet")
 
-	// ErrClosing is what Ready answers where all places are those of containers that have died and cannot
-	// be closed, as while an engine is away: no start finds that out, since none may begin.
+	// ErrClosing is Ready's error while dead containers that cannot be closed have all places, for example because the
+	// engine does not answer. No start can begin then, so none finds out.
 	ErrClosing = errors.New("all containers have died and are being closed")
 )
 
-// Ready tells whether a script of a tenant of the default profile could run now: nil, ErrClosed, or why no container is there.
+// Ready returns nil if a script of a tenant of the default profile could run now. Otherwise it returns ErrClosed or the
+// reason why no container is ready.
 func (s *Scheduler) Ready() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -29,26 +30,26 @@ func (s *Scheduler) Ready() error {
 	case a.pool.draining.length >= s.cfg.Max && a.pool.draining.front().why == whyDied:
 		return ErrClosing
 	case base.failures > 0 && base.starting == 0 && !base.backsOff(time.Now()):
-		return nil // the next start needs a place, which it gets when a call comes: not to be ready would keep calls away
+		return nil // the next start gets a place only when a call comes, and calls come only while it is ready
 	case base.failures > 0:
 		return fmt.Errorf("containers do not start: %w", base.startErr)
 	case base.starting > 0 && s.cfg.Min+s.cfg.Spare > 0:
 		return ErrStarting
 	default:
-		return nil // none is kept ready, or the next one is on its way
+		return nil // no container is kept ready, or the next one is being started
 	}
 }
 
-// Stats are numbers of all profiles together. The first groups tell what there is now, the last one counts since Open.
+// Stats are numbers of all profiles together. All but the last group describe the moment. The last group counts since Open.
 type Stats struct {
 	Tenants int // with a container or a waiting call
 
 	// Containers; Starting + Spare + Idle + Busy + Closing is never more than Config.Max.
 	Starting int
-	Spare    int // ready, nobody's
-	Idle     int // a tenant's, without calls
-	Busy     int // a tenant's, with calls or sessions
-	Closing  int // being closed, or draining: it is closed after its last calls and sessions
+	Spare    int // ready, of no tenant
+	Idle     int // of a tenant, without calls
+	Busy     int // of a tenant, with calls or sessions
+	Closing  int // being closed, or draining until its last call and session have ended
 
 	Sessions       int // open
 	Running        int // calls in containers
@@ -65,7 +66,7 @@ type Stats struct {
 	Stale     uint64 // containers that were too old, or of a profile that their tenant no longer had
 }
 
-// Stats costs the same however much there is to count.
+// Stats returns the numbers. It takes constant time for a given number of profiles and idle timeouts.
 func (s *Scheduler) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()

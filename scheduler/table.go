@@ -8,13 +8,13 @@ import (
 	"github.com/jsd-project/jsd/call"
 )
 
-// A table holds the tenants and the profiles that there are.
+// A table holds the tenants and the profiles.
 //
-//	profile ──┬─ spares: containers that are nobody's yet
+//	profile ──┬─ spares: containers that have no tenant yet
 //	          └─ waiting: tenants that wait for a container
 //	tenant ───┬─ containers ──┬─ pins: one for each session
 //	          ├─ waiting      └─ waiting: calls of its sessions
-//	          └─ oneShot: the tenant's half for one-shot calls
+//	          └─ oneShot: a second tenant value for one-shot calls
 //
 // Scheduler.mu guards it and everything that is reachable from it.
 type table struct {
@@ -29,23 +29,24 @@ type table struct {
 	common   Policy     // of the tenant without a name
 }
 
-// A profile is one kind of container, with the tenants that need this kind. The default profile is always in the table. Another
-// one is in it while it has a tenant, a container that is not draining, a canary, or a failure to remember.
+// A profile is one kind of container, with the tenants that need this kind. The default profile is always in the table.
+// Another profile is in the table while it has a tenant, a container that is not draining, a canary, or a failure to
+// remember.
 type profile struct {
 	name    string
 	tenants int       // in the table
 	waiting waitQueue // tenants that wait for a container
 	canary  *canary
 
-	spares          list[*container] // ready and nobody's, the longest ready in front
+	spares          list[*container] // the one that has been ready longest is in front
 	stale           list[*container] // busy stale containers of its tenants
-	starting, owned int              // containers; an owned one is a tenant's
+	starting, owned int              // containers; an owned one has a tenant
 
 	failures int       // of starts in a row
 	startErr error     // of the last start, if it failed
-	retryAt  time.Time // no start before, while failures > 0
+	retryAt  time.Time // earliest time of the next start, while failures > 0
 
-	meanWait mean // of its tenants, for a container
+	meanWait mean // of its tenants for a container
 }
 
 // The back-off of a profile whose starts fail.
@@ -54,24 +55,24 @@ const (
 	lastBackoff  = 10 * time.Second
 )
 
-// A waitQueue is the order in which the tenants of a profile get containers. A tenant is in it once, however many of its calls
-// wait.
+// A waitQueue is the order in which the tenants of a profile get containers. A tenant is in it once, whatever the number of
+// its waiting calls.
 type waitQueue struct {
 	cold    fair[*tenant] // tenants without a container; they go first
-	oneShot fair[*tenant] // tenants without a container that had one for a one-shot call; after a time slice they are cold
+	oneShot fair[*tenant] // tenants without a container whose last one ran a one-shot call; after a time slice they are cold
 	scaleUp fair[*tenant] // tenants that have a container and need one more
 }
 
 func (q *waitQueue) length() int { return q.cold.length + q.oneShot.length + q.scaleUp.length }
 
-// without is the number of tenants that have no container.
+// without returns the number of tenants that have no container.
 func (q *waitQueue) without() int { return q.cold.length + q.oneShot.length }
 
-// demand is how many containers the tenants have use for. later is the part of tenants that are not cold.
+// demand returns how many containers the tenants need. later returns the share of the tenants that are not cold.
 func (q *waitQueue) demand() int { return q.cold.demand + q.later() }
 func (q *waitQueue) later() int  { return q.oneShot.demand + q.scaleUp.demand }
 
-// front is the tenant that gets the next container, nil if none waits.
+// front returns the tenant that gets the next container, nil if none waits.
 func (q *waitQueue) front() *position[*tenant] {
 	for _, f := range []*fair[*tenant]{&q.cold, &q.oneShot, &q.scaleUp} {
 		if f.length > 0 {
@@ -81,34 +82,35 @@ func (q *waitQueue) front() *position[*tenant] {
 	return nil
 }
 
-// A canary is a start of a profile that no tenant has yet. It is over when its first container is ready or has failed.
+// A canary is the first start of a profile that no tenant has yet. It is over when the container is ready or the start has
+// failed.
 type canary struct {
 	since time.Time
 	over  chan struct{} // closed when err is set
 	err   error
 }
 
-// A tenant is in the table while it has a container or a waiting call. Its one-shot calls belong to a second tenant value,
-// which oneShot and parent connect with it, so that they have queues and containers of their own.
+// A tenant is in the table while it has a container or a waiting call. A second tenant value, which is its oneShot, has the
+// queue and the containers of its one-shot calls. parent is the way back.
 type tenant struct {
 	name    string
 	policy  Policy
 	profile *profile
 	idle    *idleLine
 	oneShot *tenant // nil while there are no one-shot calls
-	parent  *tenant // nil but for the half that has the one-shot calls
+	parent  *tenant // nil but for a tenant value for one-shot calls
 
 	slots      int          // of each of its containers
 	limit      int          // containers that it may have
 	containers []*container // not the draining ones
-	stale      int          // containers of these
+	stale      int          // stale containers among these
 	pinned     int          // draining containers that sessions pin
 
 	waiting  list[*waiter] // for a slot in any of its containers; first come, first served
-	queued   int           // waiting calls, with the ones in its sessions
+	queued   int           // waiting calls, including calls in its sessions
 	opening  int           // waiting calls that open a session
 	position position[*tenant]
-	served   bool // has had a container for a one-shot call, and not waited for a time slice since
+	served   bool // its last container ran a one-shot call, and it has not waited for a time slice since
 	meanRun  mean
 }
 
@@ -118,12 +120,12 @@ func newTenant(name string, parent *tenant, p *profile) *tenant {
 	return t
 }
 
-// isNew tells that the tenant has no container. The half with one-shot calls, where each call takes another container, is new
-// before the first call, and again when it has waited for a time slice.
+// isNew reports whether the tenant has no container and is not served. Each one-shot call needs a new container, so the
+// tenant value for one-shot calls is new only before its first call and after it has waited for a time slice.
 func (t *tenant) isNew() bool { return len(t.containers) == 0 && !t.served }
 
-// freest is the tenant's container with most free slots, of the ones in one list if that is not nil. A stale one is
-// chosen only where no other has a free slot.
+// freest returns the tenant's container with most free slots, nil if no slot is free. If in is not nil, only containers in
+// that list count. A stale container is returned only if no other has a free slot.
 func (t *tenant) freest(in *list[*container]) (best *container) {
 	for _, c := range t.containers {
 		switch {
@@ -137,41 +139,42 @@ func (t *tenant) freest(in *list[*container]) (best *container) {
 	return best
 }
 
-// A kind tells what a call needs besides a slot.
+// A kind is what a call needs besides a slot.
 type kind int
 
 const (
 	plain   kind = iota
-	oneShot      // a container for itself
-	opens        // a session, which pins the container
+	oneShot      // needs a container for itself
+	opens        // opens a session, which pins the container
 )
 
-// A request is what a caller asks for: a call, or a call that opens a session.
+// A request is a call, or a call that opens a session.
 type request struct {
 	kind kind
 	job  *call.Call
 	done call.Done
 
-	// start starts the request in a container where it has a slot, after it has waited for that long. nil: Container.Start.
+	// start starts the request in a container in which it has a slot. waited is how long it waited for the slot. If start is
+	// nil, Container.Start is called.
 	start func(c *container, waited time.Duration) call.Running
 }
 
-// A waiter is a request that waits for a slot. It is in its tenant's queue, or a session's call in the queue of its container,
-// until it is granted a slot, refused or cancelled: what comes first under the mutex is what happens.
+// A waiter is a request that waits for a slot. It is in its tenant's queue, or in the queue of its session's container,
+// until it is granted a slot, refused or cancelled. The first of these that happens under the mutex counts.
 type waiter struct {
 	request
 	tenant *tenant
-	pin    *pin          // of the session that it is a call in, or nil
-	since  time.Time     // it is in the queue
-	waited time.Duration // in all
-	moved  bool          // it was given a slot in a dead container before
+	pin    *pin          // of the session in which it is a call, or nil
+	since  time.Time     // when it joined the queue
+	waited time.Duration // in all queues
+	moved  bool          // it had a slot in a dead container before
 	place  link[*waiter]
 	timer  *time.Timer // for its queue time, if it had to wait
 
 	container *container // where it was granted a slot
 	err       error      // or why there is none
 	cancelled atomic.Bool
-	running   call.Running // since it was started
+	running   call.Running // nil until it was started
 }
 
 func newWaiter(t *tenant, r request) *waiter {
@@ -180,33 +183,33 @@ func newWaiter(t *tenant, r request) *waiter {
 	return w
 }
 
-// waits tells whether nothing was decided yet.
+// waits reports whether the waiter is in a queue, so that nothing is decided.
 func (w *waiter) waits() bool { return w.place.in != nil }
 
-// A container is one that Start gave, with its place in the table.
+// A container is a Container that Config.Start returned, with its place in the table.
 type container struct {
 	Container
 	profile *profile
 	place   link[*container]
 	tenant  *tenant // nil for a spare; set once
-	slots   int     // since it has a tenant
+	slots   int     // 0 until it has a tenant
 	born    time.Time
-	since   time.Time // it is in the list that it is in
+	since   time.Time // when it joined its list
 	used    atomic.Bool
 
 	running int           // calls
-	calls   int           // that were given a slot so far
+	calls   int           // calls that were given a slot so far
 	opening int           // running calls that open a session
 	pins    list[*pin]    // of open sessions
 	waiting list[*waiter] // calls of sessions
 
-	age        *time.Timer // makes it stale
+	age        *time.Timer // makes it stale at its maximum age
 	failures   int         // of starts in a row before this one
-	stale      string      // why it is to be replaced; empty: it is not
+	stale      string      // why it is to be replaced, empty if it is not
 	stalePlace link[*container]
 
-	draining bool          // it gets no calls any more, except from its sessions
-	why      string        // it drains
+	draining bool          // it gets no new calls, except calls in its sessions
+	why      string        // why it drains
 	pinned   bool          // it drains, and sessions pin it
 	closing  bool          // end is closed
 	end      chan struct{} // closed when its goroutine should close it
@@ -221,26 +224,27 @@ func (c *container) dead() bool {
 	}
 }
 
-// A pin is a session's hold on its container. It has one call in flight, which waits for a slot or has one.
+// A pin keeps a container for a session. The session has at most one call in flight.
 type pin struct {
 	session   call.Session // the container's
 	container *container
 	place     link[*pin]
-	inFlight  bool    // a call waits or has a slot
+	inFlight  bool    // a call waits for a slot or has one
 	waiting   *waiter // the call that waits, or nil
-	closed    bool    // takes no calls any more
+	closed    bool    // the session gets no new calls
 }
 
-// An idleLine holds the idle containers of tenants with one idle timeout, the longest idle in front: it is recycled first.
+// An idleLine holds the idle containers of tenants that have the same idle timeout. The container that has been idle longest
+// is in front and is recycled first.
 type idleLine struct {
 	list[*container]
 	timeout time.Duration // 0: never
 }
 
-// idleLines has a line for each idle timeout in use. There are few.
+// idleLines has a line for each idle timeout in use. There are few of them.
 type idleLines []*idleLine
 
-// line is the one with a timeout.
+// line returns the line for a timeout, which it adds if there is none.
 func (q *idleLines) line(timeout time.Duration) *idleLine {
 	for _, l := range *q {
 		if l.timeout == timeout {
@@ -252,7 +256,7 @@ func (q *idleLines) line(timeout time.Duration) *idleLine {
 	return l
 }
 
-// longest is the container that has been idle longest, nil if none is idle.
+// longest returns the container that has been idle longest, nil if none is idle.
 func (q idleLines) longest() (c *container) {
 	for _, l := range q {
 		if f := l.front(); f != nil && (c == nil || f.since.Before(c.since)) {
@@ -269,7 +273,8 @@ func (q idleLines) length() (n int) {
 	return n
 }
 
-// sort puts each container into the line that its tenant has now, and drops the lines that no tenant has.
+// sort moves each container into the line of its tenant, after the tenant's timeout has changed. It drops the lines that are
+// not in use.
 func (q *idleLines) sort(inUse func(*idleLine) bool) {
 	var all []*container
 	for _, l := range *q {
@@ -285,14 +290,14 @@ func (q *idleLines) sort(inUse func(*idleLine) bool) {
 	*q = slices.DeleteFunc(*q, func(l *idleLine) bool { return !inUse(l) })
 }
 
-// setCommon asks what holds where nothing is said of a tenant, and for containers that are nobody's.
+// setCommon sets the policy of the tenant without a name, which holds for spares, and the default profile.
 func (t *table) setCommon() {
 	t.common = t.policy("").withDefaults()
 	t.base = t.profile(t.common.Profile)
 }
 
-// tenant finds the tenant with the name, or adds it. For a one-shot call, and for a plain call where the policy gives each
-// container one call, it is the half for one-shot calls.
+// tenant returns the tenant with the name, and adds it if there is none. For a one-shot call it returns the tenant value for
+// one-shot calls. A plain call is a one-shot call if the policy allows one call in each container.
 func (t *table) tenant(name string, k kind) *tenant {
 	found := t.tenants[name]
 	if found == nil {
@@ -312,18 +317,19 @@ func (t *table) tenant(name string, k kind) *tenant {
 	return found.oneShot
 }
 
-// apply gives the tenant what its policy says now. queue.place follows.
+// apply sets the tenant's policy and the limits that follow from it. The caller then calls queue.placeTenant.
 func (t *table) apply(to *tenant, p Policy) {
 	to.policy, to.slots, to.limit = p, p.Concurrency, p.Containers
 	to.idle = t.idle.line(p.IdleTimeout)
 	if half := to.oneShot; half != nil {
-		// No more one-shot calls than plain calls might run at once, and not in all places, lest they take them from everybody.
+		// No more one-shot calls run at once than plain calls might. They do not get all places, because other tenants need
+		// one.
 		half.policy, half.slots, half.limit = p, 1, max(1, min(p.Concurrency*p.Containers, t.max-1))
 		half.idle = to.idle
 	}
 }
 
-// forget removes a tenant that has nothing any more.
+// forget removes a tenant that has neither containers nor waiting calls. It does nothing for other tenants.
 func (t *table) forget(old *tenant) {
 	switch {
 	case len(old.containers) > 0 || old.pinned > 0 || old.queued > 0 || old.oneShot != nil:
@@ -337,7 +343,8 @@ func (t *table) forget(old *tenant) {
 	}
 }
 
-// profile finds the profile with the name, or adds it. It is forgotten again unless something of it follows.
+// profile returns the profile with the name, and adds it if there is none. The next forgetProfiles drops an added profile
+// that got neither a tenant nor a container nor a canary.
 func (t *table) profile(name string) *profile {
 	for _, p := range t.profiles {
 		if p.name == name {
@@ -352,17 +359,17 @@ func (t *table) profile(name string) *profile {
 func (t *table) forgetProfiles(now time.Time) {
 	gone := func(p *profile) bool { return p != t.base && p.unused(now) }
 	if slices.ContainsFunc(t.profiles, gone) {
-		t.profiles = slices.DeleteFunc(slices.Clone(t.profiles), gone) // a caller may be walking through them
+		t.profiles = slices.DeleteFunc(slices.Clone(t.profiles), gone) // a caller may be iterating over the old slice
 	}
 }
 
-// unused tells that nothing would be lost with the profile.
+// unused reports whether the table can forget the profile.
 func (p *profile) unused(now time.Time) bool {
 	return p.tenants == 0 && p.canary == nil && p.spares.length+p.starting+p.owned == 0 && !p.remembered().After(now)
 }
 
-// remembered is until when the profile is kept for its failures. It is kept for a while after the next start was due: where
-// nobody waits at that moment there is no start, and calls that come soon after must not begin with a short back-off again.
+// remembered returns until when the profile is kept for its failures. That is some time after its next start was due. The
+// start does not happen if nobody waits then, and the back-off must still hold for calls that come soon after.
 func (p *profile) remembered() time.Time {
 	if p.failures == 0 {
 		return time.Time{}
@@ -370,10 +377,10 @@ func (p *profile) remembered() time.Time {
 	return p.retryAt.Add(lastBackoff)
 }
 
-// A total is what all profiles have together.
+// A total has the sums over all profiles.
 type total struct {
 	starting, spares, owned int // containers
-	waiting                 int // tenants, for a container
+	waiting                 int // tenants that wait for a container
 	canaries                int
 }
 

@@ -7,8 +7,8 @@ import (
 )
 
 // Canary finds out whether containers of a profile start, before any tenant has the profile. It returns nil when the first
-// container is ready, which is then a spare of the profile. Otherwise it returns the error of the start; ctx's, also when there
-// was no place for the start; or ErrClosed. One goroutine at a time may call it for a profile.
+// container is ready; the container is then a spare of the profile. Otherwise it returns the error of the start, ErrClosed,
+// or ctx's error, also if there was no place for the start. It may not run twice at a time for one profile.
 func (s *Scheduler) Canary(ctx context.Context, name string) error {
 	s.mu.Lock()
 	if s.alloc.state != open {
@@ -36,14 +36,14 @@ func (s *Scheduler) Canary(ctx context.Context, name string) error {
 		p.endCanary(ErrClosed)
 	} else {
 		p.endCanary(ctx.Err())
-		s.alloc.balance(time.Now()) // its place is for others now
+		s.alloc.balance(time.Now()) // the canary's place is free now
 	}
 	return mine.err
 }
 
-// Update asks Config.Policy again for every tenant in the table, and for the default profile. Containers of profiles that their
-// tenants no longer have are drained: each goes on with its calls until its tenant has a new one, and with its sessions until
-// they end. Update costs a look at each tenant, so it is for changes that people make.
+// Update calls Config.Policy again for every tenant in the table and for the default profile. A container drains if its
+// tenant no longer has its profile. Its calls go on until the tenant has a new container, and its sessions until they end.
+// Update takes one pass over all tenants, so it is for changes of the configuration only.
 func (s *Scheduler) Update() {
 	s.mu.Lock()
 	defer s.unlock()
@@ -67,7 +67,7 @@ func (s *Scheduler) Update() {
 	a.scheduleNext(now)
 }
 
-// updateTenant gives a tenant the policy it has now.
+// updateTenant applies the present policy to a tenant.
 func (a *allocator) updateTenant(t *tenant) {
 	policy := a.cfg.Policy(t.name).withDefaults()
 	a.table.apply(t, policy)
@@ -85,7 +85,7 @@ func (a *allocator) updateTenant(t *tenant) {
 			continue
 		}
 		if changed {
-			t.position.remove() // it joins at the end of the queue of its new profile
+			t.position.remove() // placeTenant puts it at the end of the queue of its new profile
 			if t.parent != nil {
 				t.profile = t.parent.profile
 			}
@@ -95,15 +95,15 @@ func (a *allocator) updateTenant(t *tenant) {
 			if c.profile != t.profile {
 				a.pool.makeStale(c, whyReplaced)
 			}
-			a.pool.placeStale(c) // in the profile that its tenant has now
+			a.pool.placeStale(c) // the list is that of its tenant's profile
 		}
 		a.queue.placeTenant(t)
 	}
 }
 
-// Stop ends all containers of a tenant, with the calls and sessions in them; a container's Close says what becomes of these. Calls
-// that come later, and calls that wait, go on in new containers, except the ones in a session. Stop does not wait until the
-// containers are gone. A tenant without any is no error.
+// Stop ends all containers of a tenant, with the calls and sessions in them; a container's Close says what becomes of these.
+// Waiting calls and new calls run in new containers, except calls in the ended sessions. Stop does not wait until the
+// containers are gone. It does nothing for a tenant without containers.
 func (s *Scheduler) Stop(tenant string) {
 	s.mu.Lock()
 	defer s.unlock()

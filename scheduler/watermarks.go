@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// idleYield is how long a container has been idle when it yields its place to a spare: its tenant is then not expected to call
-// sooner than a tenant that is new.
+// idleYield is how long a container is idle before it yields its place to a spare. After that time a call of its tenant is
+// no more likely than a call of a new tenant.
 const idleYield = 10 * time.Second
 
-// spareTTL is how long a spare is kept that nobody waits for and that is beyond the number to keep ready. It was started for
-// calls that were cancelled, and the callers may come again.
+// spareTTL is how long a spare beyond the number to keep ready lives if no tenant waits for it. It was started for calls
+// that were cancelled, and the callers may come again.
 const spareTTL = time.Minute
 
-// watermarks tell how many containers there should be: which start is due, which container should go, and when to look again.
-// They change nothing.
+// watermarks decide how many containers there should be: which start is due, which container should go, and when to decide
+// again. They change nothing.
 type watermarks struct {
 	cfg        *Config
 	table      *table
@@ -22,11 +22,11 @@ type watermarks struct {
 	keepSpares bool // while the scheduler takes calls
 }
 
-// free is the number of places that nobody has.
+// free returns the number of places without a container.
 func (m *watermarks) free(sum total) int { return m.cfg.Max - sum.all() - m.pool.draining.length }
 
-// maySpare tells whether there is a spare for the tenant. The spares that are kept ready are for new tenants, while there is
-// room to start containers for the others.
+// maySpare reports whether the tenant may have a spare. Spares that are kept ready are reserved for new tenants while there
+// is room to start containers for the other tenants.
 func (m *watermarks) maySpare(t *tenant) bool {
 	spares := t.profile.spares.length
 	if spares == 0 || t.isNew() || t.profile != m.table.base || spares > m.cfg.Spare {
@@ -35,17 +35,17 @@ func (m *watermarks) maySpare(t *tenant) bool {
 	return m.table.base.starting == 0 && m.table.total().all()+m.pool.drainingPinned >= m.cfg.Max
 }
 
-// A shortage is how many places are missing for starts that are waited for.
+// A shortage is how many places are missing for starts that tenants or canaries wait for. It is negative if places are left.
 type shortage struct {
-	cold int // by tenants without a container, and canaries
+	cold int // for tenants without a container, and canaries
 	all  int
-	now  int // by all, where the place of a draining container with calls counts as taken
+	now  int // for all, if the places of draining containers with calls count as taken
 }
 
-// shortage counts the starts that wait for places that others have. A place that is free, or will be when a draining container is
-// closed, is not missing. A container that is starting or spare serves tenants of its profile only. For a profile whose starts
-// fail nothing that works is given up, except one place whenever its next start is due: else the profile could not find out
-// that starts work again.
+// shortage counts the starts that need a place which another container has. A free place is not missing, nor is the place of
+// a draining container, which will be free when it is closed. Containers that are starting or spare serve tenants of their
+// profile only. If the starts of a profile fail, no working container is evicted for it, except one whenever its next start
+// is due. Without this exception the profile could not find out that starts work again.
 func (m *watermarks) shortage(now time.Time) shortage {
 	used := m.table.total().all()
 	over := used + m.pool.drainingPinned - m.cfg.Max
@@ -62,15 +62,15 @@ func (m *watermarks) shortage(now time.Time) shortage {
 	return short
 }
 
-// enoughComing tells that the starts have places for now. More evictions would leave places empty until other starts are done.
-// One place is freed ahead.
+// enoughComing reports whether places that are free or soon free, and starts under way, exceed the concurrent starts. Then
+// one place is ready for the next start, and more evictions would leave places empty.
 func (m *watermarks) enoughComing() bool {
 	sum := m.table.total()
 	return m.free(sum)+m.pool.closing+sum.starting > m.cfg.Starts
 }
 
-// evict is the container that should make room, where tenants wait for a place or a spare is missing; nil for none. at is when
-// one might have to go, if nothing else changes; zero: never.
+// evict returns the container that should make room for a waiting tenant or a missing spare, and why; nil for none. at is
+// when a container might have to go if nothing else changes; zero stands for never.
 func (m *watermarks) evict(now time.Time) (c *container, why string, at time.Time) {
 	short := m.shortage(now)
 	if short.now <= 0 {
@@ -85,15 +85,16 @@ func (m *watermarks) evict(now time.Time) (c *container, why string, at time.Tim
 	return m.victim(short, now)
 }
 
-// victim is the container that is missed least, in this order:
+// victim returns the container whose loss costs least, in this order:
 //   - a spare beyond need;
 //   - the container that has been idle longest;
 //   - a spare that is kept ready, which is replaced when there is room;
-//   - for tenants without a container, the container that has been busy longest, if that was for a time slice without a break;
+//   - for tenants without a container, the container that has been busy longest, if that was for a time slice without a
+//     break;
 //   - a stale container.
 //
-// Pinned containers stay. Work is interrupted only if there will not be enough free places, but nobody waits for the end of calls
-// where a container without calls can go.
+// Pinned containers stay. A container with calls drains only if there will not be enough free places. It never drains while
+// a container without calls can go.
 func (m *watermarks) victim(short shortage, now time.Time) (c *container, why string, at time.Time) {
 	for _, p := range m.table.profiles {
 		if m.surplus(p) && p.waiting.length() == 0 {
@@ -120,9 +121,9 @@ func (m *watermarks) victim(short shortage, now time.Time) (c *container, why st
 	return nil, "", at
 }
 
-// staleVictim is a stale container whose tenant waits for another one in vain, wherever the tenant is in the wait queue: tenants
-// before it may wait for ever, since no container is evicted for a tenant that wants one more. So that the work of few tenants is
-// interrupted at a time, there is none while other containers drain.
+// staleVictim returns a stale container, because its tenant might wait for another one for ever: no container is evicted for
+// a tenant that scales up. The tenant's rank in the wait queue does not matter. It returns nil while another container
+// drains that is not pinned, so that the work of few tenants is interrupted at a time.
 func (m *watermarks) staleVictim() *container {
 	if m.pool.draining.length-m.pool.drainingPinned > 0 {
 		return nil
@@ -135,8 +136,8 @@ func (m *watermarks) staleVictim() *container {
 	return nil
 }
 
-// yields is the container that has been idle longest, where it has the place of a spare, and when it yields that. A new tenant
-// would get the place anyway, but after a start.
+// yields returns the container that has been idle longest, if it has the place of a missing spare, and when it yields the
+// place. A new tenant would get this place anyway, but would wait for a start.
 func (m *watermarks) yields(short shortage) (c *container, at time.Time) {
 	if short.now < 0 || !m.lacksSpares() {
 		return nil, time.Time{}
@@ -147,15 +148,16 @@ func (m *watermarks) yields(short shortage) (c *container, at time.Time) {
 	return c, at
 }
 
-// lacksSpares tells whether there are fewer spares than idle containers yield to, which is for a quarter of all places at most.
+// lacksSpares reports whether idle containers have to yield to spares. They yield up to a quarter of all places.
 func (m *watermarks) lacksSpares() bool {
 	p := m.table.base
 	return m.keepSpares && p.failures == 0 && p.spares.length+p.starting < min(m.cfg.Spare, m.cfg.Max/4)
 }
 
-// start is the profile of which one more container should be started now, nil for none. Profiles that tenants wait for come in
-// the order in which their first tenant began to wait: for cold tenants and canaries first, then spares of the default profile,
-// then tenants that want one more.
+// start returns the profile whose container should be started now, nil for none. Starts are for, in this order:
+//   - cold tenants and canaries, in the order in which their profiles began to wait;
+//   - spares of the default profile;
+//   - tenants that scale up, in the order in which their profiles began to wait.
 func (m *watermarks) start(now time.Time) (next *profile) {
 	sum := m.table.total()
 	free := m.free(sum)
@@ -172,19 +174,19 @@ func (m *watermarks) start(now time.Time) (next *profile) {
 	}
 	base := m.table.base
 	if (next == nil || free > 1) && m.wantsSpare(sum, 0, now) {
-		return base // for tenants to come, and then for the ones that want one more
+		return base // for new tenants, and then for tenants that scale up
 	}
 	if later := base.waiting.later(); next == nil && later > 0 && m.wantsSpare(sum, later, now) {
-		next = base // the spares are not for them
+		next = base // they may not have the spares that are kept ready
 	}
 	if m.cfg.Starts > 1 && sum.starting >= m.cfg.Starts-1 {
-		return nil // one of the concurrent starts is left to cold tenants
+		return nil // the last of the concurrent starts is reserved for cold tenants
 	}
 	return next
 }
 
-// wantsSpare tells whether a container of the default profile should be started for nobody yet: so that there are enough for the
-// cold tenants, for tenants to come, and for so many more.
+// wantsSpare reports whether a spare of the default profile should be started. There should be enough for the cold tenants,
+// for new tenants (Config.Spare), and for more.
 func (m *watermarks) wantsSpare(sum total, more int, now time.Time) bool {
 	p, want := m.table.base, 0
 	has := p.starting + p.spares.length
@@ -195,12 +197,12 @@ func (m *watermarks) wantsSpare(sum total, more int, now time.Time) bool {
 		if p.starting > 0 || p.backsOff(now) {
 			return false
 		}
-		want = max(want, 1) // also if nobody waits, so that Ready can recover
+		want = max(want, 1) // also if no tenant waits, so that Ready can recover
 	}
 	return has < want
 }
 
-// surplus tells whether the profile has a spare that is not to be kept ready.
+// surplus reports whether the profile has a spare beyond the number to keep ready.
 func (m *watermarks) surplus(p *profile) bool {
 	if p != m.table.base || p.spares.length == 0 {
 		return p.spares.length > 0
@@ -209,7 +211,7 @@ func (m *watermarks) surplus(p *profile) bool {
 	return p.spares.length > m.cfg.Spare && sum.spares+sum.owned > m.cfg.Min
 }
 
-// needs are the profiles that need starts, which may begin as soon as there is a place, each with how many.
+// needs iterates over the profiles that need starts as soon as there is a place, with the number of starts that each needs.
 func (m *watermarks) needs(now time.Time) iter.Seq2[*profile, int] {
 	return func(yield func(*profile, int) bool) {
 		probes := m.probes()
@@ -228,9 +230,9 @@ func (m *watermarks) needs(now time.Time) iter.Seq2[*profile, int] {
 	}
 }
 
-// probes is how many more starts may begin of profiles whose starts fail. Together they leave one of the concurrent starts to
-// profiles that work, lest starts that hang take them all. The default profile is exempt: nothing but a start can make the
-// scheduler ready again.
+// probes returns how many more starts may begin in profiles whose starts fail. These profiles leave one of the concurrent
+// starts to profiles that work, so that starts that hang do not block all. The default profile is exempt, because only a
+// start can make the scheduler ready again.
 func (m *watermarks) probes() int {
 	left := max(1, m.cfg.Starts-1)
 	for _, p := range m.table.profiles {
@@ -241,8 +243,8 @@ func (m *watermarks) probes() int {
 	return left
 }
 
-// next is the earliest time after now at which there will be something to do, zero if none is known. What is to be done now has
-// been done.
+// next returns the earliest time after now at which something will be due, zero if none is known. It is called after
+// everything that is due now was done.
 func (m *watermarks) next(now time.Time) (next time.Time) {
 	earliest := func(at time.Time) {
 		if next.IsZero() || at.Before(next) {

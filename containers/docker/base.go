@@ -17,7 +17,7 @@ import (
 
 const dockerfile = "Dockerfile.runtime"
 
-// localBase is the name of a base that was made on this machine. Its tag is the major version of Node.
+// localBase is the name of a base image that was made on this machine. Its tag is the major version of Node.
 const localBase = "jsd-base"
 
 // pullStall is how long a pull may be silent. Without a route to the registry, an engine can be silent for minutes.
@@ -31,7 +31,7 @@ var (
 	errStalled       = errors.New("the registry is silent")
 )
 
-// defaultBase reads the base that Dockerfile.runtime builds on unless told otherwise.
+// defaultBase returns the base image that Dockerfile.runtime names as its default.
 func defaultBase(files fs.FS) (string, error) {
 	text, err := fs.ReadFile(files, dockerfile)
 	if err != nil {
@@ -45,7 +45,7 @@ func defaultBase(files fs.FS) (string, error) {
 	return "", fmt.Errorf("%s %w", dockerfile, errNoDefaultBase)
 }
 
-// localName is the name of the base that scripts/base-image makes in place of a default base: jsd-base:26 for
+// localName returns the name of the base image that scripts/base-image makes in place of a default base: jsd-base:26 for
 // node:26-bookworm-slim.
 func localName(base string) string {
 	tag := base[strings.LastIndexByte(base, ':')+1:]
@@ -53,7 +53,7 @@ func localName(base string) string {
 	return localBase + ":" + major
 }
 
-// firstImage returns the first of these names that the engine has an image of, or an empty string.
+// firstImage returns the first of these names that is an image on the engine, empty if none is.
 func firstImage(ctx context.Context, engine *client.Client, names ...string) (string, error) {
 	for _, name := range names {
 		if has, err := hasImage(ctx, engine, name); err != nil {
@@ -76,8 +76,7 @@ func hasImage(ctx context.Context, engine *client.Client, name string) (bool, er
 	return true, nil
 }
 
-// pull has the engine fetch an image from its registry. It gives up when the engine reports nothing for as long as
-// stall.
+// pull makes the engine fetch an image from its registry. It gives up if the engine reports nothing for the duration stall.
 func pull(ctx context.Context, engine *client.Client, name string, stall time.Duration) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -94,7 +93,7 @@ func pull(ctx context.Context, engine *client.Client, name string, stall time.Du
 	return err
 }
 
-// resetting restarts a timer with each piece that it reads.
+// resetting is a Reader that restarts a timer with each read.
 type resetting struct {
 	io.Reader
 	timer *time.Timer
@@ -107,8 +106,8 @@ func (r resetting) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// follow reads the engine's report of a build or a pull to its end. Engines answer 200
-// before they begin, so failure is in the report.
+// follow reads the engine's report of a build or a pull to its end. An engine answers 200 before it begins, so an error is
+// in the report.
 func follow(report io.Reader, progress io.Writer) error {
 	messages := json.NewDecoder(report)
 	for {

@@ -12,25 +12,25 @@ const (
 	// InstanceLabel is on every container. Its value says which daemon the container belongs to.
 	InstanceLabel = "jsd.instance"
 
-	// ImageLabel is on every container, too. Its value is the name of the image, which the engine forgets
-	// where a container is made from the image's ID.
+	// ImageLabel is on every container, too. Its value is the name of the image. The engine does not keep the name if a
+	// container is made from the image's ID.
 	ImageLabel = "jsd.image"
 
-	// user is nobody. It is named here and not left to the image, whose author may forget it.
+	// user is nobody. It is set here because the author of the image may have set none.
 	user = "65534:65534"
 
 	openFiles = 1024
-	// tmpInodes bounds files in /tmp: an inode costs a KiB of kernel memory and no byte of the
-	// file system's own size.
+	// tmpInodes bounds files in /tmp. An inode takes a KiB of kernel memory, which the size of the file system does not
+	// include.
 	tmpInodes = 4096
 
 	mebibyte = 1 << 20
 
-	gVisor = "runsc" // how the names of its runtimes begin, as runsc-kvm
+	gVisor = "runsc" // prefix of the names of its runtimes, such as runsc-kvm
 )
 
 func (s Spec) containerConfig(instance string) *container.Config {
-	stopTimeout := 1 // seconds; nothing in there has anything to save
+	stopTimeout := 1 // seconds; a container has nothing to save
 	return &container.Config{
 		Image:        cmp.Or(s.ImageID, s.Image),
 		User:         user,
@@ -40,14 +40,14 @@ func (s Spec) containerConfig(instance string) *container.Config {
 		AttachStdout: true,
 		AttachStderr: true,
 		OpenStdin:    true,
-		StdinOnce:    true, // the agent's input ends with the daemon, and with it the agent
+		StdinOnce:    true, // when the daemon ends, the agent's input ends and so does the agent
 		StopTimeout:  &stopTimeout,
-		Healthcheck:  &container.HealthConfig{Test: []string{"NONE"}}, // whatever the image brings
+		Healthcheck:  &container.HealthConfig{Test: []string{"NONE"}}, // the image's own is not run
 	}
 }
 
-// hostPIDs bounds what the host counts for a container. gVisor's kernel has threads of its own there, and
-// beside each thread in the container up to three more; without room for them it ends with all calls in it.
+// hostPIDs returns the limit of PIDs on the host. gVisor has threads of its own there, and up to three more for each thread
+// in the container. Without room for these threads it ends, with all calls in it.
 func (s Spec) hostPIDs() int64 {
 	if strings.HasPrefix(s.Runtime, gVisor) {
 		return 4*int64(s.PIDs) + 128
@@ -55,8 +55,7 @@ func (s Spec) hostPIDs() int64 {
 	return int64(s.PIDs)
 }
 
-// hostConfig is the baseline: what keeps a container's inside from everything outside. seccomp is the
-// option that seccompOption gives.
+// hostConfig returns the baseline that isolates a container. seccomp is the option that seccompOption returns.
 func (s Spec) hostConfig(seccomp string) *container.HostConfig {
 	yes, no := true, false
 	pids := s.hostPIDs()

@@ -12,8 +12,8 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// Check says whether the engine can make containers of the spec, and gives the ID of the image that its
-// Image is now. Errors wrap ErrNoLimit, ErrBadLimit, ErrNoRuntime, ErrNoImage or ErrBadImage where it is one of these.
+// Check checks whether the engine can make containers of the spec, and returns the present ID of its Image. Its errors wrap
+// ErrNoLimit, ErrBadLimit, ErrNoRuntime, ErrNoImage or ErrBadImage, except errors of the engine.
 func (d *Driver) Check(ctx context.Context, s Spec) (imageID string, err error) {
 	if err := cmp.Or(s.check(), d.checkLimits(s)); err != nil {
 		return "", err
@@ -34,7 +34,7 @@ func (d *Driver) Check(ctx context.Context, s Spec) (imageID string, err error) 
 	return image.ID, nil
 }
 
-// Engines refuse to make containers beyond these.
+// The least limits with which engines make containers.
 const (
 	leastMemory = 6 // MiB
 	leastCPUs   = 0.01
@@ -65,7 +65,7 @@ func (d *Driver) checkRuntime(ctx context.Context, name string) error {
 		ErrNoRuntime, name, strings.Join(slices.Sorted(maps.Keys(info.Runtimes)), ", "))
 }
 
-// ImageID gives the ID of the image that has the name now, or an error that wraps ErrNoImage.
+// ImageID returns the ID of the image that has the name now. If there is none, the error wraps ErrNoImage.
 func (d *Driver) ImageID(ctx context.Context, name string) (string, error) {
 	image, err := d.inspect(ctx, name)
 	return image.ID, err

@@ -1,5 +1,5 @@
-// Package docker starts agents in containers of a Docker engine, or of anything else that speaks
-// its API. Every container gets the same baseline, see hostConfig.
+// Package docker starts agents in containers of a Docker engine, or of another engine with the same API. Every container has
+// the same baseline; see hostConfig.
 package docker
 
 import (
@@ -25,31 +25,30 @@ import (
 
 const (
 	startTime = 30 * time.Second // to create and start; half a second is usual
-	sweepTime = 30 * time.Second // to remove what an earlier run left
+	sweepTime = 30 * time.Second // to remove the containers that an earlier run left
 	sweepers  = 8                // containers that Sweep removes at once
 )
 
-// Config says whose containers a driver starts.
+// Config is the configuration of a driver.
 type Config struct {
 	Instance string // value of InstanceLabel; not empty
 	Log      zerolog.Logger
 }
 
-// A Driver starts containers, of any spec, over one connection to the engine. Its methods may be called
-// from any goroutine.
+// A Driver starts containers of any spec over one connection to the engine. Its methods may be called from any goroutine.
 type Driver struct {
 	config   Config
 	engine   *client.Client
 	removals *removals
 	id       string        // the engine's
 	runtime  string        // its default one
-	cpus     int           // it has; 0: it does not say
+	cpus     int           // of the engine; 0: not known
 	seccomp  string        // the option of every container
-	pipes    pipeDirectory // for those of containers; empty: they have none
+	pipes    pipeDirectory // for the pipes of containers; empty: they have none
 }
 
-// New connects to the engine that the environment names (DOCKER_HOST and so on, else the local one)
-// and checks that it confines what runs in containers.
+// New connects to the engine that the environment names (DOCKER_HOST and so on), or to the local one. It checks that the
+// engine confines containers with seccomp.
 func New(ctx context.Context, config Config) (*Driver, error) {
 	if config.Instance == "" {
 		return nil, fmt.Errorf("%w: instance %q", ErrNoLimit, config.Instance)
@@ -96,7 +95,7 @@ func (d *Driver) info(ctx context.Context) (system.Info, error) {
 	return info.Info, nil
 }
 
-// Engine identifies the engine, whatever name it was reached by.
+// Engine returns an identifier of the engine, which is the same for all addresses of the engine.
 func (d *Driver) Engine() string { return d.id }
 
 func confines(option string) bool {
@@ -104,9 +103,9 @@ func confines(option string) bool {
 	return name == "name=seccomp"
 }
 
-// Start creates a container of the spec and starts it. It checks of the spec only its limits. The engine is not
-// interrupted in the middle of a step, since what it then leaves cannot be known; when ctx ends, Start removes what
-// there is and returns. Where the engine does not remove it, Start returns all the same, and that goes on until it
+// Start creates and starts a container of the spec. It checks only the limits of the spec. A step of the engine is not
+// interrupted, because it would not be known what the step left. When ctx ends, Start finishes the step, removes the
+// container and returns. If the engine does not remove the container, Start returns and the removal goes on until the engine
 // does.
 func (d *Driver) Start(ctx context.Context, spec Spec) (containers.Process, error) {
 	if err := cmp.Or(ctx.Err(), spec.check(), d.removals.full()); err != nil {
@@ -145,8 +144,8 @@ func (d *Driver) Start(ctx context.Context, spec Spec) (containers.Process, erro
 	return p, nil
 }
 
-// letsPipesIn reports whether containers of an OCI runtime start with pipes. gVisor's, for one, do not: it
-// keeps out all files of the machine that are neither regular nor directories.
+// letsPipesIn reports whether containers of an OCI runtime start with pipes. gVisor's do not, for example: it refuses files
+// of the host that are neither regular files nor directories.
 func letsPipesIn(runtime string) bool {
 	switch runtime {
 	case "runc", "crun", "io.containerd.runc.v2":
@@ -156,7 +155,7 @@ func letsPipesIn(runtime string) bool {
 	}
 }
 
-// makePipes makes the pipes of a container; nil where it starts without.
+// makePipes returns the pipes of a new container, nil if it starts without pipes.
 func (d *Driver) makePipes(p *process) *pipes {
 	if !letsPipesIn(cmp.Or(p.spec.Runtime, d.runtime)) {
 		return nil
@@ -168,8 +167,8 @@ func (d *Driver) makePipes(p *process) *pipes {
 	return made
 }
 
-// dropRefusedPipes removes the directory of pipes where the runtime did not start a container because of them. Later
-// containers then start without.
+// dropRefusedPipes removes the directory of pipes if err says that the runtime did not start a container because of them.
+// Later containers then start without pipes.
 func (d *Driver) dropRefusedPipes(p *process, err error) {
 	if p.pipes != nil && strings.Contains(err.Error(), pipeIn) && d.pipes.remove() == nil {
 		d.config.Log.Warn().Err(err).Msg("the runtime lets no pipes in: containers have none, which are faster")
@@ -187,12 +186,12 @@ func (d *Driver) options(p *process) client.ContainerCreateOptions {
 func (d *Driver) create(ctx context.Context, p *process) error {
 	var asked, answered atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn:              func(string) { asked.Store(false) }, // also where one that was kept proves closed
+		GetConn:              func(string) { asked.Store(false) }, // called again if a kept connection proves to be closed
 		GotConn:              func(httptrace.GotConnInfo) { asked.Store(true) },
 		GotFirstResponseByte: func() { answered.Store(true) },
 	})
 	created, err := d.engine.ContainerCreate(ctx, d.options(p))
-	if p.pipes != nil && errdefs.IsInvalidArgument(err) { // it cannot see them, or is it something else?
+	if p.pipes != nil && errdefs.IsInvalidArgument(err) { // perhaps the engine does not see the pipes: try without
 		p.pipes.close()
 		p.pipes = nil
 		if created, err = d.engine.ContainerCreate(ctx, d.options(p)); err == nil && d.pipes.remove() == nil {
@@ -218,7 +217,7 @@ func (d *Driver) create(ctx context.Context, p *process) error {
 	return nil
 }
 
-// attach comes before start, so that nothing the agent says is missed and nothing goes to a log.
+// attach comes before start, so that no output of the agent is missed or logged.
 func (d *Driver) attach(ctx context.Context, p *process) error {
 	attached, err := d.engine.ContainerAttach(ctx, p.id, client.ContainerAttachOptions{
 		Stream: true, Stdin: true, Stdout: true, Stderr: true,
@@ -243,8 +242,8 @@ func (d *Driver) start(ctx context.Context, p *process) error {
 	return nil
 }
 
-// Sweep removes every container of this instance, also running ones, and says how many. It is for
-// the time before the first Start: what an earlier run of the daemon left is all there can be.
+// Sweep removes every container of this instance, including running ones, and returns how many it removed. It is called
+// before the first Start, so all containers of the instance are left from earlier runs of the daemon.
 func (d *Driver) Sweep(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, sweepTime)
 	defer cancel()
@@ -280,8 +279,8 @@ func (d *Driver) Sweep(ctx context.Context) (int, error) {
 	return swept, errors.Join(errs...)
 }
 
-// StopWaiting makes every Kill and Start that waits for the engine return soon, the Kills with ErrLeft. The same holds for later
-// ones. It is called at the end of a daemon whose engine is away.
+// StopWaiting makes every Kill and Start that waits for the engine return soon, and all later ones. The Kills return
+// ErrLeft. It is called at the end of a daemon whose engine does not answer.
 func (d *Driver) StopWaiting() { d.removals.stopWaiting() }
 
 // Close waits until the containers of failed starts are removed, unless StopWaiting was called, and closes the connection to

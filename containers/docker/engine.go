@@ -10,7 +10,8 @@ import (
 
 const engineTime = 5 * time.Second // for the engine to answer at all
 
-// connect gives a client of the engine that the environment names (DOCKER_HOST and so on, else the local one), which answers.
+// connect returns a client of the engine that the environment names (DOCKER_HOST and so on), or of the local one. It fails
+// if the engine does not answer.
 func connect(ctx context.Context) (*client.Client, error) {
 	engine, err := client.New(client.FromEnv)
 	if err != nil {

@@ -22,7 +22,7 @@ const AgentLabel = "jsd.agent"
 
 const agentDir = "node-agent"
 
-// A Build says what to make a runtime image of.
+// A Build is what a runtime image is made of.
 type Build struct {
 	Tag      string    // DefaultImage where empty
 	Base     string    // image with Node to build on; where empty, findBase chooses it
@@ -31,8 +31,8 @@ type Build struct {
 	Progress io.Writer // gets a line for each step; may be nil
 }
 
-// BuildImage makes a runtime image on the engine that New would use. It takes seconds if the engine has the base,
-// else it pulls the base first. The error is ErrNoBase if there is no base.
+// BuildImage makes a runtime image on the engine that New would use. It takes seconds if the engine has the base image.
+// Otherwise it pulls the base image first. The error wraps ErrNoBase if there is none.
 func BuildImage(ctx context.Context, b Build) error {
 	engine, err := connect(ctx)
 	if err != nil {
@@ -42,8 +42,8 @@ func BuildImage(ctx context.Context, b Build) error {
 	return b.withDefaults().run(ctx, engine)
 }
 
-// EnsureImage builds the image unless it is there and holds the agent of b.Files. It reports whether
-// it has built one. Its errors are those of BuildImage.
+// EnsureImage builds the image unless the engine has it with the agent of b.Files. It returns whether it built one. Its
+// errors are those of BuildImage.
 func EnsureImage(ctx context.Context, b Build) (built bool, err error) {
 	b = b.withDefaults()
 	digest, err := AgentDigest(b.Files)
@@ -65,7 +65,7 @@ func EnsureImage(ctx context.Context, b Build) (built bool, err error) {
 	return true, b.run(ctx, engine)
 }
 
-// AgentDigest is the SHA-256, in hex, of the agent's files and their names.
+// AgentDigest returns the SHA-256, in hex, of the agent's files and their names.
 func AgentDigest(files fs.FS) (string, error) {
 	names, err := agentFiles(files)
 	if err != nil {
@@ -83,7 +83,7 @@ func AgentDigest(files fs.FS) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// agentFiles lists what Dockerfile.runtime copies, in order.
+// agentFiles returns the names of the files that Dockerfile.runtime copies, in order.
 func agentFiles(files fs.FS) ([]string, error) {
 	var names []string
 	for _, dir := range []string{"agent", "shared", "worker"} {
@@ -125,9 +125,12 @@ func (b Build) run(ctx context.Context, engine *client.Client) error {
 	return b.build(ctx, engine, base, digest)
 }
 
-// findBase returns the name of an image with Node that is on the engine. It takes the first of: the Dockerfile's
-// default base if the engine has it, a base that was made on this machine, the default base if it can be pulled. A
-// fresh build pulls first. The error is ErrNoBase if there is none.
+// findBase returns the name of an image with Node that is on the engine. It tries, in this order:
+//   - the default base of Dockerfile.runtime, if the engine has it;
+//   - a base image that was made on this machine;
+//   - the default base, if it can be pulled.
+//
+// A fresh build pulls first. The error wraps ErrNoBase if there is none.
 func (b Build) findBase(ctx context.Context, engine *client.Client) (string, error) {
 	base, err := defaultBase(b.Files)
 	if err != nil {
@@ -161,7 +164,7 @@ func (b Build) build(ctx context.Context, engine *client.Client, base, digest st
 	if err != nil {
 		return err
 	}
-	before, _ := engine.ImageInspect(ctx, b.Tag) // none is fine: its ID is empty
+	before, _ := engine.ImageInspect(ctx, b.Tag) // if there is none, its ID is empty
 	fmt.Fprintf(b.Progress, "building %s on %s\n", b.Tag, base)
 	built, err := engine.ImageBuild(ctx, source, client.ImageBuildOptions{
 		Tags:        []string{b.Tag},
@@ -184,8 +187,8 @@ func (b Build) build(ctx context.Context, engine *client.Client, base, digest st
 	return nil
 }
 
-// removeReplaced removes the image that lost its tag to a new one, unless it has other names, or
-// containers or images on top: then the engine refuses, and it stays for as long as somebody needs it.
+// removeReplaced removes the image that lost its tag to a new one. It keeps an image that has other names. The engine keeps
+// an image with containers or images on top.
 func removeReplaced(ctx context.Context, engine *client.Client, tag, before string) {
 	now, err := engine.ImageInspect(ctx, tag)
 	if err != nil || before == "" || now.ID == before {
@@ -198,8 +201,7 @@ func removeReplaced(ctx context.Context, engine *client.Client, tag, before stri
 	_, _ = engine.ImageRemove(ctx, before, client.ImageRemoveOptions{PruneChildren: true})
 }
 
-// context is the tar that the engine builds from. Owner and modes are set here, whatever the files
-// had where the binary was built.
+// context returns the tar that the engine builds from. It sets owner and modes, which may differ where the binary was built.
 func (b Build) context() (io.Reader, error) {
 	names, err := agentFiles(b.Files)
 	if err != nil {

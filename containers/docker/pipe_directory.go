@@ -15,7 +15,7 @@ const directoryMode = 0o700
 
 var errDirectory = errors.New("it is not jsd's alone any more")
 
-// A pipeDirectory holds the pipes of one driver's containers. Only its user can look into it.
+// A pipeDirectory holds the pipes of one driver's containers. Only the daemon's user can access it.
 type pipeDirectory struct {
 	name atomic.Pointer[string] // nil: containers get no pipes
 	mode os.FileMode            // of pipes
@@ -23,14 +23,14 @@ type pipeDirectory struct {
 
 func (d *pipeDirectory) open(instance string) error {
 	d.mode = pipeMode
-	name, err := os.MkdirTemp(pipesBase(), pipesPrefix(instance)+"*") // which nobody else can look into
+	name, err := os.MkdirTemp(pipesBase(), pipesPrefix(instance)+"*") // only this user can access it
 	if err == nil {
 		d.name.Store(&name)
 	}
 	return err
 }
 
-// pipesBase is where a service, a session or a program has what it needs while it runs.
+// pipesBase returns the directory for files that a service, a session or a program needs while it runs.
 func pipesBase() string {
 	return cmp.Or(os.Getenv("RUNTIME_DIRECTORY"), os.Getenv("XDG_RUNTIME_DIR"), os.TempDir())
 }
@@ -39,7 +39,7 @@ func pipesPrefix(instance string) string {
 	return fmt.Sprintf("jsd-%.8x-", sha256.Sum256([]byte(instance)))
 }
 
-// sweep removes what earlier drivers of the instance left.
+// sweep removes the directories that earlier drivers of the instance left.
 func (d *pipeDirectory) sweep(instance string) error {
 	left, err := filepath.Glob(filepath.Join(pipesBase(), pipesPrefix(instance)+"*"))
 	own := d.name.Load()
@@ -51,7 +51,7 @@ func (d *pipeDirectory) sweep(instance string) error {
 	return err
 }
 
-// isOwn reports whether nobody else can change or replace a directory.
+// isOwn reports whether name is a directory of this user that nobody else can access.
 func isOwn(name string) bool {
 	info, err := os.Lstat(name)
 	if err != nil || !info.IsDir() || info.Mode().Perm() != directoryMode {
@@ -61,7 +61,7 @@ func isOwn(name string) bool {
 	return ok && int(owner.Uid) == os.Getuid()
 }
 
-// make gives the pipes of a container; nil where it gets none. A directory that somebody has cleaned away is made anew.
+// make returns the pipes of a new container, nil if containers have none. It creates the directory again if it was deleted.
 func (d *pipeDirectory) make(id string) (*pipes, error) {
 	name := d.name.Load()
 	if name == nil {
@@ -76,7 +76,7 @@ func (d *pipeDirectory) make(id string) (*pipes, error) {
 	return makePipes(*name, id, d.mode)
 }
 
-// remove removes the directory with all pipes in it, whose other ends go on as they are.
+// remove removes the directory with all pipes in it. Open pipes go on.
 func (d *pipeDirectory) remove() error {
 	if name := d.name.Swap(nil); name != nil {
 		return os.RemoveAll(*name)

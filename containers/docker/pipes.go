@@ -15,22 +15,22 @@ import (
 	"github.com/moby/moby/api/types/mount"
 )
 
-// Named pipes lead from the daemon into a container. An attached stream passes through the engine and its shim, and
-// pipes do not: a call wakes two processes less on its way in, and two less on its way out.
+// Named pipes connect the daemon with a container. An attached stream passes through the engine and its shim, and pipes do
+// not. So a call wakes two processes less on its way in, and two less on its way out.
 //
-// A container is started with an attached stream and with pipes. The agent reads hello from its standard input. It
-// answers over the pipes if it can open them, else on its standard output. The way of the answer is the link from then on.
-// So pipes do no harm where the engine sees other files than jsd, or where the image keeps the agent from opening them.
+// A container is started with an attached stream and with pipes. The agent reads hello from its standard input. It answers
+// over the pipes if it can open them, else on its standard output. The daemon then uses the way of the answer as the link.
+// So pipes do no harm if the engine sees other files than jsd, or if the agent cannot open them in the image.
 //
-// A container can do with pipes what it can do with its standard streams: read what the daemon sends, and
-// write. It can create no files beside them. The attached stream still ends when the container ends, or when the engine
-// does, without which jsd could not end the container. The link then ends, too.
+// A container can do with pipes what it can do with its standard streams: read what the daemon sends, and write. It cannot
+// create files beside them. The attached stream still ends when the container or the engine ends. Without the engine jsd
+// could not end the container, so the link then ends, too.
 
 const (
 	pipeIn, pipeOut = "/run/jsd/in", "/run/jsd/out" // where a container has them: node-agent/agent/agent.js
 
-	pipeMode   = 0o666       // within a container there is one user; outside, the directory is the daemon's alone
-	endTime    = time.Second // between the end of the attached stream and that of the pipe, whichever comes first
+	pipeMode   = 0o666       // a container has one user; on the host, only the daemon's user can access the directory
+	endTime    = time.Second // most time between the end of the attached stream and the end of the pipe, in any order
 	firstChunk = 4 << 10     // bytes; hello is shorter
 )
 
@@ -53,7 +53,7 @@ type pipes struct {
 	read *os.File   // written by the goroutine that reads from it
 }
 
-// makePipes makes the pipes of a container in a directory of the daemon's.
+// makePipes makes the pipes of a container in the daemon's directory.
 func makePipes(directory, id string, mode os.FileMode) (_ *pipes, err error) {
 	p := &pipes{in: filepath.Join(directory, id+".in"), out: filepath.Join(directory, id+".out"), closed: make(chan struct{}), ended: make(chan struct{})}
 	defer func() {
@@ -70,8 +70,8 @@ func makePipes(directory, id string, mode os.FileMode) (_ *pipes, err error) {
 	return p, nil
 }
 
-// makePipe opens a pipe for reading and writing. So opening does not wait for the other end, and reading does not find an end
-// before the other end was opened.
+// makePipe makes a pipe and opens it for reading and writing. So the open does not wait for the container, and a read does
+// not see an end of the pipe before the container has opened it.
 func makePipe(name string, mode os.FileMode) (*os.File, error) {
 	if err := syscall.Mkfifo(name, uint32(mode)); err != nil {
 		return nil, fmt.Errorf("make the pipe %s: %w", name, err)
@@ -89,9 +89,9 @@ func (p *pipes) mounts() []mount.Mount {
 	}
 }
 
-// chooseLink waits for the first bytes of a container and returns them. ended is nil where they came by the attached
-// stream, and the pipes are closed then. Where they came by the pipe, chooseLink goes on reading the attached stream,
-// since that holds the standard error, too, and ended gives the error that it ends with.
+// chooseLink waits for the first bytes of a container and returns them. If they came from the attached stream, it closes the
+// pipes and ended is nil. If they came from the pipe, it goes on reading the attached stream, which also carries the
+// standard error. ended then returns the error at the end of the attached stream.
 func (p *pipes) chooseLink(attached io.Reader) (first chunk, ended <-chan error) {
 	viaPipe, viaAttached, end := make(chan chunk, 1), make(chan chunk, 1), make(chan error, 1)
 	piped := make(chan bool, 1)
@@ -121,7 +121,7 @@ func (p *pipes) chooseLink(attached io.Reader) (first chunk, ended <-chan error)
 	return first, end
 }
 
-// startReaders starts goroutines, which wait waits for. It reports false after close.
+// startReaders starts goroutines, which wait waits for. It returns false after close.
 func (p *pipes) startReaders(readers ...func()) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -139,7 +139,8 @@ func (p *pipes) startReaders(readers ...func()) bool {
 // wait waits for the readers. It is called after close, and after the attached stream was closed.
 func (p *pipes) wait() { p.readers.Wait() }
 
-// adopt makes the pipes the link. From now on reading ends when nobody in the container has the other end any more.
+// adopt makes the pipes the link. It opens the pipe for reading only, so that reads end when the container has closed the
+// other end.
 func (p *pipes) adopt() error {
 	read, err := os.OpenFile(p.out, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -162,7 +163,8 @@ func (p *pipes) adopt() error {
 // removeNames removes the paths. The container has the pipes by names of its own.
 func (p *pipes) removeNames() { _ = errors.Join(os.Remove(p.in), os.Remove(p.out)) }
 
-// closeSoon is called when the attached stream has ended. The pipe has ended, too, unless only the engine has.
+// closeSoon is called when the attached stream has ended. The pipe has ended, too, unless the engine ended and the container
+// did not. So closeSoon closes the pipes after endTime.
 func (p *pipes) closeSoon() {
 	select {
 	case <-p.closed:
@@ -171,7 +173,7 @@ func (p *pipes) closeSoon() {
 	}
 }
 
-// close makes reads and writes return.
+// close closes the pipes and makes their reads and writes return.
 func (p *pipes) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -189,7 +191,7 @@ func (p *pipes) close() {
 	}
 }
 
-// attachedError is what the attached stream ended with, which says more than the end of the pipe.
+// attachedError returns the error at the end of the attached stream, which says more than the end of the pipe.
 func attachedError(ended <-chan error) error {
 	select {
 	case err := <-ended:

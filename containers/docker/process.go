@@ -27,10 +27,10 @@ type process struct {
 	conn     net.Conn      // attached; nil before attach
 	stdout   demultiplexer // of conn
 	pipes    *pipes        // nil: it has none
-	ended    <-chan error  // of chooseLink, where the pipes are the link
-	source   io.Reader     // of Read; nil before the first bytes came
-	first    []byte        // the first bytes, as far as Read has not given them
-	spoke    atomic.Bool   // Read has given something
+	ended    <-chan error  // from chooseLink; nil if the pipes are not the link
+	source   io.Reader     // of Read; nil before the first bytes arrived
+	first    []byte        // the part of the first bytes that Read has not returned yet
+	spoke    atomic.Bool   // Read has returned bytes
 	stderr   *containers.Stderr
 	kill     func() error // remove, once
 }
@@ -45,7 +45,8 @@ func (p *process) Write(b []byte) (int, error) {
 	return p.conn.Write(b)
 }
 
-// Pipes lets the link use the container's pipes.
+// Pipes returns the container's pipes for the link to use. It returns nil if the pipes are not the link or Read has bytes
+// left.
 func (p *process) Pipes() (containers.Pipe, io.Writer, <-chan struct{}) {
 	if p.pipes == nil || !p.pipes.used.Load() || len(p.first) > 0 {
 		return nil, nil, nil
@@ -53,7 +54,7 @@ func (p *process) Pipes() (containers.Pipe, io.Writer, <-chan struct{}) {
 	return p.pipes.read, p.pipes.write, p.pipes.ended
 }
 
-// read is Read without the reason in its error. The first call decides where later calls read.
+// read reads without adding the reason to an error. The first call chooses the source of later calls.
 func (p *process) read(b []byte) (int, error) {
 	if p.source == nil {
 		p.source = &p.stdout
@@ -94,7 +95,7 @@ func (p *process) Read(b []byte) (int, error) {
 		return n, nil
 	}
 	end := p.stderr.End(err)
-	if end == err && !p.spoke.Load() { // nor was there anything on standard error
+	if end == err && !p.spoke.Load() { // and nothing on standard error
 		end = fmt.Errorf("%w, before it said anything: %s", err, saidNothing)
 	}
 	return n, end
@@ -103,11 +104,11 @@ func (p *process) Read(b []byte) (int, error) {
 // saidNothing ends the error of an agent that wrote nothing, such as one that the kernel killed for a system call.
 const saidNothing = "has its image an agent, and is all in there made for this machine and the system calls of containers?"
 
-// ErrNoCount is in the error of CPU where the engine cannot look into containers of the runtime.
+// ErrNoCount is in the error of CPU if the engine does not know the processor time of containers of the runtime.
 var ErrNoCount = errors.New("the engine does not know")
 
-// CPU is the processor time that all processes of the container have used. It is the engine's count, which nothing inside
-// can change. An engine may count only once a second, and answer no sooner.
+// CPU returns the processor time that all processes of the container have used. The engine counts it, so nothing in the
+// container can change it. An engine may count only once a second and answer only then.
 func (p *process) CPU(ctx context.Context) (time.Duration, error) {
 	stats, err := p.engine.ContainerStats(ctx, p.id, client.ContainerStatsOptions{})
 	if err != nil {
@@ -118,20 +119,20 @@ func (p *process) CPU(ctx context.Context) (time.Duration, error) {
 	if err := json.NewDecoder(stats.Body).Decode(&got); err != nil {
 		return 0, fmt.Errorf("read the processor time of container %s: %w", p.id, err)
 	}
-	if got.CPUStats.CPUUsage.TotalUsage == 0 { // where it cannot look, it sends the fields empty
+	if got.CPUStats.CPUUsage.TotalUsage == 0 { // the field is empty if the engine does not know
 		return 0, fmt.Errorf("the processor time of container %s: %w", p.id, ErrNoCount)
 	}
 	return time.Duration(got.CPUStats.CPUUsage.TotalUsage), nil
 }
 
-// remove returns when the engine has removed the container, however long that takes, or after StopWaiting. A
-// container that has written nothing yet is a start that failed. Its removal does not wait for an engine that is away.
+// remove returns when the engine has removed the container, or after StopWaiting. A container that has written nothing yet
+// is a start that failed. Its removal does not wait for an engine that does not answer.
 func (p *process) remove() error {
 	if p.conn != nil {
 		if p.pipes != nil {
 			p.pipes.close()
 		}
-		_ = p.conn.Close() // frees Read and Write; what the peer thinks of it does not matter
+		_ = p.conn.Close() // makes Read and Write return
 		if p.pipes != nil {
 			p.pipes.wait()
 		}
@@ -142,8 +143,8 @@ func (p *process) remove() error {
 	return p.removals.undo(p.id, p.grace)
 }
 
-// A demultiplexer reads the standard output out of an attached stream, in which pieces of both
-// outputs come each with a head: stream, three zeros, length. The standard error it passes on.
+// A demultiplexer reads the standard output from an attached stream and writes the standard error to stderr. The stream
+// consists of pieces of both outputs. Each piece has a head: stream, three zeros, length.
 type demultiplexer struct {
 	from   io.Reader
 	stderr io.Writer
@@ -171,7 +172,7 @@ func (d *demultiplexer) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// next reads a head, and what comes with it unless that is standard output.
+// next reads the head of a piece. It also reads the piece itself unless it is standard output.
 func (d *demultiplexer) next() error {
 	var head [8]byte
 	if _, err := io.ReadFull(d.from, head[:]); err != nil {

@@ -17,21 +17,21 @@ import (
 const (
 	tryTime    = 30 * time.Second // for the engine to answer one request to remove; a tenth of a second is usual
 	firstPause = 200 * time.Millisecond
-	lastPause  = 2 * time.Second // so that an engine that comes back is asked soon
+	lastPause  = 2 * time.Second // so that the removal goes on soon after the engine is back
 
-	// createGrace is how long an engine has to say that it knows no such container, where it was asked to create the
-	// container and never answered. Until then it may still create it.
+	// createGrace applies if the engine was asked to create a container and never answered. For that long it may still
+	// create the container, even if it says that it knows no such container.
 	createGrace = 5 * time.Second
 
-	undoTime  = 5 * time.Second // for undoing a start that failed, before Start returns
-	maxUndone = 8               // failed starts that are not undone; with so many of them Start refuses
+	undoTime  = 5 * time.Second // for Start to wait for the removal after a failed start
+	maxUndone = 8               // failed starts whose removal goes on; with so many of them Start fails
 )
 
 var (
-	// ErrLeft says that a container may be left on the engine. Sweep finds it.
+	// ErrLeft is the error if a container may be left on the engine. Sweep finds it.
 	ErrLeft = errors.New("not removed from the engine")
 
-	// ErrUndone is the error of Start where the engine has not removed the containers of too many failed starts.
+	// ErrUndone is the error of Start if the engine has not removed the containers of too many failed starts.
 	ErrUndone = errors.New("the engine does not remove the containers of starts that failed")
 
 	errGoesOn    = errors.New("that goes on")
@@ -39,8 +39,8 @@ var (
 	errMayAppear = errors.New("the engine may be about to create it")
 )
 
-// removals removes containers, also where the engine is away for a while or fails. It asks the engine again until the
-// container is removed, or stopWaiting is called.
+// removals removes containers, also while the engine does not answer or fails. It repeats the request until the container is
+// removed or stopWaiting is called.
 type removals struct {
 	engine      *client.Client
 	log         zerolog.Logger
@@ -59,8 +59,8 @@ func newRemovals(engine *client.Client, log zerolog.Logger) *removals {
 	return r
 }
 
-// remove returns when the engine no longer knows the container, or with ErrLeft after stopWaiting. It calls failed with the
-// error of the first try, where that fails.
+// remove removes a container. It returns when the engine no longer knows the container, or with ErrLeft after stopWaiting.
+// If the first try fails, it calls failed with the error.
 func (r *removals) remove(id string, grace time.Duration, failed func(error)) error {
 	log := r.log.With().Str("container", id).Logger()
 	err := removeContainer(r.ctx, r.engine, id, grace, func(err error) {
@@ -73,8 +73,8 @@ func (r *removals) remove(id string, grace time.Duration, failed func(error)) er
 	return nil
 }
 
-// undo is remove for a start that failed. It does not wait until an engine that is away comes back, and for
-// undoTime at most. A removal that takes longer goes on, and close returns its error.
+// undo removes the container of a start that failed. It returns errGoesOn if the engine does not answer or after undoTime.
+// The removal then goes on, and close returns its error.
 func (r *removals) undo(id string, grace time.Duration) error {
 	removed, away := make(chan error, 1), make(chan struct{})
 	r.going.Go(func() {
@@ -126,10 +126,9 @@ func (r *removals) close() error {
 	return errors.Join(r.errs...)
 }
 
-// removeContainer ends a container with SIGKILL and returns when the engine no longer knows it. An
-// engine that is away, or fails to remove a busy file system, is asked again until ctx ends. failed is
-// called with the error of the first try. The grace is createGrace where the engine may still create the
-// container, else 0.
+// removeContainer ends a container with SIGKILL and returns when the engine no longer knows it. It repeats the request until
+// ctx ends, if the engine does not answer or cannot remove a file system that is in use. It calls failed with the error of
+// the first try. grace is createGrace if the engine may still create the container, else 0.
 func removeContainer(ctx context.Context, engine *client.Client, id string, grace time.Duration, failed func(error)) error {
 	var unknown time.Time // since when the engine knows no such container
 	why, pause := errSilent, firstPause
@@ -146,7 +145,7 @@ func removeContainer(ctx context.Context, engine *client.Client, id string, grac
 		if err == nil {
 			return nil
 		}
-		if ctx.Err() == nil { // else the error says only that
+		if ctx.Err() == nil { // else the error says only that ctx has ended
 			why = err
 			if first {
 				failed(err)
@@ -155,18 +154,18 @@ func removeContainer(ctx context.Context, engine *client.Client, id string, grac
 		select {
 		case <-ctx.Done():
 			return why
-		case <-time.After(pause - rand.N(pause/4)): // jitter, so that an engine that comes back is not asked for all at once
+		case <-time.After(pause - rand.N(pause/4)): // jitter, so that an engine that is back does not get all requests at once
 		}
 		pause = min(2*pause, lastPause)
 	}
 }
 
-// tryRemove asks once. known is false where there was no such container.
+// tryRemove sends one request. known is false if there is no such container.
 func tryRemove(ctx context.Context, engine *client.Client, id string) (known bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, tryTime)
 	defer cancel()
 	_, err = engine.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
-	if errdefs.IsConflict(err) { // it is being removed already, since it ended by itself
+	if errdefs.IsConflict(err) { // it ended by itself and is being removed already
 		err = waitRemoved(ctx, engine, id)
 	}
 	if errdefs.IsNotFound(err) {

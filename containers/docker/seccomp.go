@@ -10,19 +10,20 @@ import (
 	"strings"
 )
 
-// seccompList says which system calls containers may make. Its head describes the format.
+// seccompList is the list of the system calls that containers may make. Its head describes the format.
 //
 //go:embed seccomp.list
 var seccompList string
 
-// A seccompProfile is what the engine takes.
+// A seccompProfile is a profile in the engine's format.
 type seccompProfile struct {
 	DefaultAction string        `json:"defaultAction"`
 	ArchMap       []seccompArch `json:"archMap"`
 	Rules         []seccompRule `json:"syscalls"`
 }
 
-// A seccompArch has no others beside it: what else a processor could run, such as 32-bit code, is shut out.
+// A seccompArch is an architecture whose system calls are allowed. Others is empty, so that other architectures of the same
+// processor, such as 32-bit code, are refused.
 type seccompArch struct {
 	Name   string   `json:"architecture"`
 	Others []string `json:"subArchitectures"`
@@ -54,12 +55,12 @@ const (
 	seccompMasked = "SCMP_CMP_MASKED_EQ" // argument & value == valueTwo
 )
 
-// The errors by number: those of Linux, whatever jsd itself runs on.
+// Error numbers of Linux. They do not depend on the system on which jsd runs.
 var seccompErrors = map[string]uint{"ENOSYS": 38, "EAFNOSUPPORT": 97}
 
 var errSeccompList = errors.New("bad list of system calls")
 
-// parseSeccomp makes a profile from a list.
+// parseSeccomp returns the profile for a list.
 func parseSeccomp(list string) (seccompProfile, error) {
 	p := seccompProfile{
 		DefaultAction: seccompRefuse, // by EPERM
@@ -82,7 +83,8 @@ func parseSeccomp(list string) (seccompProfile, error) {
 	return p, nil
 }
 
-// parseSeccompLine gives more than one rule where an argument may be one of many values.
+// parseSeccompLine returns the rules for a line. If an argument may have one of several values, there is a rule for each
+// value.
 func parseSeccompLine(words []string) ([]seccompRule, error) {
 	var rule seccompRule
 	verb, words := words[0], words[1:]
@@ -130,7 +132,8 @@ func parseSeccompLine(words []string) ([]seccompRule, error) {
 	return rules, nil
 }
 
-// parseSeccompCondition reads "N is VALUE..." and "N & MASK is 0", of which one argument has to hold.
+// parseSeccompCondition parses "N is VALUE..." and "N & MASK is 0". The condition holds if one of the returned arguments
+// holds.
 func parseSeccompCondition(words []string) ([]seccompArg, error) {
 	bad := fmt.Errorf("no condition %q", strings.Join(words, " "))
 	if len(words) < 3 {
@@ -161,7 +164,7 @@ func parseSeccompCondition(words []string) ([]seccompArg, error) {
 	return args, nil
 }
 
-// seccompOption is the profile as a container's option.
+// seccompOption returns the profile as an option of a container.
 func seccompOption(list string) (string, error) {
 	profile, err := parseSeccomp(list)
 	if err != nil {

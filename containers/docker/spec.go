@@ -5,18 +5,18 @@ import (
 	"fmt"
 )
 
-// DefaultImage is what BuildImage makes, and what containers are made of, unless told otherwise.
+// DefaultImage is the default name of the image that BuildImage makes, and of the image of containers.
 const DefaultImage = "jsd-runtime:latest"
 
-// A Spec says what a container is made of. Image defaults to DefaultImage, Runtime to the engine's own
-// choice; the limits have to be set.
+// A Spec is what a container is made of. Image defaults to DefaultImage and Runtime to the engine's default. The limits have
+// no defaults.
 type Spec struct {
-	Image   string // by a name or its ID
-	ImageID string // what Check gave, so that a name that moves on changes nothing; where empty, Image is looked up at each start
-	Runtime string // OCI runtime by the name the engine knows it by, such as runsc
+	Image   string // name or ID
+	ImageID string // from Check, so that containers do not change if the name gets another image; if empty, each start looks Image up
+	Runtime string // the engine's name of the OCI runtime, such as runsc
 	Memory  int    // MiB, swap included
 	CPUs    float64
-	PIDs    int // processes and threads; on gVisor, whose own are counted as well, the bound is not sharp
+	PIDs    int // processes and threads; not exact with gVisor, whose own threads count as well
 	Tmp     int // MiB of /tmp
 }
 
@@ -25,7 +25,7 @@ func (s Spec) withDefaults() Spec {
 	return s
 }
 
-// check refuses a spec with a limit left out, since the engine takes none for unlimited.
+// check returns an error if a limit is not set, because the engine takes 0 for unlimited.
 func (s Spec) check() error {
 	if s.Memory <= 0 || s.CPUs <= 0 || s.PIDs <= 0 || s.Tmp <= 0 {
 		return fmt.Errorf("%w: memory %d, CPUs %g, pids %d, /tmp %d", ErrNoLimit, s.Memory, s.CPUs, s.PIDs, s.Tmp)

@@ -1,6 +1,6 @@
-// Package process starts agents as plain child processes, for development without a container
-// engine. It isolates nothing: a script that leaves its worker has what the daemon's user has, but for
-// what Node's permission model refuses. Unix only.
+// Package process starts agents as plain child processes, for development without a container engine. It does not isolate
+// scripts. A script that leaves its worker can do everything that the daemon's user can, except what Node's permission model
+// refuses. Unix only.
 package process
 
 import (
@@ -26,20 +26,20 @@ const (
 	oldestMinor = 8  // the minor one of that: the first that links vm modules at once
 	entry       = "agent/agent.js"
 
-	packagesVariable     = "JSD_PACKAGES"        // tells the agent where packages are
-	certificatesVariable = "NODE_EXTRA_CA_CERTS" // the file that it names has certificates that Node trusts besides its own
+	packagesVariable     = "JSD_PACKAGES"        // the folder of packages, for the agent
+	certificatesVariable = "NODE_EXTRA_CA_CERTS" // a file of certificates that Node trusts besides its own
 
 	versionTime = 10 * time.Second // for node --version; some ms is usual
 )
 
-// Reasons why there can be no driver. Each error of New that wraps one is a line that says the way out.
+// Reasons why there is no driver. Each error of New that wraps one of them also says what to do.
 var (
 	ErrNoNode     = errors.New("no Node")
 	ErrOldNode    = errors.New("too old a Node")
 	ErrNoPackages = errors.New("no folder of packages")
 )
 
-// Config says what processes are made of.
+// Config is the configuration of a driver.
 type Config struct {
 	Node     string // path or name of the Node to use; node where empty
 	Agent    fs.FS  // the agent's files, agent/agent.js among them
@@ -51,13 +51,12 @@ type Config struct {
 type Driver struct {
 	config   Config
 	node     string
-	packages []string // the absolute path of the folder, and its real path where that is another; nil: none
+	packages []string // the absolute path of the folder, and its real path if they differ; nil: none
 	dir      string   // where the agent's files are
 	count    atomic.Uint64
 }
 
-// New checks that Node is there and new enough, and writes the agent's files to a directory that
-// nobody else can read.
+// New checks that Node is there and new enough. It writes the agent's files to a directory that only this user can read.
 func New(config Config) (*Driver, error) {
 	node, _, err := FindNode(config.Node)
 	if err != nil {
@@ -76,7 +75,7 @@ func New(config Config) (*Driver, error) {
 
 const getNode = "name one with --node; scripts/node of jsd's sources fetches one, and prints its path"
 
-// FindNode gives the absolute path of the Node that New would take for this name, and its version.
+// FindNode returns the absolute path and the version of the Node that New would use for this name.
 func FindNode(name string) (node, version string, err error) {
 	if name == "" {
 		name = "node"
@@ -108,8 +107,8 @@ func FindNode(name string) (node, version string, err error) {
 	return node, version, nil
 }
 
-// findPackages gives the paths by which the folder may be read: Node's permission model compares real
-// paths, but looks at each link on the way too.
+// findPackages returns the paths by which the folder may be read. Node's permission model compares real paths, and also
+// checks each symbolic link on the way.
 func findPackages(name string) ([]string, error) {
 	if name == "" {
 		return nil, nil
@@ -132,7 +131,7 @@ func findPackages(name string) ([]string, error) {
 	return slices.Compact([]string{named, real}), nil
 }
 
-// writeAgent copies the files of agent.
+// writeAgent copies the agent's files to a new directory and returns its path.
 func writeAgent(agent fs.FS) (dir string, err error) {
 	dir, err = os.MkdirTemp("", "jsd-agent-*") // for the daemon's user alone
 	if err != nil {
@@ -154,7 +153,7 @@ func writeAgent(agent fs.FS) (dir string, err error) {
 	return dir, err
 }
 
-// environment is all that a child gets to see of the daemon's, which may hold secrets.
+// environment returns all variables of a child. The daemon's other variables may hold secrets.
 func environment() []string {
 	variables := []string{"PATH=/usr/local/bin:/usr/bin:/bin", "NODE_ENV=production"}
 	if file := os.Getenv(certificatesVariable); file != "" {
@@ -177,8 +176,8 @@ func (d *Driver) Start(ctx context.Context) (containers.Process, error) {
 	return p, nil
 }
 
-// command lets the agent start workers, which it does without that right, look at their /proc entries,
-// and read the packages.
+// command returns the command that starts an agent. The agent may start workers, read their /proc entries and read the
+// packages. Workers do not get the right to start processes.
 func (d *Driver) command() *exec.Cmd {
 	flags := []string{
 		"--disable-warning=SecurityWarning",

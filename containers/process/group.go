@@ -16,7 +16,7 @@ const (
 	// goneTime bounds the wait for a killed process group. The kernel needs milliseconds; a process
 	// stuck in the kernel may never end.
 	goneTime    = 5 * time.Second
-	gonePoll    = time.Millisecond // at first, then twice as long each time up to
+	gonePoll    = time.Millisecond // at first; doubled each time up to
 	goneMaxPoll = 50 * time.Millisecond
 
 	// clockTick is the unit of processor times in /proc, the same on every architecture that Go knows.
@@ -25,7 +25,7 @@ const (
 
 var errNoTimes = errors.New("the system does not tell processor times")
 
-// groupCPU adds up the processor time of the processes of the group, and of the children that they have waited for.
+// groupCPU returns the processor time of the group's processes and of the children for which they have waited.
 func groupCPU(group int) (time.Duration, error) {
 	found := members(group)
 	if len(found) == 0 {
@@ -44,8 +44,8 @@ func groupCPU(group int) (time.Duration, error) {
 	return time.Duration(ticks) * clockTick, nil
 }
 
-// waitGone waits until the group has no process any more. The workers are children of the agent, so the daemon cannot wait
-// for them as it does for the agent.
+// waitGone waits until the group has no process left. The workers are children of the agent, so the daemon cannot wait for
+// them as it waits for the agent.
 func waitGone(id string, group int) error {
 	poll := gonePoll
 	for begun := time.Now(); time.Since(begun) < goneTime; poll = min(2*poll, goneMaxPoll) {
@@ -57,8 +57,8 @@ func waitGone(id string, group int) error {
 	return fmt.Errorf("%s was killed, but a process of its group %d is still there", id, group)
 }
 
-// living reports whether the group has a process, other than a zombie that init has yet to wait for, which some inits do
-// late. Where the system has no /proc, every group counts as living.
+// living reports whether the group has a process that is not a zombie. A zombie waits for init, which some inits let take
+// long. If the system has no /proc, every group counts as living.
 func living(group int) bool {
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
 		return true
@@ -82,9 +82,9 @@ func members(group int) [][]string {
 	for _, file := range stats {
 		stat, err := os.ReadFile(file)
 		if err != nil {
-			continue // it ended meanwhile
+			continue // it has ended
 		}
-		// The name may hold anything, also brackets.
+		// The name may contain any character, including brackets.
 		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 		if len(fields) > 15 && fields[2] == strconv.Itoa(group) {
 			found = append(found, fields)

@@ -17,15 +17,15 @@ import (
 )
 
 const (
-	// stderrTime is how long Read waits at its end for the end of the agent's standard error, which
-	// comes at the same moment on another pipe.
+	// stderrTime is how long Read waits at its end for the end of the agent's standard error. Both ends come at the same
+	// moment, but on different pipes.
 	stderrTime = 100 * time.Millisecond
 )
 
-// A process is an agent and its workers: one process group, so that one signal ends them all.
+// A process is an agent and its workers. They are one process group, so that one signal ends them all.
 //
-// The kernel is not asked to kill the agent when the daemon dies. The agent finds the end of its input then, and ends its
-// workers, which an agent that was killed could not do.
+// The kernel is not told to kill the agent when the daemon dies. The agent then sees the end of its input and ends its
+// workers. A killed agent could not end them.
 type process struct {
 	id      string
 	command *exec.Cmd
@@ -80,12 +80,12 @@ func (p *process) ID() string                  { return p.id }
 func (p *process) Kill() error                 { return p.kill() }
 func (p *process) Write(b []byte) (int, error) { return p.stdin.Write(b) }
 
-// Pipes lets the link use the agent's standard streams. Standard error ends when the agent and its workers do.
+// Pipes returns the agent's standard streams for the link to use. Standard error ends when the agent and its workers end.
 func (p *process) Pipes() (containers.Pipe, io.Writer, <-chan struct{}) {
 	return p.stdout, p.stdin, p.silent
 }
 
-// CPU is the processor time of the agent and its workers, also of workers that have ended.
+// CPU returns the processor time of the agent and its workers, including workers that have ended.
 func (p *process) CPU(context.Context) (time.Duration, error) {
 	return groupCPU(p.command.Process.Pid)
 }
@@ -95,14 +95,14 @@ func (p *process) Read(b []byte) (int, error) {
 	if err != nil {
 		select {
 		case <-p.silent:
-		case <-time.After(stderrTime): // it only closed its output
+		case <-time.After(stderrTime): // the agent closed its output and did not end
 		}
 		err = p.stderr.End(err)
 	}
 	return n, err
 }
 
-// end kills the group, and then waits for the agent. No other group can have the number before the agent was waited for.
+// end kills the group and then waits for the agent. The number of the group cannot be used again before that wait.
 func (p *process) end(stderr *os.File) error {
 	group := -p.command.Process.Pid
 	killErr := syscall.Kill(group, syscall.SIGKILL)
