@@ -13,12 +13,12 @@ import (
 	"github.com/jsd-project/jsd/rpc"
 )
 
-// An admin serves those who run the daemon, on an address of its own: /metrics, /status, /debug/pprof/.
-// Who is on this machine may read all of it.
+// An admin serves the operators of the daemon at an address of its own: /metrics, /status, /debug/pprof/. Every user of this
+// machine may read all of it.
 type admin struct {
 	listener net.Listener
 	http     *http.Server
-	served   chan error // closed when nothing is served any more
+	served   chan error // closed when the server has stopped
 }
 
 func openAdmin(address string) (*admin, error) {
@@ -36,7 +36,7 @@ func (a *admin) serve(d *Daemon) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(d.Status())
 	})
-	// Not the command line, which may hold the secret.
+	// The command line may hold the secret.
 	routes.HandleFunc("/debug/pprof/", pprof.Index)
 	routes.HandleFunc("/debug/pprof/cmdline", http.NotFound)
 	routes.HandleFunc("/debug/pprof/profile", pprof.Profile)
@@ -52,8 +52,8 @@ func (a *admin) serve(d *Daemon) {
 	}()
 }
 
-// forThisMachine keeps web pages out, also those whose own name was made to point here. What they may not
-// read they could still make the daemon spend time on.
+// forThisMachine refuses requests of web pages, including pages whose own host name points to this machine. They could not
+// read the answers, but could make the daemon work for them.
 func forThisMachine(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		from := r.Header.Get("Sec-Fetch-Site")
@@ -73,7 +73,7 @@ func forThisMachine(next http.Handler) http.Handler {
 
 func (a *admin) close() error {
 	err := a.http.Close()
-	if a.http.Handler == nil { // it never served
+	if a.http.Handler == nil { // serve was not called
 		return a.listener.Close()
 	}
 	if served := <-a.served; !errors.Is(served, http.ErrServerClosed) {

@@ -10,7 +10,7 @@ import (
 	"github.com/jsd-project/jsd/scheduler"
 )
 
-// schedulerPolicy is the part of a tenant's policy that the scheduler goes by.
+// schedulerPolicy returns the part of a tenant's policy that the scheduler uses.
 func (d *Daemon) schedulerPolicy(tenant string) scheduler.Policy {
 	p := d.policies.Of(tenant)
 	return scheduler.Policy{
@@ -20,10 +20,10 @@ func (d *Daemon) schedulerPolicy(tenant string) scheduler.Policy {
 	}
 }
 
-// defaultProfile is the profile of tenants without an entry in the tenants file.
+// defaultProfile returns the profile of tenants without an entry in the tenants file.
 func (d *Daemon) defaultProfile() string { return d.profiles.of(d.policies.Of("")) }
 
-// start starts a container for the scheduler, by the name of its profile.
+// start starts a container of the profile with this name. The scheduler calls it.
 func (d *Daemon) start(ctx context.Context, profile string) (scheduler.Container, error) {
 	container, err := d.startContainer(ctx, profile)
 	if errors.Is(err, docker.ErrNoImage) {
@@ -38,7 +38,7 @@ func (d *Daemon) start(ctx context.Context, profile string) (scheduler.Container
 		}
 		return nil, err
 	}
-	if profile == d.defaultProfile() { // what is in a tenant's own image is not told to others
+	if profile == d.defaultProfile() { // the modules of a tenant's own image are not shown to others
 		hello := container.Agent()
 		d.hello.Store(&hello)
 	}
@@ -54,11 +54,11 @@ func (d *Daemon) startContainer(ctx context.Context, name string) (*containers.C
 	return containers.Open(ctx, process, profile.Limits, d.log)
 }
 
-// startDelay is how long the start of a spare waits. A call that needs the spare meanwhile waits for the rest of it.
+// startDelay is how long the start of a spare waits. A call that needs the spare in the meantime waits for the rest of it.
 const startDelay = 20 * time.Millisecond
 
-// delayed makes starts wait for which no call waits. A start takes the processors for a while: the call that has just
-// taken a spare, and so caused the start of the next one, goes first.
+// delayed returns a start that waits for startDelay unless a call waits for a slot. A start uses the processors for a while.
+// The call that has just taken a spare, and so caused the next start, should run first.
 func (d *Daemon) delayed(start scheduler.Start) scheduler.Start {
 	return func(ctx context.Context, profile string) (scheduler.Container, error) {
 		if d.scheduler.Stats().Queued == 0 {

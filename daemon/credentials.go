@@ -12,7 +12,7 @@ import (
 	"github.com/jsd-project/jsd/rpc"
 )
 
-// Credentials say who may run what.
+// Credentials are the settings that say who may run scripts, and as which tenant.
 type Credentials struct {
 	Secret     string `env:"JSD_SECRET,SECRET" placeholder:"SECRET" help:"What trusted backends send in the header x-runtime-secret; they may name any tenant. Better given by the environment."`
 	SecretFile string `env:"JSD_SECRET_FILE" placeholder:"FILE" help:"File that holds that secret. SIGHUP reads it again."`
@@ -26,7 +26,7 @@ type Credentials struct {
 	JWTAlgorithms []string `name:"jwt-algorithms" env:"JSD_JWT_ALGORITHMS" placeholder:"NAME" help:"Of HS256, RS256, ES256, EdDSA those that are allowed. Default: what the keys are for."`
 }
 
-// HasCredential tells whether there is a credential, so that not everybody is let in.
+// HasCredential reports whether there is a credential. Without one, everybody is trusted.
 func (f *Credentials) HasCredential() bool { return f.Secret != "" || f.SecretFile != "" || f.tokens() }
 
 func (f *Credentials) tokens() bool {
@@ -61,7 +61,7 @@ func (f *Credentials) open(ctx context.Context, log zerolog.Logger) (*credential
 	return c, nil
 }
 
-// authenticate says who a request comes from, in the words of package rpc.
+// authenticate returns who sent a request, as package rpc expects it. An error is an *rpc.Denial if the request is refused.
 func (d *Daemon) authenticate(r *http.Request) (rpc.Identity, error) {
 	who, err := d.credentials.Of(r)
 	var refusal *credentials.Refusal
@@ -77,7 +77,7 @@ func (d *Daemon) authenticate(r *http.Request) (rpc.Identity, error) {
 	}
 }
 
-// reloadCredentials reads again what is in files. Who is connected stays so.
+// reloadCredentials reads the files of credentials and of the certificate again. Open connections are not affected.
 func (d *Daemon) reloadCredentials() {
 	if err := d.credentials.Reload(); err != nil {
 		d.log.Error().Err(err).Msg("a credential is not taken: it stays as it was")

@@ -16,14 +16,14 @@ import (
 	"github.com/jsd-project/jsd/tenants"
 )
 
-// A profile is all that is decided about a container when it starts. Tenants with the same profile share spares.
-// Two images of one name make two profiles.
+// A profile is everything that is decided about a container when it starts. Tenants with the same profile share spares. If
+// the name of an image gets another image, the profile is another one.
 type profile struct {
 	Spec   docker.Spec
 	Limits containers.Limits
 }
 
-// profileOf gives the profile of a policy, without the image's ID.
+// profileOf returns the profile of a policy, without the image's ID.
 func profileOf(p *tenants.Policy) profile {
 	return profile{
 		Spec: docker.Spec{Image: p.Image, Runtime: p.Runtime, Memory: p.Memory, CPUs: p.CPUs, PIDs: p.PIDs, Tmp: p.Tmp},
@@ -34,7 +34,7 @@ func profileOf(p *tenants.Policy) profile {
 	}
 }
 
-// streams is how many connections a call may have at once.
+// streams returns how many connections a call may have at once.
 func streams(p *tenants.Policy) int {
 	if len(p.Hosts) == 0 {
 		return 0
@@ -42,18 +42,19 @@ func streams(p *tenants.Policy) int {
 	return 32
 }
 
-// workers is how many worker processes of a container are kept ready. A worker more than the container has
-// processors would only wait for one. Two are the least, so that a call does not wait while a worker makes a context.
+// workers returns how many worker processes of a container are kept ready. The container cannot use more of them than it has
+// processors. There are at least two unless the concurrency is one, so that a call does not wait while a worker makes a
+// context.
 func workers(p *tenants.Policy) int {
 	return min(p.Concurrency, max(2, min(int(p.CPUs+0.5), runtime.NumCPU())))
 }
 
-// name stands for the profile in the scheduler, in logs and in the status: the image with a part of its ID, and a
-// part of a hash of everything. The hash is so long that no two of thousands of profiles have the same.
+// name returns the profile's name in the scheduler, in logs and in the status. It consists of the image, a part of the
+// image's ID and a part of a hash of everything. The part is long enough that thousands of profiles have different names.
 func (p profile) name() string {
 	all, err := json.Marshal(p)
 	if err != nil {
-		panic(err) // numbers and strings
+		panic(err) // cannot happen: there are only numbers and strings
 	}
 	sum := sha256.Sum256(all)
 	hash := hex.EncodeToString(sum[:6])
@@ -64,23 +65,23 @@ func (p profile) name() string {
 	return fmt.Sprintf("%s@%.12s/%s", p.Spec.Image, digest, hash)
 }
 
-// profiles are the profiles in use, and the images that the names of images stand for at present.
+// profiles keeps the profiles in use, and the image that each image name stands for at present.
 type profiles struct {
 	driver *driver
-	flag   string // the image that --image names
+	flag   string // the value of --image
 
 	mu     sync.Mutex                 // guards all below
 	images map[string]string          // name to ID
 	known  map[string]profile         // by name
-	names  map[*tenants.Policy]string // what of gave, until images or policies change: the scheduler asks under its lock
-	before map[string]bool            // names in use before the last change: starts of these may be under way
+	names  map[*tenants.Policy]string // results of the method of, until images or policies change: the scheduler calls it with its mutex held
+	before map[string]bool            // names in use before the last change, whose starts may be under way
 }
 
 func newProfiles(d *driver, image string) *profiles {
 	return &profiles{driver: d, flag: image, images: map[string]string{}, known: map[string]profile{}, names: map[*tenants.Policy]string{}}
 }
 
-// of gives the name of a policy's profile, which find takes.
+// of returns the name of a policy's profile, for find.
 func (ps *profiles) of(p *tenants.Policy) string {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -94,7 +95,7 @@ func (ps *profiles) of(p *tenants.Policy) string {
 	return name
 }
 
-// with gives the name that of will give once the policy's image has this ID.
+// with returns the name that of will return after the policy's image has this ID.
 func (ps *profiles) with(p *tenants.Policy, imageID string) string {
 	profile := profileOf(p)
 	profile.Spec.ImageID = imageID
@@ -109,7 +110,7 @@ func (ps *profiles) addLocked(p profile) string {
 	return name
 }
 
-// find gives the profile of a name that of or with gave.
+// find returns the profile with a name that of or with has returned.
 func (ps *profiles) find(name string) profile {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -124,12 +125,12 @@ func (ps *profiles) check(ctx context.Context, p *tenants.Policy) (imageID strin
 	case err == nil, errors.Is(err, errNeedsDocker), errors.Is(err, docker.ErrNoRuntime), errors.Is(err, docker.ErrBadLimit), p.Image == ps.flag:
 		return id, err
 	case errors.Is(err, docker.ErrNoImage):
-		err = fmt.Errorf("%w on the engine: build or pull it", docker.ErrNoImage) // what Check says is about --image
+		err = fmt.Errorf("%w on the engine: build or pull it", docker.ErrNoImage) // the text of Check's error is about --image
 	}
 	return "", fmt.Errorf("image %s: %w", p.Image, err)
 }
 
-// use has the name of an image stand for another image from now on.
+// use makes the name of an image stand for another image from now on.
 func (ps *profiles) use(image, id string) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -137,7 +138,7 @@ func (ps *profiles) use(image, id string) {
 	clear(ps.names)
 }
 
-// current gives the ID of the image that a name stands for. known is false before use was called for it.
+// current returns the ID of the image that a name stands for. known is false if use was not called for the name.
 func (ps *profiles) current(image string) (id string, known bool) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -145,11 +146,11 @@ func (ps *profiles) current(image string) (id string, known bool) {
 	return id, known
 }
 
-// forget removes the profiles that no policy has, and none had before the last change: a start of a profile may
-// still be under way when its policy changes.
+// forget removes profiles that no policy has and that none had before the last change. A start of a profile may be under way
+// when its policy changes, so a profile stays for one more change.
 func (ps *profiles) forget(policies *tenants.Policies) {
 	ps.mu.Lock()
-	clear(ps.names) // of policies that are no more
+	clear(ps.names) // some are of policies that no longer exist
 	ps.mu.Unlock()
 	used, images := map[string]bool{}, map[string]bool{}
 	for _, p := range policies.All() {

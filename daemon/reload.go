@@ -7,8 +7,8 @@ import (
 	"github.com/jsd-project/jsd/containers/docker"
 )
 
-// Reload reads again what is in files, and looks for new images, as SIGHUP asks for. It does not wait for that.
-// Two in short order may count as one.
+// Reload makes the daemon read its files again and look for new images, as after SIGHUP. It does not wait for that. Calls in
+// quick succession may have the effect of one.
 func (d *Daemon) Reload() {
 	select {
 	case d.reloads <- struct{}{}:
@@ -16,7 +16,7 @@ func (d *Daemon) Reload() {
 	}
 }
 
-// followChanges keeps up until the daemon closes.
+// followChanges starts keepUp, which runs until the daemon closes.
 func (d *Daemon) followChanges(context.Context) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -32,8 +32,7 @@ func (d *Daemon) followChanges(context.Context) error {
 	return nil
 }
 
-// keepUp follows, until ctx ends, what changes while the daemon runs: credentials, the tenants file, and the
-// images that names of images stand for.
+// keepUp applies changes until ctx ends: of the credentials, of the tenants file, and of the images that names stand for.
 //
 //	Reload ─► reload ─► admit each policy ─┐
 //	          (a bad file changes nothing) ├─► update: new containers are of the new profiles,
@@ -45,7 +44,7 @@ func (d *Daemon) keepUp(ctx context.Context) {
 		defer ticker.Stop()
 		imageCheck = ticker.C
 	}
-	refused := map[string]string{} // images that did not start, by name: not tried again
+	refused := map[string]string{} // images that did not start, by name; they are not tried again
 	for {
 		select {
 		case <-ctx.Done():
@@ -71,7 +70,7 @@ func (d *Daemon) reload(ctx context.Context) {
 	}
 	d.admitted = map[docker.Spec]bool{}
 	if err := d.policies.Reload(ctx); ctx.Err() != nil {
-		return // the daemon ends: that says nothing of the file
+		return // the error is that of the daemon's end
 	} else if err != nil {
 		d.log.Error().Err(err).Msg("the tenants file is not taken: limits stay as they were")
 		return

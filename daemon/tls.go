@@ -15,7 +15,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// TLS have clients come by https and wss, and by nothing else.
+// TLS are the settings of TLS. With a certificate, the daemon serves https and wss only.
 type TLS struct {
 	TLSCert string `name:"tls-cert" env:"JSD_TLS_CERT" placeholder:"FILE" help:"Serve by TLS (https, wss) with this certificate, as PEM, with those in between behind it. SIGHUP reads it again."`
 	TLSKey  string `name:"tls-key" env:"JSD_TLS_KEY" placeholder:"FILE" help:"The certificate's private key, as PEM."`
@@ -28,13 +28,13 @@ func (f *TLS) check() error {
 	return nil
 }
 
-// A certificate is what the daemon shows, which may change while it runs.
+// A certificate is the daemon's certificate, which load may replace while the daemon runs.
 type certificate struct {
 	files   TLS
 	current atomic.Pointer[tls.Certificate]
 }
 
-// openCertificate gives nil where there is to be no TLS.
+// openCertificate loads the certificate. It returns nil without a certificate file.
 func openCertificate(files TLS, log zerolog.Logger) (*certificate, error) {
 	if files.TLSCert == "" {
 		return nil, nil
@@ -43,7 +43,7 @@ func openCertificate(files TLS, log zerolog.Logger) (*certificate, error) {
 	return c, c.load(log)
 }
 
-// load reads the files. With an error the certificate stays as it was.
+// load reads the files. On an error the certificate stays as it was.
 func (c *certificate) load(log zerolog.Logger) error {
 	pair, err := tls.LoadX509KeyPair(c.files.TLSCert, c.files.TLSKey)
 	if err != nil {
@@ -63,7 +63,7 @@ func (c *certificate) load(log zerolog.Logger) error {
 	return nil
 }
 
-// listener does the handshakes of what another one accepts. WebSockets need HTTP/1.1, so there is no other.
+// listener returns a listener that adds TLS to inner. It offers HTTP/1.1 only, which WebSockets need.
 func (c *certificate) listener(inner net.Listener) net.Listener {
 	return tls.NewListener(inner, &tls.Config{
 		MinVersion: tls.VersionTLS12,
@@ -74,7 +74,8 @@ func (c *certificate) listener(inner net.Listener) net.Listener {
 	})
 }
 
-// serverLog takes what the HTTP server says of connections that fail, which anybody can make it say.
+// serverLog returns a log for the HTTP server's messages about connections that fail. They are at debug level, because any
+// peer can cause them. Only a panic is an error.
 func serverLog(to zerolog.Logger) *log.Logger { return log.New(serverWriter{to}, "", 0) }
 
 type serverWriter struct{ log zerolog.Logger }

@@ -21,10 +21,10 @@ import (
 	"github.com/jsd-project/jsd/rpc"
 )
 
-// flushTime bounds the wait for a collector when the daemon ends.
+// flushTime bounds the wait for a collector at the daemon's end.
 const flushTime = 5 * time.Second
 
-// wantsTraces goes by OpenTelemetry's own variables: there has to be a collector to send to.
+// wantsTraces reports whether OpenTelemetry's variables name a collector and do not turn traces off.
 func wantsTraces(environment func(string) string) bool {
 	exporters := environment("OTEL_TRACES_EXPORTER")
 	switch {
@@ -37,16 +37,16 @@ func wantsTraces(environment func(string) string) bool {
 	}
 }
 
-// traces makes spans of calls that have ended, and sends them to a collector in the background. What it
-// cannot send in time it drops.
+// traces makes spans of calls that have ended, and sends them to a collector in the background. It drops spans that it
+// cannot send in time.
 type traces struct {
 	provider *sdktrace.TracerProvider
 	tracer   trace.Tracer
 	log      zerolog.Logger
 }
 
-// openTraces takes all else that OpenTelemetry's variables say from the environment: sampling, headers,
-// attributes of the resource.
+// openTraces opens the exporter. OpenTelemetry's packages read all other variables themselves: sampling, headers, attributes
+// of the resource.
 func openTraces(ctx context.Context, version string, log zerolog.Logger) (*traces, error) {
 	if err := checkSpanCounts(os.Getenv); err != nil {
 		return nil, err
@@ -67,7 +67,8 @@ func openTraces(ctx context.Context, version string, log zerolog.Logger) (*trace
 	return &traces{provider, provider.Tracer("github.com/jsd-project/jsd", trace.WithInstrumentationVersion(version)), log}, nil
 }
 
-// checkSpanCounts refuses what the SDK would panic at: it takes memory for as many spans at once.
+// checkSpanCounts returns an error for a number at which the SDK would panic. The SDK allocates memory for as many spans at
+// once.
 func checkSpanCounts(environment func(string) string) error {
 	const most = 1_000_000
 	for _, name := range []string{"OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"} {
@@ -79,8 +80,8 @@ func checkSpanCounts(environment func(string) string) error {
 	return nil
 }
 
-// call makes the span of a call, with one for its wait and one for its run inside. Only here it is known
-// how long these were, and a call pays for it when it has ended.
+// call makes the span of a call that has ended, with a span for its wait and one for its run. Their times are known only
+// now, and the call does not wait for this work.
 func (t *traces) call(r *rpc.Report) {
 	ctx := context.Background()
 	if r.Trace != "" {
@@ -95,7 +96,7 @@ func (t *traces) call(r *rpc.Report) {
 	}
 	span.SetAttributes(attributesOf(r)...)
 	if r.Fault {
-		span.SetStatus(codes.Error, "") // what a script or its client brought about is no error of the service
+		span.SetStatus(codes.Error, "") // an error of a script or its client is no error of the service
 	}
 	if r.Queue > 0 {
 		t.part(ctx, "queue", r.Began, granted)
@@ -128,7 +129,7 @@ func attributesOf(r *rpc.Report) []attribute.KeyValue {
 	return all
 }
 
-// close sends what is left, and gives up where nobody takes it.
+// close sends the remaining spans. It gives up after flushTime.
 func (t *traces) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
 	defer cancel()
@@ -137,7 +138,7 @@ func (t *traces) close() {
 	}
 }
 
-// logged is an exporter whose errors are lines of the daemon's log.
+// logged is an exporter that writes its errors to the daemon's log.
 type logged struct {
 	sdktrace.SpanExporter
 	log zerolog.Logger
@@ -147,5 +148,5 @@ func (l logged) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) 
 	if err := l.SpanExporter.ExportSpans(ctx, spans); err != nil {
 		l.log.Warn().Err(err).Int("spans", len(spans)).Msg("traces were not sent")
 	}
-	return nil // else the SDK would write it past the log
+	return nil // the SDK would write the error somewhere else
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/jsd-project/jsd/scheduler"
 )
 
-// A watched is what lets others look at the daemon, as far as its settings ask for it.
+// A watched is the metrics, the admin address and the traces, each if the settings ask for it.
 //
 //	rpc.Server ── Report of each call ──┬─► metrics ◄── /metrics ──┐
 //	Start ── how long ──────────────────┘                          ├── admin ◄── Prometheus, jsd status, pprof
@@ -23,7 +23,7 @@ type watched struct {
 	traces  *traces  // nil unless the environment asks for them
 }
 
-// openWatched listens, but does not serve yet. When it fails, nothing is left.
+// openWatched opens all of it and listens, but does not serve yet. On an error it leaves nothing open.
 func openWatched(ctx context.Context, c *Settings, version string, log zerolog.Logger) (w watched, err error) {
 	if c.AdminListen != "" {
 		if w.admin, err = openAdmin(c.AdminListen); err != nil {
@@ -39,7 +39,7 @@ func openWatched(ctx context.Context, c *Settings, version string, log zerolog.L
 	return w, nil
 }
 
-// observer is what is told of each call; nil where nobody wants to know.
+// observer returns the function that receives the Report of each call; nil if nothing uses the reports.
 func (w watched) observer() func(rpc.Report) {
 	switch {
 	case w.metrics != nil && w.traces != nil:
@@ -56,7 +56,7 @@ func (w watched) observer() func(rpc.Report) {
 	}
 }
 
-// timed is a start whose times are measured. One that the daemon's end cut off says nothing.
+// timed returns a start that measures start's time. It does not count starts that were cancelled.
 func (w watched) timed(start scheduler.Start) scheduler.Start {
 	if w.metrics == nil {
 		return start
@@ -71,7 +71,7 @@ func (w watched) timed(start scheduler.Start) scheduler.Start {
 	}
 }
 
-// serve begins to answer on the admin address, now that all there is to tell of is there.
+// serve begins to answer at the admin address. The daemon is complete, because its metrics and status read from it.
 func (w watched) serve(d *Daemon) {
 	if w.admin != nil {
 		w.metrics.register(d)
@@ -79,7 +79,7 @@ func (w watched) serve(d *Daemon) {
 	}
 }
 
-// close sends the traces that are still here, and ends. It waits for both.
+// close stops the admin server and sends the remaining traces. It waits for both.
 func (w watched) close() error {
 	var err error
 	if w.admin != nil {

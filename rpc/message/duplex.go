@@ -14,14 +14,14 @@ const (
 	HandshakeReply = "+OK"
 )
 
-// Duplex is the codec of javascriptd's clients for one connection. Decode is called by its reader alone, the other methods
-// by any goroutine.
+// Duplex is the codec of javascriptd's clients for one connection. Only the connection's reader calls Decode. Any goroutine
+// may call the other methods.
 type Duplex struct{ scanner scanner }
 
-// Lenient tells that unknown fields of params are ignored, as javascriptd does.
+// Lenient reports whether unknown fields of params are ignored. They are, as in javascriptd.
 func (*Duplex) Lenient() bool { return true }
 
-// Decode takes a frame apart. An error says that the connection cannot go on.
+// Decode decodes a frame. After an error the connection has to be closed.
 func (c *Duplex) Decode(frame []byte) (in Incoming, err error) {
 	if !c.scanner.scan(frame) {
 		return in, errors.New("a Duplex frame is JSON")
@@ -75,7 +75,7 @@ func (c *Duplex) Decode(frame []byte) (in Incoming, err error) {
 	return in, nil
 }
 
-// duplexResponse takes a payload that is not there for null, as Decode does for params.
+// duplexResponse returns the response in a frame. A missing payload is null, as Decode has it for params.
 func duplexResponse(req *Request, failed json.RawMessage) Response {
 	r := Response{ID: responseID(req.ID), Value: req.Params.JSON}
 	switch {
@@ -92,7 +92,7 @@ func isDuplexID(v json.RawMessage) bool {
 	return err == nil && n >= 1
 }
 
-// EncodeReply writes the reply to a request that wants one.
+// EncodeReply returns the reply to a request that wants one.
 func (*Duplex) EncodeReply(req *Request, r Reply) []byte {
 	b := make([]byte, 0, replySize(req, r))
 	b = append(b, `{"type":"rep","id":`...)
@@ -115,7 +115,8 @@ func appendExt(b []byte, req *Request) []byte {
 	return b
 }
 
-// EncodeConsole writes a line of a call's console, as a reply that is not the last. It is nil where the request wants no reply.
+// EncodeConsole returns a line of a call's console, as a reply that is not the last. It returns nil if the request wants no
+// reply.
 func (*Duplex) EncodeConsole(o Outgoing, line Line) []byte {
 	if o.Request.ID == nil {
 		return nil
@@ -131,7 +132,7 @@ func (*Duplex) EncodeConsole(o Outgoing, line Line) []byte {
 	return append(appendExt(b, o.Request), '}')
 }
 
-// EncodeCallback writes the daemon's request of this number: the script called host.NAME(...args).
+// EncodeCallback returns the daemon's request with this id, after the script called host.NAME(...args).
 func (*Duplex) EncodeCallback(id uint64, o Outgoing, name string, args json.RawMessage) []byte {
 	b := make([]byte, 0, 256+len(args))
 	b = append(b, `{"type":"req","id":`...)

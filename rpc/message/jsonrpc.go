@@ -14,14 +14,15 @@ const maxBatch = 10_000 // requests
 // Null is JSON's null.
 var Null = json.RawMessage("null")
 
-// JSONRPC is the codec of JSON-RPC 2.0 for one connection. Decode is called by its reader alone, the other methods by any
-// goroutine.
+// JSONRPC is the codec of JSON-RPC 2.0 for one connection. Only the connection's reader calls Decode. Any goroutine may call
+// the other methods.
 type JSONRPC struct{ scanner scanner }
 
-// Lenient tells that unknown fields of params are ignored.
+// Lenient reports whether unknown fields of params are ignored.
 func (*JSONRPC) Lenient() bool { return false }
 
-// Decode takes a frame apart. It always succeeds: what is wrong with a frame is the answer to it.
+// Decode decodes a frame. Its error is always nil: if a frame is invalid, the result has a request whose answer is the
+// error.
 func (c *JSONRPC) Decode(frame []byte) (Incoming, error) {
 	if !c.scanner.scan(frame) {
 		return alone(NewError(call.ParseError, call.ParseError.Message(), nil)), nil
@@ -30,15 +31,15 @@ func (c *JSONRPC) Decode(frame []byte) (Incoming, error) {
 		return decodeBatch(frame[skipSpace(frame, 0):]), nil
 	}
 	var in Incoming
-	in.add(c.decodeScanned(frame), len(frame)) // a part of it holds all of it, be that spaces
+	in.add(c.decodeScanned(frame), len(frame)) // any part of the frame keeps all of it in memory
 	in.own(len(frame))
 	return in, nil
 }
 
-// alone is the answer to a frame as a whole.
+// alone returns the answer to a frame as a whole.
 func alone(err *Error) Incoming { return Incoming{Requests: []*Request{{ID: Null, Err: err}}} }
 
-// TooLarge is what a body over the limit counts as.
+// TooLarge returns the request that stands for a body over the limit. Its answer is an error.
 func TooLarge() *Request { return alone(InvalidRequest("the body is over the limit")).Requests[0] }
 
 func decodeBatch(frame []byte) Incoming {
@@ -47,7 +48,7 @@ func decodeBatch(frame []byte) Incoming {
 	large := len(frame) > retain
 	for element := range Elements(frame) {
 		if large {
-			element = bytes.Clone(element) // the one that takes longest would hold all the others
+			element = bytes.Clone(element) // else the slowest call would keep the whole frame in memory
 		}
 		if count++; count > maxBatch {
 			return alone(InvalidRequest(fmt.Sprintf("a batch has at most %d requests", maxBatch)))
@@ -60,7 +61,7 @@ func decodeBatch(frame []byte) Incoming {
 	return in
 }
 
-// A rawMessage is the envelope of a request or a response, as it came.
+// A rawMessage is the undecoded envelope of a request or a response.
 type rawMessage struct {
 	isObject                    bool
 	version, id, method, result json.RawMessage
@@ -68,7 +69,7 @@ type rawMessage struct {
 	params                      Params
 }
 
-// decodeScanned reads the envelope of the frame that the scanner has just read.
+// decodeScanned decodes the envelope of a frame that the scanner has just scanned.
 func (c *JSONRPC) decodeScanned(frame []byte) rawMessage {
 	m := rawMessage{isObject: Kind(frame[skipSpace(frame, 0):]) == '{'}
 	if m.isObject {
@@ -81,7 +82,7 @@ func (c *JSONRPC) decodeScanned(frame []byte) rawMessage {
 	return m
 }
 
-// decodeElement reads the envelope of an element of a batch.
+// decodeElement decodes the envelope of an element of a batch.
 func decodeElement(element []byte) rawMessage {
 	m := rawMessage{isObject: Kind(element) == '{'}
 	if m.isObject {
@@ -94,7 +95,7 @@ func decodeElement(element []byte) rawMessage {
 	return m
 }
 
-// set takes a member, or tells that it is the params.
+// set stores a member. For params it stores nothing and returns true.
 func (m *rawMessage) set(name []byte, value json.RawMessage) (params bool) {
 	switch string(name) {
 	case "jsonrpc":
@@ -113,7 +114,7 @@ func (m *rawMessage) set(name []byte, value json.RawMessage) (params bool) {
 	return false
 }
 
-// add takes a message of a frame, which holds so many bytes of it.
+// add adds a message to the requests or the responses. size is the number of bytes of the frame that it keeps in memory.
 func (in *Incoming) add(m rawMessage, size int) {
 	err := m.check()
 	if m.isResponse() {
@@ -136,7 +137,7 @@ func (m *rawMessage) isResponse() bool {
 	return m.method == nil && (m.result != nil || m.failed != nil)
 }
 
-// check gives what keeps the message from being a request or a response.
+// check returns why the message is neither a request nor a response, nil if it is one.
 func (m *rawMessage) check() *Error {
 	switch {
 	case !m.isObject:
@@ -179,7 +180,7 @@ func isID(v json.RawMessage) bool {
 	return k == '"' || k == '0' && len(v) > 0 || k == 'n'
 }
 
-// EncodeReply writes the reply to a request that wants one.
+// EncodeReply returns the reply to a request that wants one.
 func (*JSONRPC) EncodeReply(req *Request, r Reply) []byte {
 	b := make([]byte, 0, replySize(req, r))
 	b = append(b, `{"jsonrpc":"2.0","id":`...)
@@ -194,14 +195,14 @@ func (*JSONRPC) EncodeReply(req *Request, r Reply) []byte {
 	return append(b, '}')
 }
 
-// EncodeConsole writes a line of a call's console. It is nil where the client cannot be told.
+// EncodeConsole returns a notification with a line of a call's console.
 func (*JSONRPC) EncodeConsole(o Outgoing, line Line) []byte {
 	b := make([]byte, 0, 192+len(line.Text))
 	b = append(b, `{"jsonrpc":"2.0","method":"`+ConsoleMethod+`","params":`...)
 	return append(o.appendConsole(b, line), '}')
 }
 
-// EncodeCallback writes the daemon's request of this number: the script called host.NAME(...args).
+// EncodeCallback returns the daemon's request with this id, after the script called host.NAME(...args).
 func (*JSONRPC) EncodeCallback(id uint64, o Outgoing, name string, args json.RawMessage) []byte {
 	b := make([]byte, 0, 256+len(args))
 	b = append(b, `{"jsonrpc":"2.0","id":`...)

@@ -15,12 +15,12 @@ type Schema map[string]any
 
 // A Param is the type of one field of a method's params.
 type Param interface {
-	Take(value json.RawMessage) bool // sets the Param to a well-formed value that is not null; false: the value is not allowed
+	Take(value json.RawMessage) bool // sets the Param to a well-formed value that is not null; false if the value is not allowed
 	Expects() string                 // completes "NAME must be …"
 	Schema() Schema
 }
 
-// The Params that are no structs.
+// Params that are not structs.
 type (
 	Text        string          // a string, decoded
 	Source      json.RawMessage // a string, as the client wrote it
@@ -59,7 +59,7 @@ func (o *Object) Take(v json.RawMessage) bool {
 
 func (*Object) Expects() string { return "an object" }
 
-// Has tells whether there is a member of this name.
+// Has reports whether there is a member with this name.
 func (o Object) Has(name string) bool {
 	for key := range Members(o) {
 		if string(key) == name {
@@ -92,8 +92,8 @@ func (m *Mebibytes) Take(v json.RawMessage) bool {
 
 func (*Mebibytes) Expects() string { return "a positive whole number of MiB" }
 
-// positive reads a number that is positive and whole, as JavaScript would call it: 200, 200.0, 2e2. What is above most, which
-// is above all limits, becomes that.
+// positive parses a positive whole number as JavaScript would: 200, 200.0, 2e2. A number above most becomes most, which
+// exceeds all limits.
 func positive(v json.RawMessage, most int64) (n int64, ok bool) {
 	if Kind(v) != '0' {
 		return 0, false
@@ -111,13 +111,13 @@ func (f *Flag) Take(v json.RawMessage) bool {
 
 func (*Flag) Expects() string { return "true or false" }
 
-// Is may be called where there is none.
+// Is returns the value, and false if f is nil.
 func (f *Flag) Is() bool { return f != nil && bool(*f) }
 
-// What of a container may be used again.
+// Values of Reuse: which calls may use a container again.
 const (
-	ReuseTenant Reuse = "tenant" // the container, by calls of the same tenant
-	ReuseCall   Reuse = "call"   // nothing, by any
+	ReuseTenant Reuse = "tenant" // calls of the same tenant
+	ReuseCall   Reuse = "call"   // none
 )
 
 func (r *Reuse) Take(v json.RawMessage) bool {
@@ -139,7 +139,7 @@ func (n *Name) Take(v json.RawMessage) bool {
 
 func (*Name) Expects() string { return call.NameForm }
 
-// maxIdentifiers bounds the names that a call may know: each callback is looked for among them.
+// maxIdentifiers bounds the names of callbacks of a call. Each callback is searched among them.
 const maxIdentifiers = 1_000
 
 func (n *Identifiers) Take(v json.RawMessage) bool {

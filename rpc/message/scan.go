@@ -4,32 +4,32 @@ import (
 	"unicode/utf8"
 )
 
-// A scanner checks a frame, and notes on the way where the members of its object and of the objects in that are. So a
-// request is gone through once: what lies in it (globals, args) may be megabytes and is passed on as it came.
+// A scanner checks that a frame is JSON, and records the places of members of its object and of the objects directly in
+// that. So a request is read once. Values in it (globals, args) may be megabytes and are passed on as they came.
 //
-// It takes what JSON.parse takes, of any depth, where encoding/json refuses deep values: a frame that is refused as a whole
-// has no id to answer. And it tells names exactly, where encoding/json takes "CODE" for "code".
+// It accepts what JSON.parse accepts, at any depth. encoding/json refuses deep values, and a frame that is refused as a
+// whole has no id to answer. The scanner also compares names exactly, while encoding/json takes "CODE" for "code".
 type scanner struct {
 	open   []byte   // the brackets that are not closed yet
 	noted  []member // in the order in which they end
-	full   bool     // there were more
-	parent [2]int   // the index in noted, by depth, of the member that is being read; -1: it is not noted
-	high   byte     // all bytes of strings, joined by or: from 0x80 on there is something to check
+	full   bool     // some members were not recorded
+	parent [2]int   // by depth, the index in noted of the member that is being read; -1: it is not recorded
+	high   byte     // bitwise or of all bytes of strings; from 0x80 on, the UTF-8 has to be checked
 }
 
-// A member is where a member of an object is in the frame.
+// A member is the place of a member of an object in the frame.
 type member struct {
-	depth      int // 1: of the frame's object; 2: of an object in that
-	parent     int // depth 2: the index of the member that holds it
-	name       int // where its name begins, at the quote
-	start, end int // of its value
+	depth      int // 1: in the frame's object; 2: in an object in that
+	parent     int // for depth 2: the index of the member whose value is the object
+	name       int // index of the quote before its name
+	start, end int // indices of its value
 }
 
-// noted bounds the members that a scanner notes. More than twice as many have no meaning in any request; they are found by
-// walking, see members.
+// maxNoted bounds the members that a scanner records. No request has a meaning for even half as many. The members beyond are
+// found by walking; see members.
 const maxNoted = 64
 
-// scan tells whether data is one JSON value in UTF-8.
+// scan reports whether data is one JSON value in UTF-8.
 func (s *scanner) scan(data []byte) bool {
 	s.open, s.noted, s.full, s.high = s.open[:0], s.noted[:0], false, 0
 	return s.value(data) && (s.high < utf8.RuneSelf || utf8.Valid(data))
@@ -51,7 +51,7 @@ func (s *scanner) value(data []byte) bool {
 		default:
 			s.open = append(s.open, b)
 			i = skipSpace(data, i+1)
-			if at(data, i) == b+2 { // an empty one, which closed closes
+			if at(data, i) == b+2 { // an empty object or array: closed handles its end
 				break
 			}
 			if b == '{' {
@@ -67,8 +67,9 @@ func (s *scanner) value(data []byte) bool {
 	}
 }
 
-// closed goes from the end of a value over the brackets that close behind it and the comma then, to where the next value
-// begins. It is -1 where that cannot be, and takes a negative i.
+// closed returns the index of the next value after a value that ends at i. It skips the brackets that close there and a
+// comma. If the next value is a member of an object, it skips the key, too. It returns -1 if the data is invalid or i is
+// negative. After the outermost value it returns the index of what follows.
 func (s *scanner) closed(data []byte, i int) int {
 	for i >= 0 {
 		i = skipSpace(data, i)
@@ -96,7 +97,7 @@ func (s *scanner) closed(data []byte, i int) int {
 	return -1
 }
 
-// key is the index behind a key and its colon, -1 where there is none.
+// key returns the index after a key and its colon, -1 if there is none.
 func (s *scanner) key(data []byte, i int) int {
 	if at(data, i) != '"' {
 		return -1
@@ -113,12 +114,12 @@ func (s *scanner) key(data []byte, i int) int {
 	return i + 1
 }
 
-// note begins a member whose name begins at i.
+// note records a member whose name begins at i.
 func (s *scanner) note(depth, i int) {
 	m := member{depth: depth, name: i, parent: -1}
 	if depth == 2 {
 		if s.open[0] != '{' {
-			return // of an object in an array
+			return // in an object in an array
 		}
 		m.parent = s.parent[0]
 	}
@@ -131,7 +132,7 @@ func (s *scanner) note(depth, i int) {
 	s.noted = append(s.noted, m)
 }
 
-// begins is told of each value that begins where members are noted, ends of each that has ended there.
+// begins records where the value of the current member begins, and ends where it ends.
 func (s *scanner) begins(i int) {
 	if m := s.current(); m != nil {
 		m.start = i
@@ -144,7 +145,7 @@ func (s *scanner) ends(i int) {
 	}
 }
 
-// current is the member whose value is being read, nil where there is none that is noted.
+// current returns the member whose value is being read, nil if it is not recorded.
 func (s *scanner) current() *member {
 	depth := len(s.open)
 	if depth == 0 || s.open[depth-1] != '{' || s.open[0] != '{' {
@@ -156,7 +157,7 @@ func (s *scanner) current() *member {
 	return nil
 }
 
-// scalar is the index behind a string, number or word, -1 where there is none.
+// scalar returns the index after a string, number or word, -1 if there is none.
 func (s *scanner) scalar(data []byte, i int) int {
 	switch at(data, i) {
 	case '"':
@@ -172,7 +173,7 @@ func (s *scanner) scalar(data []byte, i int) int {
 	}
 }
 
-// string is the index behind the string whose quote is at i, -1 where it is none.
+// string returns the index after the string whose quote is at i, -1 if it is invalid.
 func (s *scanner) string(data []byte, i int) int {
 	high := byte(0)
 	for i++; i < len(data); i++ {
@@ -196,7 +197,7 @@ func (s *scanner) string(data []byte, i int) int {
 	return -1
 }
 
-// ordinary is the bytes that stand for themselves in a string.
+// ordinary is the set of bytes that stand for themselves in a string.
 var ordinary = func() (table [256]bool) {
 	for b := range table {
 		table[b] = b >= ' ' && b != '"' && b != '\\'
@@ -204,7 +205,8 @@ var ordinary = func() (table [256]bool) {
 	return table
 }()
 
-// escapeThere is the index of the last byte of an escape whose backslash is in front of i, -1 where it is none.
+// escapeThere returns the index of the last byte of an escape sequence. i is the index after its backslash. It returns -1 if
+// the sequence is invalid.
 func escapeThere(data []byte, i int) int {
 	switch at(data, i) {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
@@ -221,7 +223,7 @@ func escapeThere(data []byte, i int) int {
 	}
 }
 
-// at is a byte of data, 0 behind its end, which no JSON has in a place that matters.
+// at returns a byte of data, and 0 after its end. JSON allows 0 nowhere.
 func at(data []byte, i int) byte {
 	if i < len(data) {
 		return data[i]
@@ -265,7 +267,7 @@ func numberThere(data []byte, i int) int {
 	return i
 }
 
-// digitsThere is the index behind one digit or more.
+// digitsThere returns the index after one or more digits, -1 if there is none.
 func digitsThere(data []byte, i int) int {
 	if !isDigit(at(data, i)) {
 		return -1

@@ -33,10 +33,10 @@ func (*Identifiers) Schema() Schema {
 	}}
 }
 
-// A Describer is a type of results that describes itself.
+// A Describer is a type of results with a schema of its own.
 type Describer interface{ Schema() Schema }
 
-// SchemaOf describes a type that encoding/json writes.
+// SchemaOf returns the schema of a type that encoding/json encodes. It panics if there is none.
 func SchemaOf(t reflect.Type) Schema {
 	if t == reflect.TypeFor[json.RawMessage]() {
 		return Schema{}

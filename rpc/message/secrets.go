@@ -8,20 +8,20 @@ import (
 )
 
 const (
-	// MinSecret is the length of the shortest string that is redacted, in characters as JavaScript counts them: shorter ones
-	// would take half of what is printed.
+	// MinSecret is the length of the shortest string that is redacted, in UTF-16 code units as in JavaScript. Shorter
+	// strings would match much of what scripts print.
 	MinSecret = 6
 
-	maxSecretLines = 1_000    // each is looked for in all that is printed
-	maxSecretBytes = 64 << 10 // of all of them
+	maxSecretLines = 1_000    // all output is searched for each
+	maxSecretBytes = 64 << 10 // of all strings together
 )
 
-// Secrets is the type of a param whose strings are redacted from what the client gets.
+// Secrets is the type of a param whose strings are redacted from everything that the client gets.
 type Secrets struct {
 	JSON json.RawMessage // as the client wrote it
 
 	strings []string
-	many    bool // too many of them
+	many    bool // a bound was exceeded
 }
 
 func (s *Secrets) Take(v json.RawMessage) bool {
@@ -53,7 +53,7 @@ func (s *Secrets) Expects() string {
 	return "an object"
 }
 
-// Strings are those in it, however deep, of MinSecret characters or more. It may be called where there are no Secrets.
+// Strings returns the strings of MinSecret or more code units, at any depth. It returns nil if s is nil.
 func (s *Secrets) Strings() []string {
 	if s == nil {
 		return nil
@@ -61,7 +61,7 @@ func (s *Secrets) Strings() []string {
 	return s.strings
 }
 
-// UTF16Length is the length of a string as JavaScript counts it.
+// UTF16Length returns the length of a string in UTF-16 code units, as in JavaScript.
 func UTF16Length(text string) (n int) {
 	for _, r := range text {
 		n += utf16.RuneLen(r)
@@ -69,7 +69,7 @@ func UTF16Length(text string) (n int) {
 	return n
 }
 
-// stringValues goes through the strings of a well-formed document that are not names of members.
+// stringValues yields the strings of a well-formed document that are not names of members.
 func stringValues(document []byte) iter.Seq[json.RawMessage] {
 	return func(yield func(json.RawMessage) bool) {
 		for i := 0; i < len(document); i++ {

@@ -6,10 +6,10 @@ import (
 	"iter"
 )
 
-// What a scanner has found to be JSON is walked by the functions of this file. They take any depth, and rely on the check:
-// of data that is no JSON they make anything.
+// The functions of this file walk JSON that a scanner has accepted, at any depth. They do not check it, and their results
+// for invalid data have no meaning.
 
-// Kind is the first byte of a value: { [ " t f n, or 0 for any number.
+// Kind returns the first byte of a value: { [ " t f n. It returns '0' for any number, and 0 for no value.
 func Kind(value []byte) byte {
 	if len(value) == 0 {
 		return 0
@@ -22,7 +22,7 @@ func Kind(value []byte) byte {
 	}
 }
 
-// Members goes through a well-formed object. Names may be a part of it, not to be written to.
+// Members yields the names and values of a well-formed object. A name may be part of object, so it must not be written to.
 func Members(object []byte) iter.Seq2[[]byte, json.RawMessage] {
 	return func(yield func([]byte, json.RawMessage) bool) {
 		i := skipSpace(object, 0) + 1
@@ -39,7 +39,7 @@ func Members(object []byte) iter.Seq2[[]byte, json.RawMessage] {
 	}
 }
 
-// Elements goes through a well-formed array.
+// Elements yields the elements of a well-formed array.
 func Elements(array []byte) iter.Seq[json.RawMessage] {
 	return func(yield func(json.RawMessage) bool) {
 		i := skipSpace(array, 0) + 1
@@ -53,7 +53,7 @@ func Elements(array []byte) iter.Seq[json.RawMessage] {
 	}
 }
 
-// nextItem steps from the end of an item to the next one, or to the closing bracket.
+// nextItem returns the index of the next item, or of the closing bracket. i is the index after an item.
 func nextItem(data []byte, i int) int {
 	i = skipSpace(data, i)
 	if data[i] == ',' {
@@ -69,7 +69,7 @@ func skipSpace(data []byte, i int) int {
 	return i
 }
 
-// valueEnd is the index behind the value that begins at i.
+// valueEnd returns the index after the value that begins at i.
 func valueEnd(data []byte, i int) int {
 	switch data[i] {
 	case '"':
@@ -81,7 +81,7 @@ func valueEnd(data []byte, i int) int {
 	}
 }
 
-// closeEnd is the index behind the bracket that closes the one at i.
+// closeEnd returns the index after the bracket that closes the bracket at i.
 func closeEnd(data []byte, i int) int {
 	for depth := 0; i < len(data); i++ {
 		switch nests[data[i]] {
@@ -98,7 +98,7 @@ func closeEnd(data []byte, i int) int {
 	return len(data)
 }
 
-// nests is what a byte outside of strings does to the nesting. One look at a table is what most bytes take.
+// nests is what a byte outside of strings does to the nesting. Most bytes need only this lookup.
 var nests = [256]nesting{'"': quotes, '{': opens, '[': opens, '}': closes, ']': closes}
 
 type nesting byte
@@ -117,9 +117,9 @@ func scalarEnd(data []byte, i int) int {
 	return len(data)
 }
 
-// stringEnd is the index behind the string whose opening quote is at i.
+// stringEnd returns the index after the string whose opening quote is at i.
 func stringEnd(data []byte, i int) int {
-	// Most strings are names, and shorter than what calling IndexByte is worth.
+	// Most strings are short names, for which a call of IndexByte takes longer than this loop.
 	from := i + 1
 	for short := min(from+16, len(data)); from < short; from++ {
 		switch data[from] {
@@ -145,7 +145,7 @@ func stringEnd(data []byte, i int) int {
 // Unquote decodes a well-formed string.
 func Unquote(quoted []byte) string { return string(Unquoted(quoted)) }
 
-// Unquoted is the same, without a copy where it can do without.
+// Unquoted decodes a well-formed string. Without escapes the result is a part of quoted, so it must not be written to.
 func Unquoted(quoted []byte) []byte {
 	if bytes.IndexByte(quoted, '\\') < 0 {
 		return quoted[1 : len(quoted)-1]
@@ -155,7 +155,7 @@ func Unquoted(quoted []byte) []byte {
 	return []byte(s)
 }
 
-// AppendJSON appends v, which must be of a type that always has a JSON form.
+// AppendJSON appends v as JSON. It panics if v has no JSON form.
 func AppendJSON(to []byte, v any) []byte {
 	buf := bytes.NewBuffer(to)
 	enc := json.NewEncoder(buf)
