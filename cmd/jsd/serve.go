@@ -28,8 +28,10 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 	if err := c.Resolve(os.Getenv); err != nil {
 		return err
 	}
-	hangUps, stop := hangUps()
-	defer stop()
+	hangUps := make(chan os.Signal, 1) // a signal that comes while another one waits counts as the same
+	signal.Notify(hangUps, syscall.SIGHUP)
+	defer close(hangUps)
+	defer signal.Stop(hangUps)
 	d := daemon.New(&c.Settings, daemon.Options{Version: buildVersion(), Log: newLog(c.LogLevel)})
 	if err := d.Open(ctx); err != nil {
 		return err
@@ -46,16 +48,6 @@ func (c *serveCommand) Run(ctx context.Context, s streams) error {
 		closeErr = fmt.Errorf("%w\nthe next start with --instance %s removes what is left", closeErr, d.Instance())
 	}
 	return errors.Join(err, closeErr)
-}
-
-// hangUps is where SIGHUP goes, until stop, which ends it. More than one at a time count as one.
-func hangUps() (signals <-chan os.Signal, stop func()) {
-	ch := make(chan os.Signal, 1)
-	signal.Notify(ch, syscall.SIGHUP)
-	return ch, func() {
-		signal.Stop(ch)
-		close(ch)
-	}
 }
 
 // announce prints what a person at a terminal wants to know.
