@@ -184,14 +184,21 @@ func (c *Client) Answers(answer func(Callback)) {
 	c.answer = answer
 }
 
-// Begins waits until the call's script has called the client back, which puts what it asks into begun.
-func (c *Client) Begins(answer <-chan Reply, begun <-chan Callback) Callback {
+// Begins waits until the call's script has called the client back, which puts the callback into begun. The reply may be
+// there first: callbacks are answered by goroutines of their own. It is put back then.
+func (c *Client) Begins(answer chan Reply, begun <-chan Callback) Callback {
 	c.T.Helper()
 	select {
 	case b := <-begun:
 		return b
 	case r := <-answer:
-		c.T.Fatalf("it has not begun, but got %v", r)
+		select {
+		case b := <-begun:
+			answer <- r
+			return b
+		case <-time.After(5 * time.Second):
+			c.T.Fatalf("it has not begun, but got %v", r)
+		}
 	case <-time.After(60 * time.Second):
 		c.T.Fatal("it has not begun")
 	}
@@ -236,7 +243,7 @@ func (c *Client) Send(frame any) {
 }
 
 // Start sends a request and gives its id and where its reply comes.
-func (c *Client) Start(method string, params any) (int, <-chan Reply) {
+func (c *Client) Start(method string, params any) (int, chan Reply) {
 	c.T.Helper()
 	id, answer := c.expect()
 	request := map[string]any{"jsonrpc": "2.0", "id": id, "method": method, "params": params}
