@@ -22,8 +22,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// UnderRace is set where the race detector is built in, here and in Binary.
-var UnderRace bool
+// underRace is set where the race detector is built in, here and in Binary.
+var underRace bool
 
 // Main is TestMain of a package whose tests start daemons, so many at once: most of it is waiting. No goroutine may
 // be left at its end.
@@ -69,7 +69,7 @@ var binaries struct {
 // detector where this process does.
 func Binary(t testing.TB) string {
 	t.Helper()
-	if !UnderRace {
+	if !underRace {
 		return PlainBinary(t)
 	}
 	return binary(t, &binaries.raced, "jsd", "-race")

@@ -3,4 +3,4 @@
 package jsdtest
 
 // Under the race detector a process takes several times the memory and time, which is then nothing to judge by.
-func init() { UnderRace = true }
+func init() { underRace = true }

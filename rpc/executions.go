@@ -108,7 +108,7 @@ func (e *executions) ranLocked(name executionName) *execution {
 
 // claim makes a new execution known by its name, with w as its first waiter; the caller then runs and completes it. If the
 // name is taken, claim returns the execution that has it, and own is false. If id is empty, claim makes a name.
-func (e *executions) claim(tenant, id string, keep bool, w *waiter) (x *execution, own bool) {
+func (e *executions) claim(tenant, id string, retain bool, w *waiter) (x *execution, own bool) {
 	made := id == ""
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -126,7 +126,7 @@ func (e *executions) claim(tenant, id string, keep bool, w *waiter) (x *executio
 		if unrun := e.known[name]; unrun != nil {
 			e.forgetLocked(unrun)
 		}
-		x = &execution{name: name, retain: keep, waiters: []*waiter{w}}
+		x = &execution{name: name, retain: retain, waiters: []*waiter{w}}
 		e.known[name] = x
 		return x, true
 	}

@@ -155,17 +155,22 @@ func sessionsOf(r *rig, tenant string) int {
 	return r.service.sessions.of[tenant]
 }
 
+// sessionThatSleeps returns a session, and a call for it that takes that long.
+func sessionThatSleeps(idle, length time.Duration) (*session, *call.Call) {
+	runner := newRunner()
+	runner.scripts["sleep"] = func(context.Context, string, call.Call) (result, error) {
+		time.Sleep(length)
+		return result{}, nil
+	}
+	inner := &fakeSession{r: runner, turn: make(chan struct{}, 1), done: make(chan struct{})}
+	return newSession("s", "t", nil, idle, inner), &call.Call{Script: []byte(`{"code":"sleep"}`)}
+}
+
 func TestIdleSessionEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		runner := newRunner()
-		runner.scripts["an hour"] = func(context.Context, string, call.Call) (result, error) {
-			time.Sleep(time.Hour)
-			return result{}, nil
-		}
-		inner := &fakeSession{r: runner, turn: make(chan struct{}, 1), done: make(chan struct{})}
-		ss := newSession("s", "t", nil, 10*time.Minute, inner)
+		ss, job := sessionThatSleeps(10*time.Minute, time.Hour)
 		start := func() {
-			ss.start(&call.Call{Script: []byte(`{"code":"an hour"}`)}, false, func(call.Result, time.Duration, error) {})
+			ss.start(job, false, func(call.Result, time.Duration, error) {})
 		}
 		time.Sleep(9 * time.Minute)
 		start()
@@ -186,16 +191,10 @@ func TestIdleSessionEnds(t *testing.T) {
 // The last call may be cancelled after the call before it was answered, and before it starts.
 func TestSessionIsIdleAfterACallThatNeverStarted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		runner := newRunner()
-		runner.scripts["a second"] = func(context.Context, string, call.Call) (result, error) {
-			time.Sleep(time.Second)
-			return result{}, nil
-		}
-		ss := newSession("s", "t", nil, time.Minute, &fakeSession{r: runner, turn: make(chan struct{}, 1), done: make(chan struct{})})
+		ss, job := sessionThatSleeps(time.Minute, time.Second)
 		next := make(chan call.Running, 1)
-		job := call.Call{Script: []byte(`{"code":"a second"}`)}
-		ss.start(&job, false, func(call.Result, time.Duration, error) { (<-next).Cancel() })
-		next <- ss.start(&job, false, func(_ call.Result, _ time.Duration, err error) {
+		ss.start(job, false, func(call.Result, time.Duration, error) { (<-next).Cancel() })
+		next <- ss.start(job, false, func(_ call.Result, _ time.Duration, err error) {
 			if err != errCancelled {
 				t.Errorf("got %v", err)
 			}
